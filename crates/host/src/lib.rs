@@ -1,1 +1,22 @@
-//! Placeholder of the room `host`.
+//! This machine, as far as a tunnel needs it: links and addresses, routes and rules, firewall, and the sleep of the
+//! machine.
+//!
+//! [`LinkMonitor`] tells what changed, [`Network`] changes single things and waits for the kernel's acknowledgement,
+//! [`TunnelNetwork`] puts everything a tunnel needs on the machine as one transaction and takes it away again.
+//! Everything is synchronous. Not here: packets, sockets of paths, and any decision about paths.
+
+pub mod clock;
+mod debounce;
+mod error;
+mod monitor;
+mod network;
+mod snapshot;
+pub mod suspend;
+mod tunnel;
+
+pub use debounce::Debounce;
+pub use error::HostError;
+pub use monitor::{Changed, Changes, LinkMonitor, Loss};
+pub use network::{Family, Network, RouteSpec, RuleSpec};
+pub use snapshot::{DefaultRoute, Link, Snapshot};
+pub use tunnel::{NatSpec, TUNNEL_MARK, TunnelNetwork, TunnelSpec};
