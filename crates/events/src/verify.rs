@@ -1,0 +1,1 @@
+//! Proves from written event files that sessions behaved.
