@@ -1,0 +1,197 @@
+//! Frames: round trips, forward compatibility, reserved bits, no panic.
+
+use super::*;
+use proptest::prelude::*;
+
+#[derive(Debug, Clone)]
+enum Owned {
+    Plain(Frame<'static>),
+    RekeyReq(u8, u8, Vec<u8>),
+    RekeyResp(Vec<u8>),
+    Tokens(u8, Vec<[u8; 16]>),
+    MoveAdvice(Vec<u8>),
+}
+
+impl Owned {
+    fn frame(&self) -> Frame<'_> {
+        match self {
+            Self::Plain(frame) => *frame,
+            Self::RekeyReq(part, parts, body) => Frame::RekeyReq { part: *part, parts: *parts, body },
+            Self::RekeyResp(body) => Frame::RekeyResp(body),
+            Self::Tokens(config, tokens) => Frame::Tokens(TokenList::new(*config, tokens)),
+            Self::MoveAdvice(body) => Frame::MoveAdvice(body),
+        }
+    }
+}
+
+fn report() -> impl Strategy<Value = ReceiveReport> {
+    any::<(u32, u64, u64, u32)>().prop_map(|(path_id, highest, received, silent_us)| ReceiveReport {
+        path_id,
+        highest,
+        received,
+        silent_us,
+    })
+}
+
+fn config() -> impl Strategy<Value = ConfigFrame> {
+    let v4 = proptest::option::of((any::<[u8; 4]>(), 0u8..=32));
+    let v6 = proptest::option::of((any::<[u8; 16]>(), 0u8..=128));
+    (v4, v6, any::<u16>()).prop_map(|(v4, v6, mtu)| ConfigFrame {
+        inner_v4: v4.map(|(ip, prefix)| (ip.into(), prefix)),
+        inner_v6: v6.map(|(ip, prefix)| (ip.into(), prefix)),
+        mtu,
+    })
+}
+
+fn frame() -> impl Strategy<Value = Owned> {
+    let body = || proptest::collection::vec(any::<u8>(), 0..80);
+    prop_oneof![
+        Just(Owned::Plain(Frame::Fin)),
+        Just(Owned::Plain(Frame::RekeyWanted)),
+        (any::<(u32, u64)>(), report()).prop_map(|((seq, sent_us), report)| {
+            Owned::Plain(Frame::Heartbeat(Heartbeat { seq, sent_us, report }))
+        }),
+        (any::<(u32, u64, u32, u32)>(), report()).prop_map(
+            |((seq, echo_us, delay_us, generation_seen), report)| {
+                let ack = HeartbeatAck { seq, echo_us, delay_us, generation_seen, report };
+                Owned::Plain(Frame::HeartbeatAck(ack))
+            }
+        ),
+        (0u8..2, body()).prop_map(|(part, body)| Owned::RekeyReq(part, 2, body)),
+        body().prop_map(Owned::RekeyResp),
+        any::<(u8, bool)>().prop_map(|(tokens, config)| Owned::Plain(Frame::Want { tokens, config })),
+        (0u8..8, proptest::collection::vec(any::<[u8; 16]>(), 0..4)).prop_map(|(c, t)| Owned::Tokens(c, t)),
+        config().prop_map(|config| Owned::Plain(Frame::Config(config))),
+        any::<(u32, u16)>().prop_map(|(seq, len)| Owned::Plain(Frame::PmtuProbe { seq, len })),
+        any::<(u32, u16)>().prop_map(|(seq, len)| Owned::Plain(Frame::PmtuAck { seq, len })),
+        any::<(u16, u64)>().prop_map(|(reason, version)| Owned::Plain(Frame::Close { reason, version })),
+        body().prop_map(Owned::MoveAdvice),
+    ]
+}
+
+#[test]
+fn an_ip_packet_is_told_by_its_first_nibble() {
+    assert!(is_ip_packet(&[0x45]) && is_ip_packet(&[0x60]));
+    assert!(!is_ip_packet(&[]) && !is_ip_packet(&[0x01]) && !is_ip_packet(&[0x50]) && !is_ip_packet(&[0x70]));
+}
+
+#[test]
+fn an_unknown_frame_is_skipped_by_its_length() {
+    let bytes = [0x3F, 0xFF, 2, 0, 0xAA, 0xBB, 0x01, 0, 0, 0];
+    assert_eq!(FrameReader::new(&bytes).collect::<Vec<_>>(), [Ok(Frame::Fin)]);
+    let cut = [0x3F, 0, 2, 0, 0xAA];
+    assert_eq!(FrameReader::new(&cut).collect::<Vec<_>>(), [Err(Malformed::TooShort)]);
+}
+
+#[test]
+fn a_frame_id_that_could_be_ip_is_refused() {
+    assert_eq!(FrameReader::new(&[0x40, 0, 0, 0]).collect::<Vec<_>>(), [Err(Malformed::Type)]);
+}
+
+#[test]
+fn padding_is_zero_and_ends_the_run() {
+    assert_eq!(FrameReader::new(&[1, 0, 0, 0, 0, 0]).collect::<Vec<_>>(), [Ok(Frame::Fin), Ok(Frame::Pad)]);
+    assert_eq!(FrameReader::new(&[0, 0, 1]).collect::<Vec<_>>(), [Err(Malformed::Reserved)]);
+}
+
+#[test]
+fn known_frames_are_strict() {
+    let cases: &[(&[u8], Malformed)] = &[
+        (&[0x01, 1, 0, 0], Malformed::Reserved),
+        (&[0x01, 0, 1, 0, 0], Malformed::Length),
+        (&[0x02, 0, 0, 0], Malformed::TooShort),
+        (&[0x04, 0, 4, 0, 0, 3, 0, 0], Malformed::Field("part")),
+        (&[0x04, 0, 4, 0, 0, 0, 0, 0], Malformed::Field("part")),
+        (&[0x04, 0, 4, 0, 1, 1, 0, 0], Malformed::Field("part")),
+        (&[0x04, 0, 4, 0, 0, 1, 1, 0], Malformed::Reserved),
+        (&[0x06, 0, 4, 0, 0, 2, 0, 0], Malformed::Field("config")),
+        (&[0x06, 0, 4, 0, 0, 0, 0, 1], Malformed::Reserved),
+        (&[0x07, 0, 4, 0, 8, 0, 0, 0], Malformed::Field("token_config")),
+        (&[0x07, 0, 5, 0, 0, 0, 0, 0, 9], Malformed::Length),
+        (&[0x09, 0, 8, 0, 1, 0, 0, 0, 5, 0, 1, 0], Malformed::Reserved),
+        (&[0x0B, 0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0], Malformed::Reserved),
+    ];
+    for (bytes, error) in cases {
+        assert_eq!(FrameReader::new(bytes).collect::<Vec<_>>(), [Err(*error)], "{bytes:x?}");
+    }
+}
+
+#[test]
+fn an_absent_config_address_is_zero() {
+    let mut buffer = [0; 32];
+    let config = ConfigFrame { inner_v4: Some((Ipv4Addr::new(10, 0, 0, 2), 24)), inner_v6: None, mtu: 1280 };
+    assert!(FrameWriter::new(&mut buffer).push(&Frame::Config(config)));
+    for (at, value, error) in [
+        (4, 0, Malformed::Reserved),
+        (4, 7, Malformed::Reserved),
+        (5, 33, Malformed::Field("prefix")),
+        (6, 1, Malformed::Reserved),
+        (7, 1, Malformed::Reserved),
+        (20, 1, Malformed::Reserved),
+        (31, 1, Malformed::Reserved),
+    ] {
+        let mut bytes = buffer;
+        bytes[at] = value;
+        assert_eq!(FrameReader::new(&bytes).collect::<Vec<_>>(), [Err(error)], "byte {at}");
+    }
+}
+
+#[test]
+fn a_full_writer_says_so_and_keeps_what_it_has() {
+    let mut buffer = [0xFF; 10];
+    let mut writer = FrameWriter::new(&mut buffer);
+    assert!(writer.is_empty());
+    assert!(writer.push(&Frame::Fin));
+    assert!(!writer.push(&Frame::PmtuAck { seq: 1, len: 2 }));
+    assert!(!writer.pad_to(3) && !writer.pad_to(11));
+    assert!(writer.pad_to(10));
+    assert_eq!(writer.len(), 10);
+    assert!(!writer.push(&Frame::Pad));
+    let mut large = vec![0; 70_000];
+    assert!(!FrameWriter::new(&mut large).push(&Frame::MoveAdvice(&[0; 65_536])), "length has 16 bits");
+    assert_eq!(buffer, [1, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+}
+
+proptest! {
+    #[test]
+    fn round_trip(frames in proptest::collection::vec(frame(), 0..8), pad in 0usize..20) {
+        let mut buffer = vec![0xEE; 2048];
+        let mut writer = FrameWriter::new(&mut buffer);
+        for frame in &frames {
+            let before = writer.len();
+            prop_assert!(writer.push(&frame.frame()));
+            prop_assert_eq!(writer.len(), before + frame.frame().encoded_len());
+        }
+        let len = writer.len() + pad;
+        prop_assert!(writer.pad_to(len));
+        let read: Vec<_> = FrameReader::new(&buffer[..len]).map(|frame| frame.unwrap()).collect();
+        let mut expected: Vec<_> = frames.iter().map(Owned::frame).collect();
+        if pad > 0 { expected.push(Frame::Pad); }
+        prop_assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        prop_assert!(FrameReader::new(&bytes).count() <= bytes.len());
+    }
+
+    #[test]
+    fn nearly_valid_bytes_have_one_meaning(id in 0u8..0x0E, len in 0u16..50, body in proptest::collection::vec(0u8..3, 0..50)) {
+        let mut bytes = vec![id, 0];
+        bytes.extend(len.to_le_bytes());
+        bytes.extend(body);
+        let mut out = vec![0; bytes.len()];
+        let mut writer = FrameWriter::new(&mut out);
+        let mut whole = true;
+        for frame in FrameReader::new(&bytes) {
+            match frame {
+                Ok(frame) => prop_assert!(writer.push(&frame)),
+                Err(_) => whole = false,
+            }
+        }
+        let len = writer.len();
+        if whole {
+            prop_assert_eq!(&out[..len], &bytes[..len]);
+        }
+    }
+}
