@@ -1,1 +1,14 @@
-//! Placeholder of the room `lab`.
+//! The lab: a whole roaming network on one machine, started by one command of an ordinary user.
+//!
+//! A laptop with Wi-Fi and LTE, two NAT routers, an internet, a gateway and a server behind it are built from Linux
+//! namespaces; the radio links are threads of ours that delay, lose and filter packets under a seed. The real binary
+//! runs in the nodes, real streams run through it, faults happen as a story or a key says, and every verdict is
+//! derived from arrival times. Deliberately not here: anything the VPN itself does.
+
+pub mod args;
+pub mod nat;
+pub mod packet;
+pub mod shaper;
+pub mod story;
+
+pub use args::{LabArgs, LabVerb};

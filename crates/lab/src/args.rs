@@ -1,0 +1,55 @@
+//! The command line of `jumpvpn lab`: what a person or a script may ask for.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+/// One command: two uplinks, two NAT routers, an internet, a gateway and a server, on this machine, without root.
+///
+/// Without a verb it opens the live view, in which single keys cause faults.
+#[derive(Debug, Clone, Args)]
+pub struct LabArgs {
+    /// What to do; the live view when absent.
+    #[command(subcommand)]
+    pub verb: Option<LabVerb>,
+    /// Directory that receives events.jsonl, the daemons' logs and configurations [default: ./jumpvpn-lab].
+    #[arg(long, global = true, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Seed of every random choice of the links (loss, jitter, NAT ports).
+    #[arg(long, global = true, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Name of the agent's policy.
+    #[arg(long, global = true, value_name = "NAME", default_value = "laptop")]
+    pub policy: String,
+    /// Let the streams cross the Wi-Fi link without a tunnel: shows what the apparatus itself measures.
+    #[arg(long, global = true, hide = true)]
+    pub no_vpn: bool,
+}
+
+/// The verbs below `jumpvpn lab`.
+#[derive(Debug, Clone, Subcommand)]
+pub enum LabVerb {
+    /// Play a scripted story and judge it; exits non-zero when its expectations fail.
+    Run {
+        /// File of a story, or the name of a built-in one (see `lab stories`).
+        story: String,
+        /// Print one JSON object (schema jumpvpn.lab/1) instead of a table.
+        #[arg(long)]
+        json: bool,
+        /// How often to repeat the story, instead of what the story says.
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+        runs: Option<u32>,
+    },
+    /// Open a shell (or run a command) in a node: laptop, internet, gateway or server.
+    ///
+    /// Joins the lab that is running; starts one for the time of the shell when there is none.
+    Shell {
+        /// The node.
+        node: String,
+        /// A command instead of a shell.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<String>,
+    },
+    /// List the built-in stories.
+    Stories,
+}
