@@ -3,6 +3,8 @@
 use std::io;
 use std::net::SocketAddr;
 
+use rustix::io::Errno;
+
 /// Failure to set up a socket.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
@@ -14,7 +16,8 @@ pub enum BindError {
     },
     /// The process lacks a right (low port, device binding or mark).
     #[error(
-        "not allowed to {action} for {local}: run as root or give the program CAP_NET_ADMIN and CAP_NET_RAW (CAP_NET_BIND_SERVICE for ports below 1024)"
+        "not allowed to {action} for {local}: run as root or give the program CAP_NET_ADMIN and CAP_NET_RAW \
+         (CAP_NET_BIND_SERVICE for ports below 1024)"
     )]
     NoRights {
         /// What was tried.
@@ -44,12 +47,28 @@ pub enum BindError {
     },
 }
 
+impl BindError {
+    pub(crate) fn new(action: &'static str, local: SocketAddr, source: io::Error) -> BindError {
+        match Errno::from_io_error(&source) {
+            Some(Errno::ADDRINUSE) => BindError::PortInUse { local },
+            Some(Errno::PERM | Errno::ACCESS) => BindError::NoRights { action, local },
+            Some(Errno::NODEV | Errno::NXIO | Errno::ADDRNOTAVAIL) => {
+                BindError::PathGone { action, local, source }
+            }
+            _ => BindError::Other { action, local, source },
+        }
+    }
+}
+
 /// Failure to send.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
-    /// The socket buffer is full: wait for writability.
+    /// The socket buffer is full: wait for writability, then go on after the first `sent_len` bytes.
     #[error("the socket buffer is full")]
-    WouldBlock,
+    WouldBlock {
+        /// Bytes of the same call that were sent, a multiple of the segment length.
+        sent_len: usize,
+    },
     /// The device, address or route of this path is gone: leave the path.
     #[error("the path is gone: {0}")]
     PathGone(#[source] io::Error),
@@ -62,4 +81,26 @@ pub enum SendError {
     /// Anything else, for example a lack of kernel memory.
     #[error("sending failed: {0}")]
     Other(#[source] io::Error),
+}
+
+impl SendError {
+    /// `pinned`: whether the socket or the datagram names a device or a source address. The kernel answers EINVAL
+    /// when a named source is not (any more) an address of this machine, and for a device that was removed.
+    pub(crate) fn new(source: io::Error, pinned: bool) -> SendError {
+        match Errno::from_io_error(&source) {
+            Some(Errno::AGAIN) => SendError::WouldBlock { sent_len: 0 },
+            Some(Errno::MSGSIZE) => SendError::TooBig,
+            Some(Errno::INVAL) if pinned => SendError::PathGone(source),
+            Some(
+                Errno::NETUNREACH
+                | Errno::HOSTUNREACH
+                | Errno::NETDOWN
+                | Errno::NODEV
+                | Errno::NXIO
+                | Errno::ADDRNOTAVAIL,
+            ) => SendError::PathGone(source),
+            Some(Errno::PERM | Errno::ACCESS | Errno::CONNREFUSED) => SendError::Refused(source),
+            _ => SendError::Other(source),
+        }
+    }
 }

@@ -4,7 +4,15 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
+use quinn_udp::{Transmit, UdpSockRef, UdpSocketState};
+use rustix::net::sockopt;
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
 use crate::{BindError, DatagramBatch, SendError};
+
+/// Most bytes in one system call: an IPv4 packet of 65,535 bytes less its 20-byte header and the 8 bytes of UDP.
+/// IPv6 would allow 20 more, not worth a distinction.
+const MAX_SEND_LEN: usize = 65_507;
 
 /// How a socket is to be set up.
 #[derive(Debug, Clone, Copy, Default)]
@@ -13,38 +21,82 @@ pub struct BindOptions {
     pub mark: Option<u32>,
     /// Let several sockets share the address and port (one per shard).
     pub reuse_port: bool,
-    /// Size of the kernel's send and receive buffers in bytes; the kernel's default when absent.
+    /// Size of the kernel's send and receive buffers in bytes; the kernel's default when absent. Beyond the system's
+    /// limit (`net.core.{r,w}mem_max`) only with CAP_NET_ADMIN, otherwise as much as the limit allows.
     pub buffer_len: Option<usize>,
 }
 
 /// One UDP socket of one path.
+///
+/// Oversized datagrams are refused with [`SendError::TooBig`], never fragmented (the socket ignores the kernel's path
+/// MTU guesses: IP_PMTUDISC_PROBE), so that the path MTU is found from inside the tunnel. An IPv6 socket takes no
+/// IPv4 traffic, so that `0.0.0.0` and `[::]` can both be bound to one port.
+#[derive(Debug)]
 pub struct UdpBinding {
-    socket: socket2::Socket,
+    socket: Socket,
+    state: UdpSocketState,
+    local: SocketAddr,
+    on_device: bool,
 }
 
 impl UdpBinding {
     /// Binds a socket to `local` and, when given, to the network device of that name.
+    ///
+    /// # Errors
+    /// [`BindError`] says which step the kernel refused and who can do something about it.
     pub fn bind(
         local: SocketAddr,
         device: Option<&str>,
         options: &BindOptions,
     ) -> Result<UdpBinding, BindError> {
-        let _ = (local, device, options);
-        todo!()
+        let step = |action| move |source| BindError::new(action, local, source);
+        let socket = Socket::new(Domain::for_address(local), Type::DGRAM, Some(Protocol::UDP))
+            .map_err(step("open a UDP socket"))?;
+        if local.is_ipv6() {
+            socket.set_only_v6(true).map_err(step("restrict the socket to IPv6"))?;
+        }
+        if options.reuse_port {
+            socket.set_reuse_port(true).map_err(step("share the port"))?;
+        }
+        if let Some(device) = device {
+            socket
+                .bind_device(Some(device.as_bytes()))
+                .map_err(step("bind the socket to its network device"))?;
+        }
+        if let Some(mark) = options.mark {
+            socket.set_mark(mark).map_err(step("mark the packets of the socket"))?;
+        }
+        if let Some(buffer_len) = options.buffer_len {
+            set_buffers(&socket, buffer_len).map_err(step("size the buffers of the socket"))?;
+        }
+        socket.bind(&SockAddr::from(local)).map_err(step("bind a UDP socket"))?;
+        let state = UdpSocketState::new(UdpSockRef::from(&socket)).map_err(step("configure a UDP socket"))?;
+        let bound = socket.local_addr().map_err(step("read the address of the socket"))?;
+        let local = bound.as_socket().unwrap_or(local);
+        Ok(UdpBinding { socket, state, local, on_device: device.is_some() })
     }
 
     /// The address and port the socket is bound to.
     pub fn local_addr(&self) -> SocketAddr {
-        todo!()
+        self.local
     }
 
-    /// Fills `batch`; returns the number of datagrams. `WouldBlock` when there is none.
+    /// Fills `batch`; returns the number of datagrams in it.
+    ///
+    /// # Errors
+    /// `WouldBlock` when no datagram is waiting; anything else is a fault of the socket.
     pub fn try_recv(&mut self, batch: &mut DatagramBatch) -> io::Result<usize> {
-        let _ = batch;
-        todo!()
+        let (socket, state) = (&self.socket, &self.state);
+        batch.fill(|slices, metas| state.recv(UdpSockRef::from(socket), slices, metas))?;
+        Ok(batch.count())
     }
 
     /// Sends `bytes`, cut into datagrams of `segment_len` bytes (the last may be shorter), from `source` if given.
+    ///
+    /// Where a driver refuses segmentation offload, this and all later calls on the socket send one by one.
+    ///
+    /// # Errors
+    /// The segments before the failing one were sent; [`SendError::WouldBlock`] says how many bytes that is.
     pub fn try_send(
         &mut self,
         destination: SocketAddr,
@@ -52,14 +104,72 @@ impl UdpBinding {
         bytes: &[u8],
         segment_len: Option<usize>,
     ) -> Result<(), SendError> {
-        let _ = (destination, source, bytes, segment_len);
-        todo!()
+        let segment_len = segment_len.unwrap_or(bytes.len()).max(1);
+        let mut sent_len = 0;
+        while sent_len < bytes.len() {
+            let burst_len = self.burst_len(segment_len).min(bytes.len() - sent_len);
+            let burst = &bytes[sent_len..sent_len + burst_len];
+            match self.send_once(destination, source, burst, segment_len) {
+                Ok(()) => sent_len += burst_len,
+                // The offload was refused and is now off: the same bytes again, one segment at a time.
+                Err(_) if burst_len > segment_len && self.max_segments() == 1 => {}
+                Err(error) => return Err(self.send_error(error, source, sent_len)),
+            }
+        }
+        Ok(())
     }
 
-    /// How many segments one [`UdpBinding::try_send`] may carry in one system call at present (1: no offload).
+    /// How many segments one system call may carry at present (1: no offload).
     pub fn max_segments(&self) -> usize {
-        todo!()
+        self.state.max_gso_segments()
     }
+
+    /// Bytes of the next system call, a multiple of the segment length.
+    fn burst_len(&self, segment_len: usize) -> usize {
+        let fitting_count = (MAX_SEND_LEN / segment_len).max(1);
+        segment_len * fitting_count.min(self.max_segments())
+    }
+
+    fn send_once(
+        &self,
+        destination: SocketAddr,
+        source: Option<IpAddr>,
+        contents: &[u8],
+        segment_len: usize,
+    ) -> io::Result<()> {
+        let segment_size = (contents.len() > segment_len).then_some(segment_len);
+        let transmit = Transmit { destination, ecn: None, contents, segment_size, src_ip: source };
+        self.state.try_send(UdpSockRef::from(&self.socket), &transmit)
+    }
+
+    fn send_error(&mut self, error: io::Error, source: Option<IpAddr>, sent_len: usize) -> SendError {
+        let pinned = self.on_device || source.is_some() || !self.local.ip().is_unspecified();
+        match SendError::new(error, pinned) {
+            SendError::WouldBlock { .. } => SendError::WouldBlock { sent_len },
+            error => {
+                // Kernels before 6.13 refuse an *oversized* segmented send with EINVAL, as they do an unsupported one,
+                // and a removed device fails the same way. Neither speaks against the offload: try it again later.
+                if self.max_segments() == 1
+                    && matches!(error, SendError::TooBig | SendError::PathGone(_))
+                    && let Ok(state) = UdpSocketState::new(UdpSockRef::from(&self.socket))
+                {
+                    self.state = state;
+                }
+                error
+            }
+        }
+    }
+}
+
+/// Sets both kernel buffers, beyond the system's limit where allowed.
+fn set_buffers(socket: &Socket, buffer_len: usize) -> io::Result<()> {
+    if sockopt::set_socket_recv_buffer_size_force(socket, buffer_len).is_err() {
+        socket.set_recv_buffer_size(buffer_len)?;
+    }
+    if sockopt::set_socket_send_buffer_size_force(socket, buffer_len).is_err() {
+        socket.set_send_buffer_size(buffer_len)?;
+    }
+    Ok(())
 }
 
 impl AsFd for UdpBinding {

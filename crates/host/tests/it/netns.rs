@@ -1,0 +1,119 @@
+//! Network namespaces for tests: each test gets an empty machine of its own, and a second one as its peer.
+//!
+//! Shared by the tests of the rooms that touch the kernel's network (`tun`, `transport`, `host`).
+#![allow(unsafe_code, dead_code, clippy::expect_used)] // unshare(2) has no safe wrapper; no binary uses all of this
+
+use std::process::Command;
+use std::sync::mpsc;
+use std::thread;
+
+use rustix::thread::UnshareFlags;
+
+/// Set in a process that was started again inside a user namespace.
+const INSIDE: &str = "JUMPVPN_TEST_INSIDE_USER_NAMESPACE";
+
+/// Runs `test` in a thread with an empty network namespace, its loopback up.
+///
+/// Without the right to make one, the same test is run again in a user namespace; where the system forbids that as
+/// well, a line on standard error says so and the test does not count.
+pub fn in_namespace(test: impl FnOnce() + Send) {
+    let outcome = thread::scope(|scope| {
+        scope
+            .spawn(|| {
+                if enter_new().is_err() {
+                    return false;
+                }
+                run("ip link set lo up");
+                test();
+                true
+            })
+            .join()
+    });
+    match outcome {
+        Ok(true) => {}
+        Ok(false) => again_in_user_namespace(),
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
+}
+
+fn enter_new() -> rustix::io::Result<()> {
+    // SAFETY: only the network namespace of the calling thread changes; memory and descriptors stay shared.
+    unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNET) }
+}
+
+fn again_in_user_namespace() {
+    let name = thread::current().name().unwrap_or_default().to_owned();
+    let unshare = || {
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user", "--net", "--"]);
+        command
+    };
+    let possible = unshare().arg("true").output().is_ok_and(|output| output.status.success());
+    if !possible || std::env::var_os(INSIDE).is_some() || name == "main" {
+        eprintln!("SKIPPED {name}: this system allows no network namespace (run as root)");
+        return;
+    }
+    let program = std::env::current_exe().expect("path of the test binary");
+    let status = unshare().arg(program).args([&name, "--exact", "--nocapture"]).env(INSIDE, "1").status();
+    assert!(status.expect("start the test again").success(), "{name} failed in a user namespace");
+}
+
+/// Runs a command line in the namespace of the calling thread; returns what it printed.
+pub fn run(command_line: &str) -> String {
+    let (ok, text) = try_run(command_line);
+    assert!(ok, "{command_line}: {text}");
+    text
+}
+
+/// Like [`run`], but says whether the command succeeded.
+pub fn try_run(command_line: &str) -> (bool, String) {
+    let mut words = command_line.split_whitespace();
+    let program = words.next().expect("a program name");
+    let output = Command::new(program).args(words).output().expect(program);
+    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    (output.status.success(), text.into_owned())
+}
+
+type Task = Box<dyn FnOnce() + Send>;
+
+/// A second machine: a thread in another network namespace that runs what it is given.
+pub struct Peer {
+    tasks: mpsc::Sender<Task>,
+    thread_id: i32,
+}
+
+impl Peer {
+    /// An empty namespace, its loopback up.
+    pub fn new() -> Peer {
+        let (tasks, queue) = mpsc::channel::<Task>();
+        let (report, ready) = mpsc::channel();
+        thread::spawn(move || {
+            enter_new().expect("a second network namespace");
+            run("ip link set lo up");
+            report.send(rustix::thread::gettid().as_raw_nonzero().get()).expect("the test waits");
+            for task in queue {
+                task();
+            }
+        });
+        Peer { tasks, thread_id: ready.recv().expect("the peer started") }
+    }
+
+    /// What `ip link set X netns` takes.
+    pub fn netns(&self) -> i32 {
+        self.thread_id
+    }
+
+    /// Runs `task` there and waits for its result.
+    pub fn run<T: Send + 'static>(&self, task: impl FnOnce() -> T + Send + 'static) -> T {
+        let (report, result) = mpsc::channel();
+        let task = Box::new(move || report.send(task()).expect("the caller waits"));
+        self.tasks.send(task).expect("the peer runs");
+        result.recv().expect("the task on the peer did not panic")
+    }
+
+    /// Runs a command line there.
+    pub fn command(&self, command_line: &str) {
+        let command_line = command_line.to_owned();
+        self.run(move || run(&command_line));
+    }
+}

@@ -1,0 +1,6 @@
+//! UDP bindings against the real kernel, each test in a network namespace of its own.
+#![allow(clippy::unwrap_used, reason = "a failing step is a failing test")]
+
+#[path = "../../../host/tests/it/netns.rs"]
+mod netns;
+mod udp;
