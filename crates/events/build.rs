@@ -1,6 +1,9 @@
 //! Turns `registry.toml` into the enum `Reason` and its table, and refuses a registry that breaks its own rules.
 //! What the rules are and why stands at the top of the registry.
 
+// The bans of this room are for the library; a build script lives on files and variables.
+#![allow(clippy::disallowed_methods)]
+
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::fmt::Write as _;
@@ -23,13 +26,8 @@ const CLASSES: &[(&str, &str)] = &[
 ];
 
 /// Severities a reason may have, with the variant of `Severity` each one becomes.
-const SEVERITIES: &[(&str, &str)] = &[
-    ("debug", "Debug"),
-    ("info", "Info"),
-    ("notice", "Notice"),
-    ("warning", "Warning"),
-    ("error", "Error"),
-];
+const SEVERITIES: &[(&str, &str)] =
+    &[("debug", "Debug"), ("info", "Info"), ("notice", "Notice"), ("warning", "Warning"), ("error", "Error")];
 
 struct Entry {
     code: String,
@@ -60,9 +58,14 @@ fn read_entries(table: &toml::Table) -> Result<Vec<Entry>, Box<dyn Error>> {
 
 fn read_entry(value: &toml::Value) -> Result<Entry, Box<dyn Error>> {
     let text = |key: &str| {
-        value.get(key).and_then(toml::Value::as_str).map(str::to_owned).ok_or(format!("missing {key} in {value}"))
+        value
+            .get(key)
+            .and_then(toml::Value::as_str)
+            .map(str::to_owned)
+            .ok_or(format!("missing {key} in {value}"))
     };
-    let number = value.get("number").and_then(toml::Value::as_integer).ok_or(format!("no number in {value}"))?;
+    let number =
+        value.get("number").and_then(toml::Value::as_integer).ok_or(format!("no number in {value}"))?;
     let code = text("code")?;
     Ok(Entry {
         variant: camel_case(&code),
@@ -127,8 +130,12 @@ fn camel_case(code: &str) -> String {
 
 fn render(entries: &[Entry]) -> Result<String, std::fmt::Error> {
     let mut out = String::new();
-    out.push_str("/// Why anything happened. Generated from `registry.toml`; the order is that of the numbers.\n");
-    out.push_str("#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]\n#[repr(u16)]\npub enum Reason {\n");
+    out.push_str(
+        "/// Why anything happened. Generated from `registry.toml`; the order is that of the numbers.\n",
+    );
+    out.push_str(
+        "#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]\n#[repr(u16)]\npub enum Reason {\n",
+    );
     for entry in entries {
         writeln!(out, "    /// {}\n    {},", entry.meaning, entry.variant)?;
     }

@@ -1,0 +1,147 @@
+//! What is asked of a store and what it answers, as values.
+
+use jumpvpn_events::Reason;
+
+use crate::{Handle, SessionRecord};
+
+/// Pairs an answer with its request. The asker numbers its requests upwards and never uses a number twice, except
+/// to repeat the identical request after [`Answer::Unknown`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
+
+/// Revision of a record: rises with every change that is committed anywhere in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Rev(pub u64);
+
+/// What the record must still be for a change to apply. All three have to match: a revision alone could be
+/// handed out again by a store that was restored from a backup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// Revision from the last answer about the record.
+    pub rev: Rev,
+    /// Its `owner_epoch`.
+    pub epoch: u64,
+    /// Its `version`.
+    pub version: u64,
+}
+
+/// One thing asked of a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Keep a new session. Refused if its handle, or one of its inner addresses, belongs to another one.
+    Create {
+        /// Number of the request.
+        id: RequestId,
+        /// The session.
+        record: Box<SessionRecord>,
+    },
+    /// Replace the record of a live session. Neither `owner_epoch` nor `version` may fall, and the handle, the
+    /// session id and the peer may not change.
+    Update {
+        /// Number of the request.
+        id: RequestId,
+        /// What the record must still be.
+        expected: Expected,
+        /// What it becomes.
+        record: Box<SessionRecord>,
+    },
+    /// End a session: its version rises by one, its inner addresses become free, and a tombstone stays until the
+    /// session would have expired, so that the answer "it is over" is certain.
+    Terminate {
+        /// Number of the request.
+        id: RequestId,
+        /// Which session.
+        handle: Handle,
+        /// What the record must still be.
+        expected: Expected,
+        /// Number of the reason code.
+        reason_number: u16,
+    },
+    /// Look a session up.
+    Read {
+        /// Number of the request.
+        id: RequestId,
+        /// Which session.
+        handle: Handle,
+    },
+}
+
+impl Request {
+    /// Number of the request.
+    pub const fn id(&self) -> RequestId {
+        match self {
+            Request::Create { id, .. }
+            | Request::Update { id, .. }
+            | Request::Terminate { id, .. }
+            | Request::Read { id, .. } => *id,
+        }
+    }
+
+    /// Handle of the session it is about.
+    pub fn handle(&self) -> Handle {
+        match self {
+            Request::Create { record, .. } | Request::Update { record, .. } => record.handle,
+            Request::Terminate { handle, .. } | Request::Read { handle, .. } => *handle,
+        }
+    }
+}
+
+/// What a store says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The change is made and will not be lost.
+    Committed {
+        /// Number of the request.
+        id: RequestId,
+        /// Revision of the record from now on.
+        rev: Rev,
+    },
+    /// The change is not made and never will be: the record is not what was expected.
+    Conflict {
+        /// Number of the request.
+        id: RequestId,
+        /// The record that stands in the way; `None` if there is no record at all.
+        current: Option<Box<(Rev, SessionRecord)>>,
+    },
+    /// The change may or may not have been made. Only submitting the identical request again can tell; reading
+    /// cannot, because the change may still be under way.
+    Unknown {
+        /// Number of the request.
+        id: RequestId,
+    },
+    /// The change is not made: the store is full, the fence is over, or the record breaks the rules.
+    Refused {
+        /// Number of the request.
+        id: RequestId,
+        /// Why.
+        reason: Reason,
+    },
+    /// There is no record of that handle. This is certain, not a timeout.
+    Absent {
+        /// Number of the request.
+        id: RequestId,
+    },
+    /// The record; it may be one of a terminated session.
+    Found {
+        /// Number of the request.
+        id: RequestId,
+        /// Its revision.
+        rev: Rev,
+        /// The record.
+        record: Box<SessionRecord>,
+    },
+}
+
+impl Answer {
+    /// Number of the request it answers.
+    pub const fn id(&self) -> RequestId {
+        match self {
+            Answer::Committed { id, .. }
+            | Answer::Conflict { id, .. }
+            | Answer::Unknown { id }
+            | Answer::Refused { id, .. }
+            | Answer::Absent { id }
+            | Answer::Found { id, .. } => *id,
+        }
+    }
+}
