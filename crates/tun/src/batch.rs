@@ -10,7 +10,13 @@ pub struct Packet<'a> {
     buffer: &'a mut [u8],
 }
 
-impl Packet<'_> {
+impl<'a> Packet<'a> {
+    /// The inner IP packet, for as long as the batch is not filled again.
+    pub fn into_data(self) -> &'a [u8] {
+        let end = self.buffer.len() - TAILROOM;
+        &self.buffer[HEADROOM..end]
+    }
+
     /// The inner IP packet.
     pub fn data(&self) -> &[u8] {
         &self.buffer[HEADROOM..self.buffer.len() - TAILROOM]
@@ -37,7 +43,8 @@ pub struct PacketBatch {
 }
 
 impl PacketBatch {
-    /// Allocates `count` buffers for packets of up to `max_len` bytes each.
+    /// Allocates `count` buffers for packets of up to `max_len` bytes each, which should be the MTU of the device:
+    /// longer packets are dropped and counted.
     pub fn new(count: usize, max_len: usize) -> PacketBatch {
         let stride = HEADROOM + max_len + TAILROOM;
         PacketBatch { storage: vec![0; stride * count], lens: vec![0; count], stride, used: 0 }
@@ -55,5 +62,22 @@ impl PacketBatch {
             .chunks_exact_mut(self.stride)
             .zip(lens)
             .map(|(buffer, len)| Packet { buffer: &mut buffer[..HEADROOM + len + TAILROOM] })
+    }
+
+    /// Forgets all packets.
+    pub(crate) fn clear(&mut self) {
+        self.used = 0;
+    }
+
+    /// The data part of the next free buffer, for a packet that [`PacketBatch::push`] then takes in.
+    pub(crate) fn vacant(&mut self) -> Option<&mut [u8]> {
+        let buffer = self.storage.chunks_exact_mut(self.stride).nth(self.used)?;
+        Some(&mut buffer[HEADROOM..self.stride - TAILROOM])
+    }
+
+    /// Takes in the `len` bytes written to [`PacketBatch::vacant`].
+    pub(crate) fn push(&mut self, len: usize) {
+        self.lens[self.used] = len;
+        self.used += 1;
     }
 }

@@ -41,3 +41,15 @@ pub enum TunError {
         source: io::Error,
     },
 }
+
+impl TunError {
+    /// Sorts what the kernel answered to `action` on the interface `name`.
+    pub(crate) fn from_io(action: &'static str, name: &str, source: io::Error) -> TunError {
+        let name = name.to_owned();
+        match source.raw_os_error() {
+            Some(libc::EPERM | libc::EACCES) => TunError::PermissionDenied { name },
+            Some(libc::EBUSY | libc::EEXIST) => TunError::Busy { name },
+            _ => TunError::Io { action, name, source },
+        }
+    }
+}
