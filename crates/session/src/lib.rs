@@ -1,1 +1,53 @@
-//! Placeholder of the room `session`.
+//! The anchor: who the two sides are, which keys they share, and which requests may move a session.
+//!
+//! Birth ([`Initiator`], [`Responder`]), the key schedule ([`EpochSecret`]), sealing and opening
+//! ([`TrafficSender`], [`TrafficReceiver`], [`seal_control`], [`open_control`]), proof of possession
+//! ([`TicketKeys`], [`verify`](fn@verify)), key change ([`RekeyInitiator`], [`rekey_respond`]) and the state
+//! machine ([`Machine`]). The protocol text is `docs/protocol.md`; section numbers below are its.
+//!
+//! Deliberately not here: sockets, clocks, tables of sessions, retransmission, policy. Time and randomness are
+//! arguments; the one exception is the ML-KEM key pair and encapsulation of a hybrid rekey, for which the
+//! cryptographic library takes no outside randomness (its lengths and outcome do not depend on it).
+//!
+//! The takeover of a session by another gateway is not part of this version: no resume secret is derived.
+#![forbid(unsafe_code)]
+
+mod aead;
+mod control;
+mod dh;
+mod handshake;
+mod identity;
+mod kdf;
+mod machine;
+mod noise;
+mod rekey;
+mod schedule;
+mod suite;
+mod ticket;
+mod token;
+mod traffic;
+mod verify;
+mod window;
+
+pub use aead::AeadKey;
+pub use control::{ControlError, open_control, seal_control};
+pub use handshake::cookie::{COOKIE_MAX_AGE, COOKIE_ROTATION, CookieKeys};
+pub use handshake::initiator::{Initiator, InitiatorConfig};
+pub use handshake::responder::{InitRead, Responder};
+pub use handshake::{Established, HandshakeError};
+pub use identity::{KeyTextError, PresharedKey, PrivateKey, PublicKey};
+pub use machine::{Forbidden, Machine, TRANSITIONS, Transition, Trigger};
+pub use rekey::{
+    REKEY_PART_LEN, REKEY_RESPONSE_LEN, RekeyError, RekeyFinished, RekeyInitiator, RekeyMode,
+    RekeyReassembly, RekeyResponded, RekeyTerms, rekey_parts, rekey_respond,
+};
+pub use schedule::{BindingContext, ControlKeys, EpochContext, EpochSecret, Side, Traffic};
+pub use suite::{ForgeryLimits, Suite, SuiteSet};
+pub use ticket::{TICKET_ROTATION, TicketBinding, TicketKeys};
+pub use token::{TokenKey, WeakRandomness, reset_token};
+pub use traffic::{
+    GENERATION_HARD_LIMIT, GENERATION_SOFT_LIMIT, OpenError, Opened, SealError, TrafficReceiver,
+    TrafficSender,
+};
+pub use verify::{AddressRules, CHECKS, Check, Decision, RebindCheck, Record, Refusal, Request, verify};
+pub use window::{ControlWindow, DataWindow, ReplayWindow};
