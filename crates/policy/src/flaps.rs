@@ -22,9 +22,11 @@ impl Flaps {
         Flaps { count: 0, up_since: None, held_until: None }
     }
 
-    /// The path died. If it had been up for `switching.flap_hold_max` before, its past is forgotten first.
+    /// The path died. If it had been up for `switching.flap_hold_max` before, its past is forgotten first. A path
+    /// that was not up cannot die.
     pub fn record_down(&mut self, policy: &Policy, now: Time) {
-        let trusted = self.up_since.is_some_and(|up| now.since(up) >= policy.switching.flap_hold_max);
+        let Some(up_since) = self.up_since else { return };
+        let trusted = now.since(up_since) >= policy.switching.flap_hold_max;
         self.count = if trusted { 1 } else { self.count.saturating_add(1) };
         self.up_since = None;
         self.held_until = Some(now + self.hold(policy));

@@ -179,7 +179,7 @@ struct Relation {
     upper: &'static str,
 }
 
-const RELATIONS: &[Relation] = &[
+const RELATIONS: [Relation; 4] = [
     // Otherwise every pause between two heartbeats would count as silence.
     Relation { lower: "volatility.heartbeat_interval", upper: "volatility.heartbeat_volatile" },
     Relation { lower: "volatility.detection.min_silence", upper: "volatility.detection.max_silence" },

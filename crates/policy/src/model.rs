@@ -217,6 +217,3 @@ impl Policy {
         found
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -127,4 +127,4 @@ fn micros(span: Duration) -> u64 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
