@@ -5,18 +5,23 @@
 //! [`TunnelNetwork`] puts everything a tunnel needs on the machine as one transaction and takes it away again.
 //! Everything is synchronous. Not here: packets, sockets of paths, and any decision about paths.
 
+#![forbid(unsafe_code)] // rustix and netlink-sys keep the system calls
+
 pub mod clock;
 mod debounce;
 mod error;
 mod monitor;
+mod netlink;
 mod network;
+mod routing;
 mod snapshot;
 pub mod suspend;
 mod tunnel;
 
-pub use debounce::Debounce;
+pub use debounce::{ADDITION_DELAY, Debounce};
 pub use error::HostError;
 pub use monitor::{Changed, Changes, LinkMonitor, Loss};
-pub use network::{Family, Network, RouteSpec, RuleSpec};
+pub use network::{Family, Network};
+pub use routing::{RouteSpec, RuleSpec};
 pub use snapshot::{DefaultRoute, Link, Snapshot};
 pub use tunnel::{NatSpec, TUNNEL_MARK, TunnelNetwork, TunnelSpec};

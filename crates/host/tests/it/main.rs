@@ -1,0 +1,6 @@
+//! The machine's network, each test in a network namespace of its own.
+#![allow(clippy::unwrap_used, reason = "a failing step is a failing test")]
+
+mod monitor;
+mod netns;
+mod network;
