@@ -1,0 +1,300 @@
+//! The one table of all keys: reader, did-you-mean, documentation and JSON Schema are made from it.
+//!
+//! Policy keys are not here: `jumpvpn-policy` declares them itself, in a table of the same kind.
+
+/// What may stand behind a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// A string without further rules.
+    Text,
+    /// A path; a relative one starts at the folder of the configuration file.
+    Path,
+    /// `true` or `false`.
+    Flag,
+    /// A name of a network interface, 1 to 15 bytes.
+    Interface,
+    /// A 32-byte public key in base64, as `wg` writes it.
+    PublicKey,
+    /// One of these strings.
+    Choice(&'static [&'static str]),
+    /// `"auto"` or a number of bytes in this range.
+    Mtu(u16, u16),
+    /// The name of a policy preset, or a table of policy keys.
+    Policy,
+    /// A list of addresses with prefix lengths.
+    Networks,
+    /// A list of addresses.
+    Addresses,
+    /// A list of `scheme://address:port`.
+    Listeners,
+    /// A list of `scheme://host:port`.
+    Endpoints,
+    /// A list of interface names.
+    Interfaces,
+    /// A list of strings.
+    Texts,
+}
+
+impl Shape {
+    /// The shape in words, for messages and documentation.
+    pub fn describe(self) -> String {
+        match self {
+            Shape::Text => "text".into(),
+            Shape::Path => "path".into(),
+            Shape::Flag => "true or false".into(),
+            Shape::Interface => "interface name".into(),
+            Shape::PublicKey => "public key (base64)".into(),
+            Shape::Choice(names) => {
+                names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(" or ")
+            }
+            Shape::Mtu(low, high) => format!("\"auto\" or {low} to {high}"),
+            Shape::Policy => "name of a preset, or a table of policy keys".into(),
+            Shape::Networks => "list of address/prefix".into(),
+            Shape::Addresses => "list of addresses".into(),
+            Shape::Listeners => "list of scheme://address:port".into(),
+            Shape::Endpoints => "list of scheme://host:port".into(),
+            Shape::Interfaces => "list of interface names".into(),
+            Shape::Texts => "list of text".into(),
+        }
+    }
+}
+
+/// Whether a key must be there, and what holds without it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// The file is refused without it.
+    Required,
+    /// What holds without it, in words.
+    Default(&'static str),
+}
+
+/// One key of a table.
+#[derive(Clone, Copy, Debug)]
+pub struct KeySpec {
+    /// The key, `snake_case`.
+    pub name: &'static str,
+    /// What may stand behind it.
+    pub shape: Shape,
+    /// Whether it must be there.
+    pub presence: Presence,
+    /// What it means, one sentence.
+    pub meaning: &'static str,
+}
+
+/// One table of the file.
+#[derive(Clone, Copy, Debug)]
+pub struct TableSpec {
+    /// Its name, without brackets.
+    pub name: &'static str,
+    /// Whether it is written `[[name]]` and may stand many times.
+    pub many: bool,
+    /// Whether the file is refused without it.
+    pub required: bool,
+    /// What it means, one sentence.
+    pub meaning: &'static str,
+    /// Its keys in the order of the documentation.
+    pub keys: &'static [KeySpec],
+}
+
+/// A kind of configuration file.
+#[derive(Clone, Copy, Debug)]
+pub struct FileSpec {
+    /// `"gateway"` or `"agent"`, which is also the name of the table that tells the kinds apart.
+    pub name: &'static str,
+    /// What such a file is for.
+    pub meaning: &'static str,
+    /// Its tables in the order of the documentation; `[policy]` comes on top.
+    pub tables: &'static [TableSpec],
+}
+
+/// Smallest MTU: every IPv6 link carries 1280 bytes (RFC 8200 section 5), and the inner network may be IPv6.
+pub const MTU_MIN: u16 = 1280;
+
+/// Largest MTU: the largest datagram on the wire is 16,416 bytes, 32 of which are ours.
+pub const MTU_MAX: u16 = 16384;
+
+const fn required(name: &'static str, shape: Shape, meaning: &'static str) -> KeySpec {
+    KeySpec { name, shape, presence: Presence::Required, meaning }
+}
+
+const fn optional(name: &'static str, shape: Shape, default: &'static str, meaning: &'static str) -> KeySpec {
+    KeySpec { name, shape, presence: Presence::Default(default), meaning }
+}
+
+const PRIVATE_KEY_FILE: KeySpec = required(
+    "private_key_file",
+    Shape::Path,
+    "File with the own private key, as `jumpvpn genkey` writes it; readable by its owner alone.",
+);
+
+const PRESHARED_KEY_FILE: KeySpec = optional(
+    "preshared_key_file",
+    Shape::Path,
+    "none",
+    "File with a key shared with this peer alone, as `jumpvpn genpsk` writes it; readable by its owner alone.",
+);
+
+const INTERFACE: KeySpec =
+    optional("interface", Shape::Interface, "\"jump0\"", "Name of the tunnel's network interface.");
+
+const CONTROL_SOCKET: KeySpec = optional(
+    "control_socket",
+    Shape::Path,
+    "/run/jumpvpn/NAME.sock, where NAME is the file's name without its ending",
+    "Socket on which `jumpvpn status` and the like ask.",
+);
+
+const EVENTS: KeySpec = optional(
+    "events",
+    Shape::Path,
+    "no file",
+    "File to which events are appended, one JSON object per line.",
+);
+
+const STORE: TableSpec = TableSpec {
+    name: "store",
+    many: false,
+    required: false,
+    meaning: "Where the gateway keeps who owns which session. Without this table: in memory.",
+    keys: &[
+        required(
+            "kind",
+            Shape::Choice(&["embedded", "memory", "etcd"]),
+            "Kind of store. This version has \"memory\" alone: sessions end with the gateway's process.",
+        ),
+        optional("path", Shape::Path, "none", "File of an embedded store."),
+        optional("endpoints", Shape::Texts, "none", "Servers of an etcd store."),
+        optional("prefix", Shape::Text, "none", "Beginning of all keys in an etcd store."),
+        optional("node", Shape::Text, "none", "Name of this gateway in an etcd store."),
+    ],
+};
+
+/// A gateway's file.
+pub const GATEWAY: FileSpec = FileSpec {
+    name: "gateway",
+    meaning: "A gateway: listens for agents, keeps their sessions, passes their packets on.",
+    tables: &[
+        TableSpec {
+            name: "gateway",
+            many: false,
+            required: true,
+            meaning: "The gateway itself.",
+            keys: &[
+                PRIVATE_KEY_FILE,
+                required(
+                    "listen",
+                    Shape::Listeners,
+                    "Where to listen. This version listens on udp; tcp and tls are skipped with a warning.",
+                ),
+                INTERFACE,
+                required(
+                    "address",
+                    Shape::Networks,
+                    "Inner addresses of the gateway; their networks are those the peers get addresses from.",
+                ),
+                CONTROL_SOCKET,
+                EVENTS,
+                optional(
+                    "policy",
+                    Shape::Policy,
+                    "\"server\"",
+                    "What sessions may do, as the gateway sees it.",
+                ),
+                optional(
+                    "nat",
+                    Shape::Flag,
+                    "false",
+                    "Whether peers reach other networks behind the gateway's own address.",
+                ),
+                optional(
+                    "uplink",
+                    Shape::Interface,
+                    "the interface of the default route",
+                    "Interface through which `nat` leads.",
+                ),
+                optional("mtu", Shape::Mtu(MTU_MIN, MTU_MAX), "\"auto\"", "Largest inner packet in bytes."),
+            ],
+        },
+        STORE,
+        TableSpec {
+            name: "peer",
+            many: true,
+            required: true,
+            meaning: "An agent that may connect.",
+            keys: &[
+                required(
+                    "name",
+                    Shape::Text,
+                    "Its name in status and events; 1 to 63 of letters, digits, and . _ @ -",
+                ),
+                required("public_key", Shape::PublicKey, "Its public key."),
+                PRESHARED_KEY_FILE,
+                optional(
+                    "inner",
+                    Shape::Addresses,
+                    "the lowest free address of each inner network",
+                    "Its inner addresses, at most one of each family.",
+                ),
+            ],
+        },
+    ],
+};
+
+/// An agent's file.
+pub const AGENT: FileSpec = FileSpec {
+    name: "agent",
+    meaning: "An agent: keeps one session with its gateway over whatever paths there are.",
+    tables: &[
+        TableSpec {
+            name: "agent",
+            many: false,
+            required: true,
+            meaning: "The agent itself.",
+            keys: &[
+                PRIVATE_KEY_FILE,
+                INTERFACE,
+                CONTROL_SOCKET,
+                EVENTS,
+                optional("policy", Shape::Policy, "\"laptop\"", "When to jump, and when not to."),
+                optional(
+                    "uplinks",
+                    Shape::Interfaces,
+                    "every link with a default route",
+                    "Interfaces that may carry paths.",
+                ),
+            ],
+        },
+        TableSpec {
+            name: "gateway",
+            many: true,
+            required: true,
+            meaning: "The gateway to connect to.",
+            keys: &[
+                required("public_key", Shape::PublicKey, "Its public key."),
+                required(
+                    "endpoints",
+                    Shape::Endpoints,
+                    "Where it listens. This version uses udp; tcp and tls are skipped with a warning.",
+                ),
+                PRESHARED_KEY_FILE,
+            ],
+        },
+        TableSpec {
+            name: "routes",
+            many: false,
+            required: false,
+            meaning: "What goes through the tunnel.",
+            keys: &[
+                optional("allowed_ips", Shape::Networks, "none", "Destinations that lead into the tunnel."),
+                optional("dns", Shape::Addresses, "none", "Name servers to use while connected."),
+                optional(
+                    "kill_switch",
+                    Shape::Flag,
+                    "false",
+                    "Whether packets that do not go through the tunnel are dropped.",
+                ),
+                optional("mtu", Shape::Mtu(MTU_MIN, MTU_MAX), "\"auto\"", "Largest inner packet in bytes."),
+            ],
+        },
+    ],
+};
