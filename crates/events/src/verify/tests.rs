@@ -212,7 +212,7 @@ fn commits_rise_one_by_one() {
 #[test]
 fn a_gap_excuses_what_it_names() {
     let mut file = File::default();
-    file.birth().change(State::Birth, State::Attached);
+    file.birth().path("a", BindingState::Active).change(State::Birth, State::Attached);
     file.step += 2;
     file.version += 1;
     file.gap(5).path("b", BindingState::Active).change(State::Recovering, State::Attached).switch();
@@ -222,6 +222,42 @@ fn a_gap_excuses_what_it_names() {
     file.step -= 2;
     file.change(State::Attached, State::Volatile);
     assert_eq!(file.rules(), [Rule::Transition], "backwards is never excused");
+}
+
+#[test]
+fn a_session_may_appear_after_a_gap() {
+    let mut file = File { seq: 0, step: 3, version: 2, ..File::default() };
+    file.gap(9);
+    let gap = file.lines.pop().unwrap().replace(&SessionLabel([7; 16]).to_string(), &"0".repeat(32));
+    file.lines.push(gap);
+    file.change(State::Recovering, State::Attached).switch();
+    assert_eq!(file.rules(), []);
+}
+
+#[test]
+fn a_gap_excuses_one_hole_and_no_step_back() {
+    let start = || {
+        let mut file = File::default();
+        file.birth().switch().change(State::Birth, State::Attached).change(State::Attached, State::Volatile);
+        file
+    };
+    let mut file = start();
+    file.gap(1);
+    file.step -= 1;
+    file.change(State::Volatile, State::Attached);
+    assert_eq!(file.rules(), [Rule::Transition], "the same step twice");
+    let mut file = start();
+    file.version += 1;
+    file.gap(1).switch();
+    file.version += 1;
+    file.switch();
+    assert_eq!(file.rules(), [Rule::Commit], "a second hole");
+    let mut file = start();
+    file.version += 3;
+    file.gap(3).switch();
+    file.version -= 4;
+    file.gap(1).switch();
+    assert!(file.rules().contains(&Rule::Commit), "an earlier version after a gap");
 }
 
 #[test]
