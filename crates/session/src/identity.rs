@@ -10,6 +10,7 @@ use subtle::ConstantTimeEq as _;
 use zeroize::{Zeroize as _, ZeroizeOnDrop, Zeroizing};
 
 use crate::dh;
+use crate::kdf::Expander;
 
 #[cfg(test)]
 mod tests;
@@ -61,6 +62,11 @@ impl PrivateKey {
     /// The matching public key.
     pub fn public(&self) -> PublicKey {
         PublicKey(dh::public(&self.0))
+    }
+
+    /// A further secret of this node, for `label`: the same after every restart, useless for finding the key.
+    pub fn derive(&self, label: &str) -> Zeroizing<[u8; 32]> {
+        Expander::extract(b"jump/1 node", &self.0).expand(label, &[])
     }
 
     /// The key's bytes. The name is a warning: whoever holds them is this peer.

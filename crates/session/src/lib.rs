@@ -23,6 +23,8 @@ mod noise;
 mod rekey;
 mod schedule;
 mod suite;
+#[cfg(test)]
+mod testing;
 mod ticket;
 mod token;
 mod traffic;

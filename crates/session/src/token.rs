@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use crate::kdf::MacKey;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 /// The random source returned an all-zero key. GnuTLS once issued tickets under such a key for hours
 /// (CVE-2020-13777); here the process must not go on.

@@ -26,6 +26,15 @@ fn key_text_has_44_characters_and_one_spelling() {
 }
 
 #[test]
+fn derived_secrets_hang_on_key_and_label() {
+    let (key, other) = (PrivateKey::from_bytes([7; 32]), PrivateKey::from_bytes([8; 32]));
+    assert_eq!(key.derive("a"), key.derive("a"));
+    assert_ne!(key.derive("a"), key.derive("b"));
+    assert_ne!(key.derive("a"), other.derive("a"));
+    assert_ne!(key.derive("a").as_slice(), key.expose());
+}
+
+#[test]
 fn secrets_are_not_printed() {
     assert_eq!(format!("{:?}", PrivateKey::from_bytes([7; 32])), "PrivateKey(..)");
     assert_eq!(format!("{:?}", PresharedKey::from_bytes([7; 32])), "PresharedKey(..)");
