@@ -1,2 +1,104 @@
-//! Developer commands.
-fn main() {}
+//! Developer commands: `cargo xtask tidy | ci | sim | fuzz | docs | setup`.
+//!
+//! Each prints one closing line with its figures and exits non-zero on any finding. There is no argument parser and
+//! hardly a dependency here, because this is built before everything else.
+
+mod ci;
+mod docs;
+mod fuzz;
+mod run;
+mod setup;
+mod sim;
+mod tidy;
+mod tree;
+
+use std::process::ExitCode;
+
+/// What a command answers: its closing line, and whether it found nothing.
+pub(crate) struct Outcome {
+    /// Figures in one line, without the name of the command.
+    pub(crate) figures: String,
+    /// Number of findings; 0 is success.
+    pub(crate) finding_count: usize,
+}
+
+/// Name, parameters and meaning of every command, in the order of the help.
+const COMMANDS: &[(&str, &str, &str)] = &[
+    ("tidy", "", "layers, bans, lengths, generated documents"),
+    ("ci", "[--fast]", "everything a change must pass; --fast leaves out simulation, fuzzing and lab"),
+    ("sim", "[--seeds N | --hours H] [--first SEED]", "worlds in virtual time"),
+    ("fuzz", "[--minutes M] [--target NAME]", "every parser against hostile bytes, seeded"),
+    ("docs", "[--check]", "write the generated documents, or compare them"),
+    ("setup", "", "look for the tools and system packages that tests use"),
+];
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let Some((command, rest)) = arguments.split_first() else {
+        return usage("no command");
+    };
+    let started = std::time::Instant::now();
+    let outcome = match command.as_str() {
+        "tidy" => no_arguments(rest).and_then(|()| tidy::run()),
+        "ci" => ci::run(rest),
+        "sim" => sim::run(rest),
+        "fuzz" => fuzz::run(rest),
+        "docs" => docs::run(rest),
+        "setup" => no_arguments(rest).and_then(|()| setup::run()),
+        "help" | "--help" | "-h" => {
+            print!("{}", help());
+            return ExitCode::SUCCESS;
+        }
+        other => return usage(&format!("`{other}` is not a command")),
+    };
+    let seconds = started.elapsed().as_secs_f64();
+    match outcome {
+        Ok(Outcome { figures, finding_count: 0 }) => {
+            println!("{command}: ok, {figures}, {seconds:.1} s");
+            ExitCode::SUCCESS
+        }
+        Ok(Outcome { figures, finding_count }) => {
+            println!("{command}: FAILED, {finding_count} finding(s), {figures}, {seconds:.1} s");
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            println!("{command}: FAILED, {error}, {seconds:.1} s");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn help() -> String {
+    let mut text = String::from("Developer commands.\n\nUsage: cargo xtask COMMAND\n\n");
+    for (name, parameters, meaning) in COMMANDS {
+        text.push_str(&format!("  {:<46} {meaning}\n", format!("{name} {parameters}")));
+    }
+    text
+}
+
+fn usage(complaint: &str) -> ExitCode {
+    eprint!("{complaint}\n\n{}", help());
+    ExitCode::from(2)
+}
+
+/// Refuses any argument.
+fn no_arguments(rest: &[String]) -> Result<(), String> {
+    rest.first().map_or(Ok(()), |argument| Err(format!("unknown argument `{argument}`")))
+}
+
+/// Splits `--name value` pairs, of which every name must be among `names`.
+pub(crate) fn pairs<'a>(
+    rest: &'a [String],
+    names: &[&str],
+) -> Result<std::collections::BTreeMap<&'a str, &'a str>, String> {
+    let mut found = std::collections::BTreeMap::new();
+    for pair in rest.chunks(2) {
+        let name = pair[0].as_str();
+        if !names.contains(&name) {
+            return Err(format!("unknown argument `{name}`; there are: {}", names.join(", ")));
+        }
+        let value = pair.get(1).ok_or_else(|| format!("`{name}` has no value"))?;
+        found.insert(name, value.as_str());
+    }
+    Ok(found)
+}

@@ -97,6 +97,9 @@ pub(crate) fn read(source: &Source<'_>, notes: &mut Notes) -> Option<GatewayConf
         );
     }
     let store = store(context.sections("store").first(), notes);
+    if context.sections("peer").is_empty() {
+        notes.warning(&gateway.span, "no agent may connect", "add a table [[peer]] for each");
+    }
     let peers = context.sections("peer").iter().map(|peer| raw_peer(&context, peer, notes)).collect();
     let peers = peers_with_addresses(peers, &address, notes);
     let interface = context.interface(gateway, notes);

@@ -219,7 +219,7 @@ pub const GATEWAY: FileSpec = FileSpec {
         TableSpec {
             name: "peer",
             many: true,
-            required: true,
+            required: false,
             meaning: "An agent that may connect.",
             keys: &[
                 required(

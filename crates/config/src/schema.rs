@@ -42,7 +42,7 @@ fn table_schema(table: &TableSpec) -> String {
         table.keys.iter().map(|key| format!("{}:{}", quoted(key.name), key_schema(key))).collect();
     let required = table.keys.iter().filter(|key| key.presence == Presence::Required).map(|key| key.name);
     let one = object(table.meaning, &members, required);
-    if table.many { format!("{{\"type\":\"array\",\"minItems\":1,\"items\":{one}}}") } else { one }
+    if table.many { format!("{{\"type\":\"array\",\"items\":{one}}}") } else { one }
 }
 
 fn object<'a>(meaning: &str, members: &[String], required: impl Iterator<Item = &'a str>) -> String {

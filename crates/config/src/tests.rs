@@ -270,6 +270,13 @@ fn peers_are_unique() {
 }
 
 #[test]
+fn a_gateway_may_wait_for_its_first_peer() {
+    let Loaded { config, warnings } = gateway(&GATEWAY[..GATEWAY.find("[[peer]]").unwrap()]);
+    assert!(config.peers.is_empty());
+    assert!(warnings.to_string().contains("no agent may connect"));
+}
+
+#[test]
 fn small_networks_run_out() {
     let text =
         GATEWAY.replace("[\"10.77.0.1/24\", \"fd77::1/64\"]", "[\"10.77.0.1/30\"]").replace("inner = ", "# ");

@@ -1,0 +1,129 @@
+//! Everything a change must pass, in the order of what fails fastest.
+//!
+//! Every step runs even if an earlier one failed: one round of corrections is cheaper than five.
+
+use std::time::Instant;
+
+use crate::run::{cargo, cargo_has, succeed};
+use crate::{Outcome, fuzz, sim, tidy};
+
+/// Worlds of the short simulation: about a minute on two cores without optimisation.
+const SHORT_SIM_SEEDS: &str = "40";
+
+/// Minutes of the short fuzzing, all targets together.
+const SHORT_FUZZ_MINUTES: &str = "1";
+
+/// How a step ended.
+enum Ended {
+    Passed(String),
+    Failed(String),
+    Skipped(&'static str),
+}
+
+type Step = (&'static str, fn() -> Ended);
+
+const FAST: &[Step] =
+    &[("fmt", format), ("tidy", tidy_step), ("clippy", clippy), ("test", tests), ("deny", deny)];
+
+const SLOW: &[Step] = &[("sim", short_sim), ("fuzz", short_fuzz)];
+
+/// Runs the command.
+pub(crate) fn run(rest: &[String]) -> Result<Outcome, String> {
+    let slow: &[Step] = match rest {
+        [] => SLOW,
+        [flag] if flag == "--fast" => &[],
+        [other, ..] => return Err(format!("unknown argument `{other}`; there is: --fast")),
+    };
+    let mut figures = Vec::new();
+    let mut finding_count = 0;
+    for (name, step) in FAST.iter().chain(slow) {
+        println!("\n=== {name}");
+        let started = Instant::now();
+        let ended = step();
+        let seconds = started.elapsed().as_secs_f64();
+        match ended {
+            Ended::Passed(words) => {
+                println!("--- {name}: ok{words}, {seconds:.1} s");
+                figures.push(format!("{name} {seconds:.0} s"));
+            }
+            Ended::Skipped(why) => {
+                println!("--- {name}: skipped, {why}");
+                figures.push(format!("{name} skipped"));
+            }
+            Ended::Failed(why) => {
+                println!("--- {name}: FAILED, {why}, {seconds:.1} s");
+                figures.push(format!("{name} FAILED"));
+                finding_count += 1;
+            }
+        }
+    }
+    println!();
+    Ok(Outcome { figures: figures.join(", "), finding_count })
+}
+
+fn ended(result: Result<(), String>) -> Ended {
+    result.map_or_else(Ended::Failed, |()| Ended::Passed(String::new()))
+}
+
+fn judged(result: Result<Outcome, String>) -> Ended {
+    match result {
+        Ok(Outcome { figures, finding_count: 0 }) => Ended::Passed(format!(", {figures}")),
+        Ok(Outcome { figures, finding_count }) => {
+            Ended::Failed(format!("{finding_count} finding(s), {figures}"))
+        }
+        Err(error) => Ended::Failed(error),
+    }
+}
+
+fn format() -> Ended {
+    ended(succeed(cargo().args(["fmt", "--all", "--check"])))
+}
+
+fn tidy_step() -> Ended {
+    judged(tidy::run())
+}
+
+fn clippy() -> Ended {
+    ended(succeed(cargo().args([
+        "clippy",
+        "--quiet",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ])))
+}
+
+/// All tests; those in documentation need cargo's own runner.
+fn tests() -> Ended {
+    if !cargo_has("nextest") {
+        return ended(succeed(cargo().args(["test", "--workspace", "--no-fail-fast"])));
+    }
+    let all = succeed(cargo().args(["nextest", "run", "--workspace", "--no-fail-fast"]));
+    let documented = succeed(cargo().args(["test", "--quiet", "--workspace", "--doc"]));
+    ended(all.and(documented))
+}
+
+/// Licences, sources and bans; advisories only where their list can be had.
+fn deny() -> Ended {
+    if !cargo_has("deny") {
+        return Ended::Skipped("cargo-deny is not installed");
+    }
+    let local =
+        succeed(cargo().args(["deny", "--log-level", "error", "check", "bans", "licenses", "sources"]));
+    let fetched = cargo().args(["deny", "fetch", "db"]).output().is_ok_and(|output| output.status.success());
+    if !fetched {
+        println!("the list of advisories cannot be fetched here; they were not checked");
+        return ended(local);
+    }
+    ended(local.and(succeed(cargo().args(["deny", "--log-level", "error", "check", "advisories"]))))
+}
+
+fn short_sim() -> Ended {
+    judged(sim::simulate(&[], &["--seeds".into(), SHORT_SIM_SEEDS.into()]))
+}
+
+fn short_fuzz() -> Ended {
+    judged(fuzz::run(&["--minutes".into(), SHORT_FUZZ_MINUTES.into()]))
+}
