@@ -1,0 +1,486 @@
+//! The client side: paths, probing, detection, jumps, rekey.
+//!
+//! This file only dispatches. Each concern has its file: `path` (links and what is known of each path), `birth`,
+//! `live` (keys and bindings of the session), `frames`, `probe` (candidates and tickets), `watch` (is the active
+//! path alive?), `jump` (moving the binding), `recover` (no path works), `rekey`, `status`.
+mod birth;
+mod frames;
+mod jump;
+mod live;
+mod path;
+mod probe;
+mod recover;
+mod rekey;
+mod status;
+mod watch;
+
+use std::collections::VecDeque;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use jumpvpn_events::{Event, EventKind, PathLabel, Reason, SessionLabel, State, Time};
+use jumpvpn_policy::Policy;
+use jumpvpn_session::{PresharedKey, PrivateKey, PublicKey, SuiteSet, Trigger};
+use jumpvpn_wire::Kind;
+use rand_core::CryptoRng;
+
+use crate::counters::Counters;
+use crate::outbox::{Outbox, SLOT_LEN};
+use crate::resend::{ResendCursor, ResendRing};
+use crate::{HEADROOM, Received, SocketKey, TAILROOM, TRANSMIT_BUFFER_LEN, Transmit};
+use birth::Handshake;
+use live::{End, Live};
+pub use path::Link;
+use path::Paths;
+pub use status::{PathStatus, Status};
+
+/// Datagrams that may wait for `poll_transmit`; a wake-up causes at most a probe per path and a few frames.
+const OUTBOX_CAPACITY: usize = 128;
+/// Events that may wait for `poll_event`; the oldest give way and are counted.
+const EVENT_CAPACITY: usize = 1024;
+/// Notices that may wait; each session causes three at most.
+const NOTICE_CAPACITY: usize = 16;
+
+/// What an agent is made of.
+pub struct Config {
+    /// Our static key.
+    pub private: PrivateKey,
+    /// The gateway's static key.
+    pub gateway: PublicKey,
+    /// Optional operator secret.
+    pub psk: Option<PresharedKey>,
+    /// Where the gateway listens (UDP), best first.
+    pub endpoints: Vec<SocketAddr>,
+    /// Data suites this machine offers.
+    pub suites: SuiteSet,
+    /// The rules.
+    pub policy: Policy,
+}
+
+/// What an operator may ask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Jump to a path by name or interface; without a name to the best other one.
+    Jump {
+        /// Where to.
+        to: Option<String>,
+    },
+    /// Bind the session to a path as long as it lives.
+    Pin {
+        /// Which.
+        path: String,
+    },
+    /// Undo a pin.
+    Unpin,
+    /// End the session and stay away.
+    Close,
+}
+
+/// A command that was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Why.
+    pub reason: Reason,
+    /// When to try again; `None` where time alone changes nothing.
+    pub retry_after: Option<Duration>,
+}
+
+/// What the shell has to act on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// Inner addresses are known and user packets flow.
+    TunnelUp {
+        /// Inner IPv4 address and prefix length.
+        v4: Option<(Ipv4Addr, u8)>,
+        /// Inner IPv6 address and prefix length.
+        v6: Option<(Ipv6Addr, u8)>,
+        /// Inner MTU, bytes.
+        mtu: u16,
+    },
+    /// The session ended; a new one is tried if `retry`.
+    Terminated {
+        /// Why.
+        reason: Reason,
+        /// Whether the agent goes on by itself.
+        retry: bool,
+    },
+    /// The agent has stopped for good.
+    Stopped {
+        /// Why.
+        reason: Reason,
+    },
+}
+
+/// The jump that was committed last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastJump {
+    /// Path left.
+    pub from: PathLabel,
+    /// Path taken.
+    pub to: PathLabel,
+    /// Why.
+    pub reason: Reason,
+    /// From the last sign of life of the old path to the decision.
+    pub detect: Duration,
+    /// From the last packet heard on the old path to the first on the new one.
+    pub gap: Duration,
+    /// When.
+    pub at: Time,
+}
+
+/// Parts every concern uses: configuration, randomness, outputs.
+pub(crate) struct Core {
+    pub config: Config,
+    pub rng: Box<dyn CryptoRng + Send>,
+    pub outbox: Outbox,
+    pub events: VecDeque<Event>,
+    pub notices: VecDeque<Notice>,
+    pub counters: Counters,
+    pub resend: Option<ResendRing>,
+    pub resending: Option<ResendCursor>,
+    /// Last user packet in or out: probing is lazy when nobody uses the tunnel.
+    pub last_use: Time,
+}
+
+impl Core {
+    /// Queues an event; on overflow the oldest gives way and is counted.
+    pub fn event(&mut self, event: Event) {
+        if self.events.len() == EVENT_CAPACITY {
+            self.events.pop_front();
+            self.counters.drops.record(Reason::TelemetryOverflow);
+        }
+        self.events.push_back(event);
+    }
+
+    /// Queues a notice; there are never so many that one is lost unless nobody reads them.
+    pub fn notice(&mut self, notice: Notice) {
+        if self.notices.len() == NOTICE_CAPACITY {
+            self.notices.pop_front();
+        }
+        self.notices.push_back(notice);
+    }
+
+    /// Queues the datagram that `write` composes.
+    pub fn send(
+        &mut self,
+        socket: SocketKey,
+        remote: SocketAddr,
+        write: impl FnOnce(&mut [u8; SLOT_LEN]) -> Option<usize>,
+    ) {
+        if !self.outbox.push(socket, remote, None, write) {
+            self.counters.drops.record(Reason::OutboxFull);
+        }
+    }
+
+    /// Counts a drop and says so.
+    pub fn drop(&mut self, reason: Reason) -> Received {
+        self.counters.drops.record(reason);
+        Received::Dropped(reason)
+    }
+
+    /// A random array.
+    pub fn random<const N: usize>(&mut self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.rng.fill_bytes(&mut bytes);
+        bytes
+    }
+}
+
+/// What the agent is doing.
+enum Phase {
+    /// Nothing until that time, then a handshake.
+    Waiting { until: Time },
+    /// A session is being born.
+    Handshaking(Box<Handshake>),
+    /// A session lives.
+    Live(Box<Live>),
+    /// The end.
+    Stopped,
+}
+
+/// First pause before a new handshake after a session ended or a handshake failed; doubled up to the maximum.
+const RETRY_PAUSE: Duration = Duration::from_millis(250);
+const RETRY_PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// The client engine.
+pub struct Agent {
+    core: Core,
+    paths: Paths,
+    phase: Phase,
+    /// Sessions and handshakes in a row that came to nothing.
+    failures: u32,
+    handshakes: u32,
+}
+
+impl Agent {
+    /// An agent without links: it starts a handshake as soon as it is given one.
+    pub fn new(config: Config, rng: Box<dyn CryptoRng + Send>, now: Time) -> Agent {
+        let resend = config.policy.volatility.detection.replay_last_rtt.then(ResendRing::new);
+        let core = Core {
+            config,
+            rng,
+            outbox: Outbox::new(OUTBOX_CAPACITY),
+            events: VecDeque::with_capacity(EVENT_CAPACITY),
+            notices: VecDeque::with_capacity(NOTICE_CAPACITY),
+            counters: Counters::default(),
+            resend,
+            resending: None,
+            last_use: now,
+        };
+        Agent { core, paths: Paths::default(), phase: Phase::Waiting { until: now }, failures: 0, handshakes: 0 }
+    }
+
+    /// A whole snapshot of the usable links; `gone` says why a socket of the one before is missing.
+    pub fn handle_links(&mut self, links: &[Link], gone: &[(SocketKey, Reason)], now: Time) {
+        let policy = &self.core.config.policy;
+        let change = self.paths.handle_links(links, gone, &self.core.config.endpoints, policy, now);
+        for (key, up, reason) in change
+            .lost
+            .iter()
+            .map(|(key, reason)| (*key, false, *reason))
+            .chain(change.gained.iter().map(|key| (*key, true, Reason::LinkUp)))
+        {
+            self.link_event(key, up, reason, now);
+        }
+        match &mut self.phase {
+            Phase::Live(live) => live.handle_link_change(&mut self.core, &mut self.paths, &change, now),
+            Phase::Handshaking(handshake) => handshake.hurry(now),
+            // A new link is worth a try at once.
+            Phase::Waiting { until } if !change.gained.is_empty() => *until = now,
+            Phase::Waiting { .. } | Phase::Stopped => {}
+        }
+        self.settle(now);
+    }
+
+    fn link_event(&mut self, key: u32, up: bool, reason: Reason, now: Time) {
+        let Some(path) = self.paths.by_key(key).map(|path| path.label) else { return };
+        let kind = EventKind::Link { path, up };
+        match &self.phase {
+            Phase::Live(live) => live.event(&mut self.core, reason, kind, now),
+            _ => self.core.event(bare_event(reason, kind, now)),
+        }
+    }
+
+    /// Sending on a socket failed for good: the link is gone before anybody said so.
+    pub fn handle_socket_error(&mut self, socket: SocketKey, now: Time) {
+        let policy = &self.core.config.policy;
+        let mut lost = Vec::new();
+        for path in self.paths.of_socket(socket) {
+            if path.health != jumpvpn_policy::Health::Dead {
+                path.note_dead(policy, now);
+                path.next_probe = now + Duration::from_millis(250);
+                lost.push((path.key, Reason::SocketError));
+            }
+        }
+        if let Phase::Live(live) = &mut self.phase {
+            let change = path::LinkChange { lost, gained: Vec::new() };
+            live.handle_link_change(&mut self.core, &mut self.paths, &change, now);
+        }
+        self.settle(now);
+    }
+
+    /// Takes a received datagram in. An inner packet is left in place, at the range returned.
+    pub fn handle_datagram(
+        &mut self,
+        socket: SocketKey,
+        source: SocketAddr,
+        datagram: &mut [u8],
+        now: Time,
+    ) -> Received {
+        let kind = match Kind::of(datagram) {
+            Ok(kind) => kind,
+            Err(malformed) => return self.core.drop(crate::malformed_reason(malformed)),
+        };
+        // Everything that is meant for us comes from where we send to.
+        let Some(path) = self.paths.by_socket(socket, source).map(|path| path.key) else {
+            return self.core.drop(Reason::AddressMismatch);
+        };
+        let received = match (&mut self.phase, kind) {
+            (Phase::Live(live), Kind::Data) => {
+                live.handle_data(&mut self.core, &mut self.paths, path, datagram, now)
+            }
+            (Phase::Live(live), kind) if kind.is_reply() => {
+                live.handle_reply(&mut self.core, &mut self.paths, path, kind, datagram, now)
+            }
+            (Phase::Live(live), Kind::NoSession) => live.handle_no_session(datagram),
+            (Phase::Handshaking(_), Kind::HsRetry | Kind::HsResp) => {
+                self.handle_handshake(path, kind, datagram, now)
+            }
+            (_, Kind::Data) => Err(Reason::UnknownCid),
+            _ => Err(Reason::UnknownType),
+        };
+        let received = received.unwrap_or_else(|reason| self.core.drop(reason));
+        self.settle(now);
+        received
+    }
+
+    /// Seals a packet of the TUN device in place: `buffer` is headroom, packet, tailroom.
+    ///
+    /// # Errors
+    /// The reason of a drop, already counted.
+    pub fn handle_packet(&mut self, buffer: &mut [u8], now: Time) -> Result<Transmit, Reason> {
+        self.seal_packet(buffer, now).inspect_err(|reason| self.core.counters.drops.record(*reason))
+    }
+
+    fn seal_packet(&mut self, buffer: &mut [u8], now: Time) -> Result<Transmit, Reason> {
+        let end = buffer.len().checked_sub(TAILROOM).filter(|end| *end > HEADROOM).ok_or(Reason::NotIp)?;
+        let Phase::Live(live) = &mut self.phase else { return Err(Reason::NotAttached) };
+        live.check_sendable(now)?;
+        let packet = &buffer[HEADROOM..end];
+        if !jumpvpn_wire::is_ip_packet(packet) {
+            return Err(Reason::NotIp);
+        }
+        if let Some(ring) = &mut self.core.resend {
+            ring.keep(0, packet, now);
+        }
+        self.core.counters.packets_out += 1;
+        self.core.counters.bytes_out += packet.len() as u64;
+        self.core.last_use = now;
+        live.seal(&self.paths, buffer, now)
+    }
+
+    /// Timers. Call it after all inputs are drained, so that a late wake-up does not look like silence.
+    pub fn handle_timeout(&mut self, now: Time) {
+        match &mut self.phase {
+            Phase::Waiting { until } if *until <= now => self.begin_handshake(now),
+            Phase::Handshaking(_) => self.handshake_due(now),
+            Phase::Live(live) => live.handle_timeout(&mut self.core, &mut self.paths, now),
+            Phase::Waiting { .. } | Phase::Stopped => {}
+        }
+        self.settle(now);
+    }
+
+    /// The machine slept: nothing that was measured before counts, every path is asked at once.
+    pub fn handle_resume(&mut self, now: Time) {
+        match &mut self.phase {
+            Phase::Live(live) => live.handle_resume(&mut self.core, &mut self.paths, now),
+            Phase::Waiting { until } => *until = now,
+            Phase::Handshaking(handshake) => handshake.hurry(now),
+            Phase::Stopped => {}
+        }
+        self.settle(now);
+    }
+
+    /// Operator commands.
+    ///
+    /// # Errors
+    /// The policy's reason, or why the command makes no sense now.
+    pub fn handle_command(&mut self, command: Command, now: Time) -> Result<(), Refusal> {
+        let outcome = match (&mut self.phase, command) {
+            (Phase::Live(live), Command::Jump { to }) => {
+                live.operator_jump(&mut self.core, &mut self.paths, to.as_deref(), now)
+            }
+            (Phase::Live(live), Command::Pin { path }) => live.pin(&mut self.core, &mut self.paths, &path, now),
+            (Phase::Live(live), Command::Unpin) => {
+                live.pinned = None;
+                Ok(())
+            }
+            (Phase::Live(live), Command::Close) => {
+                live.say_close(&mut self.core, &self.paths, Reason::Shutdown);
+                live.finish(Reason::Shutdown, false);
+                Ok(())
+            }
+            (phase, Command::Close) => {
+                *phase = Phase::Stopped;
+                Ok(())
+            }
+            _ => Err(Refusal { reason: Reason::NotAttached, retry_after: None }),
+        };
+        self.settle(now);
+        outcome
+    }
+
+    /// Carries out the end of a session that a handler has decided.
+    fn settle(&mut self, now: Time) {
+        let Phase::Live(live) = &mut self.phase else { return };
+        if live.stage == live::Stage::Ready {
+            self.failures = 0;
+        }
+        let Some(End { reason, committed }) = live.end else { return };
+        live.transition(&mut self.core, Trigger::Terminate, reason, now);
+        let kind = EventKind::Termination { committed, lifetime: now.since(live.born), switches: live.jumps };
+        live.event(&mut self.core, reason, kind, now);
+        let stop = matches!(reason, Reason::Superseded | Reason::PeerRevoked | Reason::Shutdown);
+        self.core.resending = None;
+        self.core.notice(Notice::Terminated { reason, retry: !stop });
+        if stop {
+            self.core.notice(Notice::Stopped { reason });
+            self.phase = Phase::Stopped;
+        } else {
+            self.wait(now);
+        }
+    }
+
+    fn wait(&mut self, now: Time) {
+        let pause = RETRY_PAUSE.saturating_mul(1 << self.failures.min(8)).min(RETRY_PAUSE_MAX);
+        // Between half and the whole: a restarted gateway is not hit by all its clients at once.
+        let share = u32::from(self.core.random::<1>()[0]) + 256;
+        self.failures += 1;
+        self.phase = Phase::Waiting { until: now + pause * share / 512 };
+    }
+
+    /// When [`Agent::handle_timeout`] wants to be called next.
+    pub fn poll_timeout(&self) -> Option<Time> {
+        match &self.phase {
+            Phase::Waiting { until } => self.paths.iter().any(|path| path.up).then_some(*until),
+            Phase::Handshaking(handshake) => Some(handshake.next_due()),
+            Phase::Live(live) => Some(live.next_due(&self.core, &self.paths)),
+            Phase::Stopped => None,
+        }
+    }
+
+    /// Writes the next datagram to `buffer` (at least [`TRANSMIT_BUFFER_LEN`] bytes).
+    pub fn poll_transmit(&mut self, buffer: &mut [u8], now: Time) -> Option<Transmit> {
+        debug_assert!(buffer.len() >= TRANSMIT_BUFFER_LEN);
+        self.core.outbox.pop(buffer).or_else(|| self.poll_resend(buffer, now))
+    }
+
+    fn poll_resend(&mut self, buffer: &mut [u8], now: Time) -> Option<Transmit> {
+        let Phase::Live(live) = &mut self.phase else { return None };
+        let (ring, cursor) = (self.core.resend.as_ref()?, self.core.resending.as_mut()?);
+        match ring.advance(cursor, &mut buffer[HEADROOM..]) {
+            Some(len) => live.seal(&self.paths, &mut buffer[..HEADROOM + len + TAILROOM], now).ok(),
+            None => {
+                self.core.resending = None;
+                None
+            }
+        }
+    }
+
+    /// Next event.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.core.events.pop_front()
+    }
+
+    /// Next notice.
+    pub fn poll_notice(&mut self) -> Option<Notice> {
+        self.core.notices.pop_front()
+    }
+
+    /// Counters of this engine.
+    pub fn counters(&self) -> &Counters {
+        &self.core.counters
+    }
+
+    /// State of the session's machine; BIRTH while there is none.
+    pub fn state(&self) -> State {
+        match &self.phase {
+            Phase::Live(live) => live.state(),
+            Phase::Stopped => State::Terminated,
+            Phase::Waiting { .. } | Phase::Handshaking(_) => State::Birth,
+        }
+    }
+
+    /// Id of the live session.
+    pub fn session(&self) -> Option<SessionLabel> {
+        match &self.phase {
+            Phase::Live(live) => Some(live.label),
+            _ => None,
+        }
+    }
+}
+
+/// An event outside of any session.
+fn bare_event(reason: Reason, kind: EventKind, now: Time) -> Event {
+    Event { at: now, session: None, step: 0, epoch: 0, version: 0, reason, kind }
+}

@@ -1,0 +1,640 @@
+//! Moving the binding: from a verdict of the policy to a committed jump.
+//!
+//! A jump to a *warm* path is one message; a cold one asks for a ticket first. While the old path works, user
+//! packets stay on it until the gateway has committed; when it is dead they leave by the new one at once, behind
+//! the request.
+use std::time::Duration;
+
+use jumpvpn_events::{BindingState, EventKind, Reason, State, Time};
+use jumpvpn_policy::{Cause, Health, PathView, Verdict, choose, rank};
+use jumpvpn_session::{AeadKey, BindingContext, Side, Trigger, seal_control};
+use jumpvpn_wire::{
+    CONTROL_HEADER_LEN, ControlHeader, Kind, ObservedAddress, Quality, ReattachPayload, ResultPayload, ResultStatus,
+    TAG_LEN, TicketPayload, TransportClass,
+};
+
+use super::live::{Binding, Channel, Live};
+use super::path::{HeldTicket, LinkChange, Path, Paths};
+use super::probe::ProbeOrder;
+use super::watch::Watch;
+use super::{Core, LastJump, Refusal};
+use crate::leaves_a_dead_path;
+use crate::rtt::ArrivalSpacing;
+
+/// REATTACH without a DATA packet behind it.
+const REATTACH_LEN: usize = CONTROL_HEADER_LEN + ReattachPayload::LEN + TAG_LEN;
+/// A request is repeated after max(1.5 × RTT, 50 ms), then doubling, at most five times in all
+/// (docs/protocol.md, warm switch).
+const RETRY_MIN: Duration = Duration::from_millis(50);
+const ATTEMPT_COUNT: u32 = 5;
+/// Fresh tickets a jump may ask for after stale ones before its target is given up.
+const TICKET_TRIES: u32 = 3;
+/// A hold is at least 20 ms and at most 1 s, as on the gateway.
+const HOLD_MIN: Duration = Duration::from_millis(20);
+const HOLD_MAX: Duration = Duration::from_secs(1);
+/// Sent this much after the hold, so that it is over at the gateway in spite of a little jitter.
+const HOLD_MARGIN: Duration = Duration::from_millis(1);
+/// The question "is there something better?" is asked this often while the tunnel is in use.
+const CHOICE_INTERVAL: Duration = Duration::from_millis(500);
+
+/// A jump that is decided and waits for a ticket, or for the end of a hold.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Intent {
+    pub to: u32,
+    pub reason: Reason,
+    pub detect: Duration,
+    pub rebind: bool,
+    pub tries: u32,
+    /// Not before this time (rebinding).
+    pub not_before: Option<Time>,
+}
+
+/// A request that is under way.
+pub(crate) struct PendingJump {
+    pub binding: Binding,
+    pub intent: Intent,
+    pub cseq: u64,
+    /// User packets leave by the new binding already.
+    pub early: bool,
+    datagram: [u8; REATTACH_LEN],
+    sent: Time,
+    retry_at: Time,
+    attempts: u32,
+}
+
+impl Live {
+    /// What the policy sees of the active path and of the others.
+    pub(super) fn views(&self, paths: &Paths, now: Time) -> (Option<PathView>, Vec<PathView>) {
+        let (version, epoch, age) = (self.version, self.epoch.owner_epoch, self.limits.ticket_age);
+        let view = |path: &Path| path.view(version, epoch, age, now);
+        let active = paths.by_key(self.active.path).map(view);
+        let others = paths.iter().filter(|path| path.key != self.active.path).map(view).collect();
+        (active, others)
+    }
+
+    /// Asks the policy and carries its verdict out. `detect` is the time it took to notice the cause.
+    pub(super) fn decide(&mut self, core: &mut Core, paths: &mut Paths, cause: Cause, detect: Duration, now: Time) {
+        let (active, others) = self.views(paths, now);
+        let policy = &core.config.policy;
+        match choose(policy, now, active.as_ref(), &others, cause, &self.history, self.pinned) {
+            Verdict::Stay(_) => {}
+            Verdict::Switch { to, reason } => {
+                let intent = Intent { to, reason, detect, rebind: false, tries: 0, not_before: None };
+                self.start_jump(core, paths, intent, now);
+            }
+            Verdict::Deny { reason, retry_after } => self.denied(core, reason, retry_after, now),
+            Verdict::Degrade(reason) => self.start_recovery(core, paths, reason, now),
+            Verdict::Terminate(reason) => {
+                self.say_close(core, paths, reason);
+                self.finish(reason, false);
+            }
+        }
+    }
+
+    fn denied(&mut self, core: &mut Core, reason: Reason, retry_after: Duration, now: Time) {
+        self.history.record_denial(now);
+        let observed = u64::from(self.history.switches_last_minute(now));
+        let threshold = u64::from(core.config.policy.switching.max_switches_per_min);
+        self.event(core, reason, EventKind::Policy { threshold, observed }, now);
+        self.next_choice = now + retry_after.max(CHOICE_INTERVAL);
+        if matches!(self.state(), State::Volatile | State::Recovering) {
+            self.transition(core, Trigger::Degraded, reason, now);
+            self.degraded_since.get_or_insert(now);
+        }
+    }
+
+    /// Begins a jump, warm or cold.
+    pub(super) fn start_jump(&mut self, core: &mut Core, paths: &mut Paths, intent: Intent, now: Time) {
+        if self.pending.as_ref().is_some_and(|pending| pending.intent.to == intent.to) {
+            return;
+        }
+        if self.state() != State::Recovering {
+            self.transition(core, Trigger::JumpStarted, intent.reason, now);
+        }
+        // A jump and a rekey never overlap: the rekey starts over afterwards.
+        self.abandon_rekey(now);
+        self.pending = None;
+        self.intent = Some(intent);
+        self.try_reattach(core, paths, now);
+    }
+
+    /// Sends the request if a ticket is at hand and no hold runs, else asks for a ticket.
+    pub(super) fn try_reattach(&mut self, core: &mut Core, paths: &mut Paths, now: Time) {
+        let Some(intent) = self.intent else { return };
+        if intent.not_before.is_some_and(|not_before| now < not_before) {
+            return;
+        }
+        let (version, epoch, age) = (self.version, self.epoch.owner_epoch, self.limits.ticket_age);
+        let Some(path) = paths.by_key(intent.to).filter(|path| path.up) else {
+            return self.target_failed(core, paths, intent.to, now);
+        };
+        match path.warm_ticket(version, epoch, age, now) {
+            Some(held) => self.send_reattach(core, paths, intent, held, now),
+            None if path.probe.is_some() => {}
+            None => {
+                let order = ProbeOrder { urgent: true, rebind: intent.rebind };
+                self.send_probe(core, paths, intent.to, order, now);
+            }
+        }
+    }
+
+    fn send_reattach(&mut self, core: &mut Core, paths: &mut Paths, intent: Intent, held: HeldTicket, now: Time) {
+        let cseq = self.next_cseq();
+        let client_nonce = core.random();
+        let Some(path) = paths.by_key(intent.to) else { return };
+        let Some(path_id) = path.path_id else { return };
+        let Some(token) = path.token.or_else(|| paths.iter().find_map(|path| path.token)) else { return };
+        let payload = ReattachPayload {
+            ticket: held.ticket,
+            version: held.version,
+            owner_epoch: held.owner_epoch,
+            path_id,
+            rebind: intent.rebind,
+            warm: intent.tries == 0,
+            transport: TransportClass::Udp,
+            reason: intent.reason.number(),
+            observed: ObservedAddress::new(held.observed),
+            client_cid: held.cid,
+            client_nonce,
+            quality: quality(path, held.received, now),
+        };
+        let header = ControlHeader {
+            kind: Kind::Reattach,
+            token_config: self.token_config,
+            epoch: self.epoch.n as u16,
+            token,
+            cseq,
+        };
+        let mut datagram = [0; REATTACH_LEN];
+        let key = &self.control.c2s;
+        if compose_control(&mut datagram, &header, &payload.encode(), key, REATTACH_LEN).is_none() {
+            core.counters.drops.record(Reason::Internal);
+            return;
+        }
+        let context = BindingContext { cseq, path_id, client_nonce, ticket: Some(held.ticket) };
+        let traffic = self.secret.binding(&self.epoch, &context, Side::Client);
+        let binding = Binding {
+            path: intent.to,
+            path_id,
+            label: path.label,
+            context,
+            channel: Channel { traffic, local_cid: held.cid, peer_cid: held.ticket.server_cid() },
+            previous: None,
+            spacing: ArrivalSpacing::default(),
+            bound_at: now,
+        };
+        let early = leaves_a_dead_path(intent.reason) && !intent.rebind;
+        let retry_at = now + retry_pause(path);
+        let (socket, remote) = (path.link.socket, path.remote);
+        core.send(socket, remote, |slot| super::birth::copy_into(slot, &datagram));
+        self.intent = None;
+        self.pending =
+            Some(Box::new(PendingJump { binding, intent, cseq, early, datagram, sent: now, retry_at, attempts: 1 }));
+        if early {
+            self.resend_recent(core, paths, now);
+        }
+    }
+
+    /// What the dead path may have swallowed is sent again under the new binding.
+    fn resend_recent(&self, core: &mut Core, paths: &Paths, now: Time) {
+        let rtt = paths.by_key(self.active.path).map_or(Duration::ZERO, |path| path.rtt.smoothed_or_initial());
+        let since = self.watch.last_acknowledged().unwrap_or(self.active.last_heard()) - rtt;
+        core.resending = core.resend.as_ref().map(|ring| ring.cursor(0, since, now));
+    }
+
+    /// Repeats a request, byte for byte, or gives its target up.
+    pub(super) fn run_pending(&mut self, core: &mut Core, paths: &mut Paths, now: Time) {
+        if self.intent.and_then(|intent| intent.not_before).is_some_and(|not_before| not_before <= now) {
+            self.try_reattach(core, paths, now);
+        }
+        let Some(pending) = self.pending.as_mut().filter(|pending| pending.retry_at <= now) else { return };
+        let to = pending.intent.to;
+        if pending.attempts == ATTEMPT_COUNT {
+            if let Some(path) = paths.by_key_mut(to) {
+                path.note_dead(&core.config.policy, now);
+                path.next_probe = now;
+            }
+            return self.target_failed(core, paths, to, now);
+        }
+        let Some(path) = paths.by_key(to) else { return };
+        pending.retry_at = now + retry_pause(path) * (1 << pending.attempts);
+        pending.attempts += 1;
+        let (socket, remote, datagram) = (path.link.socket, path.remote, &pending.datagram);
+        core.send(socket, remote, |slot| super::birth::copy_into(slot, datagram));
+    }
+
+    /// When a request is repeated or a hold ends.
+    pub(super) fn next_pending_due(&self) -> Option<Time> {
+        let retry = self.pending.as_ref().map(|pending| pending.retry_at);
+        let hold = self.intent.and_then(|intent| intent.not_before);
+        [retry, hold].into_iter().flatten().min()
+    }
+
+    /// The target of the jump under way does not work.
+    pub(super) fn target_failed(&mut self, core: &mut Core, paths: &mut Paths, key: u32, now: Time) {
+        let pending = self.pending.take_if(|pending| pending.intent.to == key).map(|pending| pending.intent);
+        let Some(failed) = pending.or(self.intent.take_if(|intent| intent.to == key)) else { return };
+        core.resending = None;
+        if self.state() == State::Recovering {
+            self.transition(core, Trigger::JumpRefused, Reason::PathUnusable, now);
+        }
+        self.after_refusal(core, paths, failed.reason, now);
+    }
+
+    /// No jump is under way any more: back to the active path if it works, else on to the next candidate.
+    fn after_refusal(&mut self, core: &mut Core, paths: &mut Paths, reason: Reason, now: Time) {
+        let works = paths.by_key(self.active.path).is_some_and(|path| path.up && path.health == Health::Alive);
+        if works {
+            if self.state() == State::Volatile {
+                self.transition(core, Trigger::Recovered, Reason::PathRecovered, now);
+            }
+        } else {
+            let reason = if leaves_a_dead_path(reason) { reason } else { Reason::PathSilent };
+            self.decide(core, paths, Cause::DeadPath(reason), Duration::ZERO, now);
+        }
+    }
+
+    /// A candidate answered a probe.
+    pub(super) fn candidate_answered(&mut self, core: &mut Core, paths: &mut Paths, key: u32, now: Time) {
+        if self.intent.is_some_and(|intent| intent.to == key) {
+            self.try_reattach(core, paths, now);
+        } else if self.recovering_since.is_some() && self.pending.is_none() && self.intent.is_none() {
+            self.decide(core, paths, Cause::DeadPath(Reason::PathSilent), Duration::ZERO, now);
+        }
+    }
+
+    /// REATTACH_RESULT.
+    pub(super) fn handle_result(&mut self, core: &mut Core, paths: &mut Paths, result: &ResultPayload, now: Time) {
+        let answers = self.pending.as_ref().is_some_and(|pending| pending.cseq == result.cseq);
+        match result.status {
+            ResultStatus::Committed if answers => self.committed(core, paths, Some(result), now),
+            ResultStatus::Rejected if answers => self.rejected(core, paths, result, now),
+            _ => self.learn_version(core, paths, result.version, now),
+        }
+    }
+
+    /// The gateway has committed the pending binding: it said so, or it sends under its keys.
+    pub(super) fn committed(
+        &mut self,
+        core: &mut Core,
+        paths: &mut Paths,
+        result: Option<&ResultPayload>,
+        now: Time,
+    ) {
+        let Some(pending) = self.pending.take() else { return };
+        let PendingJump { mut binding, intent, attempts, early, sent, .. } = *pending;
+        binding.spacing.note(now);
+        binding.bound_at = now;
+        self.version = result.map_or(self.version + 1, |result| result.version.max(self.version + 1));
+        let old = std::mem::replace(&mut self.active, binding);
+        let jump = LastJump {
+            from: old.label,
+            to: self.active.label,
+            reason: intent.reason,
+            detect: intent.detect,
+            gap: now.since(old.last_heard()),
+            at: now,
+        };
+        self.settle_paths(core, paths, &old, &jump, now);
+        if let Some(path) = paths.by_key_mut(self.active.path).filter(|_| attempts == 1) {
+            path.rtt.update(now.since(sent));
+        }
+        let drain = paths.by_key(old.path).map_or(Duration::ZERO, |path| path.rtt.smoothed_or_initial() * 2);
+        let drain = drain.min(core.config.policy.switching.retiring_max);
+        self.retiring = Some(Box::new((old, now + drain)));
+        self.transition(core, Trigger::JumpCommitted, intent.reason, now);
+        self.watch = Watch::new(now);
+        self.end_recovery();
+        self.want_tokens(core, paths);
+        if early && attempts > 1 {
+            core.resending = core.resend.as_ref().map(|ring| ring.cursor(0, sent, now));
+        }
+    }
+
+    /// Events and path states of a committed jump; every ticket died with the version.
+    fn settle_paths(&mut self, core: &mut Core, paths: &mut Paths, old: &Binding, jump: &LastJump, now: Time) {
+        if old.path != self.active.path {
+            self.set_binding(core, paths, old.path, BindingState::Draining, Reason::PathRetired, now);
+            if let Some(path) = paths.by_key_mut(old.path) {
+                path.left_at = Some(now);
+            }
+        }
+        self.set_binding(core, paths, self.active.path, BindingState::Active, jump.reason, now);
+        let kind = EventKind::TransportSwitch {
+            old_path: jump.from,
+            new_path: jump.to,
+            detect: Some(jump.detect),
+            gap: Some(jump.gap),
+        };
+        self.event(core, jump.reason, kind, now);
+        self.history.record_switch(now, old.path, self.active.path);
+        self.jumps += 1;
+        self.last_jump = Some(*jump);
+        for path in paths.iter_mut().filter(|path| path.up) {
+            path.ticket = None;
+            if path.health != Health::Dead {
+                path.next_probe = now;
+            }
+        }
+        if let Some(path) = paths.by_key_mut(self.active.path) {
+            path.note_alive(&core.config.policy, now);
+        }
+    }
+
+    fn rejected(&mut self, core: &mut Core, paths: &mut Paths, result: &ResultPayload, now: Time) {
+        let Some(pending) = self.pending.take() else { return };
+        let reason = Reason::from_number(result.reason).unwrap_or(Reason::Internal);
+        let retry_after = Duration::from_millis(u64::from(result.retry_after_ms));
+        let mut intent = pending.intent;
+        core.resending = None;
+        self.learn_version(core, paths, result.version, now);
+        match reason {
+            Reason::StaleTicket | Reason::StaleStateVersion | Reason::AtomicityFailed
+                if intent.tries < TICKET_TRIES =>
+            {
+                intent.tries += 1;
+                if let Some(path) = paths.by_key_mut(intent.to) {
+                    path.ticket = None;
+                }
+                self.intent = Some(intent);
+                self.try_reattach(core, paths, now);
+            }
+            Reason::RebindWait if intent.tries < TICKET_TRIES => {
+                intent.tries += 1;
+                intent.not_before = Some(now + retry_after.max(HOLD_MARGIN));
+                self.intent = Some(intent);
+            }
+            _ => self.refused(core, paths, intent, reason, retry_after, now),
+        }
+    }
+
+    fn refused(
+        &mut self,
+        core: &mut Core,
+        paths: &mut Paths,
+        intent: Intent,
+        reason: Reason,
+        retry_after: Duration,
+        now: Time,
+    ) {
+        self.transition(core, Trigger::JumpRefused, reason, now);
+        let limited = matches!(
+            reason,
+            Reason::SwitchCooldown | Reason::SwitchRateLimited | Reason::SwitchBudget | Reason::RateLimited
+        );
+        let works = paths.by_key(self.active.path).is_some_and(|path| path.up && path.health == Health::Alive);
+        if limited && !works {
+            self.denied(core, reason, retry_after, now);
+            return self.start_recovery(core, paths, reason, now);
+        }
+        if !limited && !intent.rebind {
+            if let Some(path) = paths.by_key_mut(intent.to) {
+                path.note_dead(&core.config.policy, now);
+                path.next_probe = now + Duration::from_secs(1);
+            }
+        }
+        self.after_refusal(core, paths, intent.reason, now);
+    }
+
+    /// The gateway is ahead: a request that we had given up was committed after all. Each version is evented
+    /// once; our binding is not the gateway's any more, so we ask for it anew.
+    pub(super) fn learn_version(&mut self, core: &mut Core, paths: &mut Paths, version: u64, now: Time) {
+        if version <= self.version || self.pending.is_some() {
+            return;
+        }
+        while self.version < version {
+            self.version += 1;
+            let path = self.active.label;
+            let kind = EventKind::TransportSwitch { old_path: path, new_path: path, detect: None, gap: None };
+            self.event(core, Reason::StaleStateVersion, kind, now);
+        }
+        for path in paths.iter_mut() {
+            path.ticket = path.ticket.filter(|held| held.version == version);
+        }
+        if self.intent.is_none() {
+            let to = self.active.path;
+            let reason = Reason::StaleStateVersion;
+            let intent = Intent { to, reason, detect: Duration::ZERO, rebind: false, tries: 1, not_before: None };
+            self.start_jump(core, paths, intent, now);
+        }
+    }
+
+    /// REBIND_HINT: our packets of the active binding reach the gateway from another address.
+    pub(super) fn handle_hint(&mut self, core: &mut Core, paths: &mut Paths, key: u32, now: Time) {
+        if key != self.active.path || self.is_jumping() {
+            return;
+        }
+        let asked = paths.by_key(key).and_then(|path| path.probe).is_some_and(|probe| probe.rebind);
+        self.watch.address_changed(now);
+        if !asked {
+            self.send_probe(core, paths, key, ProbeOrder { urgent: true, rebind: true }, now);
+        }
+        self.rebind_hinted = true;
+    }
+
+    /// The active path answered a probe: with a new address it was rebound, and a binding that is not heard any
+    /// more is asked for anew.
+    pub(super) fn active_probed(
+        &mut self,
+        core: &mut Core,
+        paths: &mut Paths,
+        probe: super::path::ProbeInFlight,
+        changed: bool,
+        now: Time,
+    ) {
+        if self.intent.is_some_and(|intent| intent.to == self.active.path && intent.not_before.is_none()) {
+            return self.try_reattach(core, paths, now);
+        }
+        if self.is_jumping() {
+            return;
+        }
+        let to = self.active.path;
+        if probe.rebind && (changed || std::mem::take(&mut self.rebind_hinted)) {
+            self.watch.address_changed(now);
+            let rtt = paths.by_key(to).map_or(HOLD_MIN, |path| path.rtt.smoothed_or_initial());
+            let hold = (rtt * 2).clamp(HOLD_MIN, HOLD_MAX);
+            let intent = Intent {
+                to,
+                reason: Reason::NatRebinding,
+                detect: now.since(self.active.last_heard()),
+                rebind: true,
+                tries: 0,
+                not_before: Some(probe.sent + hold + HOLD_MARGIN),
+            };
+            self.start_jump(core, paths, intent, now);
+        } else if self.recovering_since.is_some() {
+            let reason = Reason::PathRecovered;
+            let intent = Intent { to, reason, detect: Duration::ZERO, rebind: false, tries: 0, not_before: None };
+            self.start_jump(core, paths, intent, now);
+        }
+    }
+
+    /// The gateway saw our request come from another address than it names: the ticket enclosed is for the
+    /// address it saw. It is accepted a few times, then the target is given up.
+    pub(super) fn handle_mismatch(
+        &mut self,
+        core: &mut Core,
+        paths: &mut Paths,
+        ticket: &TicketPayload,
+        now: Time,
+    ) -> Result<(), Reason> {
+        let pending = self.pending.take_if(|pending| pending.binding.path_id == ticket.path_id);
+        let pending = pending.ok_or(Reason::StaleTicket)?;
+        let mut intent = pending.intent;
+        intent.tries += 1;
+        if intent.tries > TICKET_TRIES {
+            self.intent = Some(intent);
+            self.target_failed(core, paths, intent.to, now);
+            return Err(Reason::PathDuplication);
+        }
+        if let Some(path) = paths.by_key_mut(intent.to) {
+            path.observed = Some(ticket.observed.socket_addr());
+            path.ticket = Some(HeldTicket {
+                ticket: ticket.ticket,
+                cid: pending.binding.channel.local_cid,
+                version: ticket.version,
+                owner_epoch: ticket.owner_epoch,
+                observed: ticket.observed.socket_addr(),
+                received: now,
+            });
+        }
+        self.intent = Some(intent);
+        self.try_reattach(core, paths, now);
+        Ok(())
+    }
+
+    /// Links came and went.
+    pub(super) fn handle_link_change(
+        &mut self,
+        core: &mut Core,
+        paths: &mut Paths,
+        change: &LinkChange,
+        now: Time,
+    ) {
+        for (key, reason) in &change.lost {
+            self.set_binding_gone(core, paths, *key, *reason, now);
+            self.target_failed(core, paths, *key, now);
+        }
+        let active = change.lost.iter().find(|(key, _)| *key == self.active.path);
+        if let Some((_, reason)) = active {
+            self.path_died(core, paths, *reason, Duration::ZERO, now);
+        }
+        if !change.gained.is_empty() {
+            self.hurry_recovery(now);
+        }
+        for key in &change.gained {
+            if let Some(path) = paths.by_key_mut(*key) {
+                path.next_probe = now;
+            }
+        }
+    }
+
+    /// A path that is not the binding's leaves the life cycle.
+    fn set_binding_gone(&self, core: &mut Core, paths: &mut Paths, key: u32, reason: Reason, now: Time) {
+        if key != self.active.path {
+            self.set_binding(core, paths, key, BindingState::Gone, reason, now);
+        }
+    }
+
+    /// A person wants the session elsewhere.
+    pub(super) fn operator_jump(
+        &mut self,
+        core: &mut Core,
+        paths: &mut Paths,
+        to: Option<&str>,
+        now: Time,
+    ) -> Result<(), Refusal> {
+        let refuse = |reason| Refusal { reason, retry_after: None };
+        if self.stage != super::live::Stage::Ready || self.is_jumping() {
+            return Err(refuse(Reason::NotAttached));
+        }
+        let (active, others) = self.views(paths, now);
+        let policy = &core.config.policy;
+        let to = match to {
+            Some(name) => paths.by_name(name).ok_or(refuse(Reason::UnknownPath))?,
+            None => rank(policy, now, &others).first().map(|best| best.id).ok_or(refuse(Reason::NoCandidate))?,
+        };
+        match choose(policy, now, active.as_ref(), &others, Cause::Operator { to }, &self.history, self.pinned) {
+            Verdict::Switch { to, reason } => {
+                let detect = Duration::ZERO;
+                let intent = Intent { to, reason, detect, rebind: false, tries: 0, not_before: None };
+                self.start_jump(core, paths, intent, now);
+                Ok(())
+            }
+            Verdict::Deny { reason, retry_after } => {
+                Err(Refusal { reason, retry_after: (!retry_after.is_zero()).then_some(retry_after) })
+            }
+            Verdict::Stay(reason) | Verdict::Degrade(reason) | Verdict::Terminate(reason) => Err(refuse(reason)),
+        }
+    }
+
+    /// A person binds the session to a path.
+    pub(super) fn pin(&mut self, core: &mut Core, paths: &mut Paths, name: &str, now: Time) -> Result<(), Refusal> {
+        let unknown = Refusal { reason: Reason::UnknownPath, retry_after: None };
+        let key = paths.by_name(name).ok_or(unknown)?;
+        self.pinned = None;
+        if key != self.active.path {
+            self.operator_jump(core, paths, Some(name), now)?;
+        }
+        self.pinned = Some(key);
+        Ok(())
+    }
+
+    /// Asks now and then whether there is something better, and leaves a path with too much loss.
+    pub(super) fn run_choice(&mut self, core: &mut Core, paths: &mut Paths, now: Time) {
+        if self.next_choice > now {
+            return;
+        }
+        self.next_choice = now + CHOICE_INTERVAL;
+        if self.is_jumping() || self.recovering_since.is_some() {
+            return;
+        }
+        let (active, others) = self.views(paths, now);
+        let Some(active) = active else { return };
+        let policy = &core.config.policy;
+        if active.health == Health::Dead {
+            return self.decide(core, paths, Cause::DeadPath(Reason::PathSilent), Duration::ZERO, now);
+        }
+        self.history.record_sample(policy, now, &active, &others);
+        let lossy = active.loss_permille >= policy.volatility.loss_volatile_threshold;
+        let cause = if lossy { Cause::Degraded(Reason::PathLoss) } else { Cause::Improvement };
+        self.decide(core, paths, cause, policy_window(core), now);
+    }
+
+    /// Whether a jump is decided or under way.
+    pub(super) fn is_jumping(&self) -> bool {
+        self.pending.is_some() || self.intent.is_some()
+    }
+}
+
+/// A verdict on loss looks back over one window.
+fn policy_window(core: &Core) -> Duration {
+    core.config.policy.volatility.loss_window
+}
+
+fn retry_pause(path: &Path) -> Duration {
+    (path.rtt.smoothed_or_initial() * 3 / 2).max(RETRY_MIN)
+}
+
+fn quality(path: &Path, received: Time, now: Time) -> Quality {
+    let micros = |span: Duration| u32::try_from(span.as_micros()).unwrap_or(u32::MAX);
+    Quality {
+        loss_permille: path.loss.permille(),
+        rtt_us: path.rtt.smoothed().map_or(0, micros),
+        age_ms: u32::try_from(now.since(received).as_millis()).unwrap_or(u32::MAX),
+    }
+}
+
+/// Header, payload, tag: a control message in `out`, `len` bytes long.
+pub(super) fn compose_control(
+    out: &mut [u8],
+    header: &ControlHeader,
+    payload: &[u8],
+    key: &AeadKey,
+    len: usize,
+) -> Option<usize> {
+    out[..CONTROL_HEADER_LEN].copy_from_slice(&header.encode());
+    out[CONTROL_HEADER_LEN..][..payload.len()].copy_from_slice(payload);
+    seal_control(key, &mut out[..len]).ok()?;
+    Some(len)
+}

@@ -1,0 +1,226 @@
+//! A live session on the agent's side: its keys, its bindings, and how it sends.
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+use jumpvpn_events::{BindingState, Event, EventKind, PathLabel, Reason, SessionLabel, State, Time};
+use jumpvpn_policy::SwitchHistory;
+use jumpvpn_session::{
+    BindingContext, ControlKeys, ControlWindow, EpochContext, EpochSecret, Machine, Traffic, Trigger,
+};
+use jumpvpn_wire::{Cid, Frame, PathId, ReceiveReport, ResetToken, RouteToken};
+
+use super::jump::{Intent, PendingJump};
+use super::path::Paths;
+use super::rekey::RekeyInFlight;
+use super::watch::Watch;
+use super::{Core, LastJump};
+use crate::rtt::ArrivalSpacing;
+use crate::{Transmit, seal_frames};
+
+/// Keys and ids of one binding in one key epoch.
+pub(crate) struct Channel {
+    pub traffic: Traffic,
+    /// On packets to us.
+    pub local_cid: Cid,
+    /// On packets to the gateway.
+    pub peer_cid: Cid,
+}
+
+/// A binding as the client holds it.
+pub(crate) struct Binding {
+    /// Key of the path it stands on.
+    pub path: u32,
+    pub path_id: PathId,
+    pub label: PathLabel,
+    pub context: BindingContext,
+    pub channel: Channel,
+    /// The channel of the key epoch before, still opened until the time beside it.
+    pub previous: Option<(Channel, Time)>,
+    pub spacing: ArrivalSpacing,
+    pub bound_at: Time,
+}
+
+impl Binding {
+    /// Last authentic packet under this binding, or when it was bound.
+    pub fn last_heard(&self) -> Time {
+        self.spacing.last().unwrap_or(self.bound_at)
+    }
+
+    /// What was received under it.
+    pub fn report(&self, now: Time) -> ReceiveReport {
+        let recv = &self.channel.traffic.recv;
+        let silent = now.since(self.last_heard());
+        ReceiveReport {
+            path_id: self.path_id.0,
+            highest: recv.highest().unwrap_or(0),
+            received: recv.received_count(),
+            silent_us: u32::try_from(silent.as_micros()).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+/// How far the session is from carrying user packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// FIN was sent, CONFIG is awaited; a `hybrid` key epoch follows.
+    Confirming { hybrid: bool },
+    /// The first hybrid key epoch is awaited.
+    Hardening,
+    /// User packets flow.
+    Ready,
+}
+
+/// Why and how a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct End {
+    pub reason: Reason,
+    /// The gateway has committed the end too (it said so, or was asked to).
+    pub committed: bool,
+}
+
+/// Limits the gateway named at birth.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub lifetime: Duration,
+    pub idle_ttl: Duration,
+    pub ticket_age: Duration,
+}
+
+/// A session between birth and end.
+pub(crate) struct Live {
+    pub label: SessionLabel,
+    pub epoch: EpochContext,
+    pub secret: EpochSecret,
+    pub control: ControlKeys,
+    pub epoch_since: Time,
+    /// Control keys of the epoch before: (epoch, keys, until).
+    pub previous_control: Option<(u32, ControlKeys, Time)>,
+    pub window: ControlWindow,
+    pub cseq: u64,
+    pub version: u64,
+    pub machine: Machine,
+    pub history: SwitchHistory,
+    pub active: Binding,
+    pub retiring: Option<Box<(Binding, Time)>>,
+    pub pending: Option<Box<PendingJump>>,
+    pub intent: Option<Intent>,
+    pub stage: Stage,
+    pub stage_retry: Time,
+    pub stage_attempts: u32,
+    pub inner_v4: Option<(Ipv4Addr, u8)>,
+    pub inner_v6: Option<(Ipv6Addr, u8)>,
+    pub mtu: u16,
+    pub limits: Limits,
+    pub reset_token: ResetToken,
+    pub token_config: u8,
+    pub tokens: Vec<RouteToken>,
+    pub next_path_id: u32,
+    pub rekey: Option<Box<RekeyInFlight>>,
+    pub rekey_at: Time,
+    pub watch: Watch,
+    pub heartbeat_seq: u32,
+    pub born: Time,
+    /// When trying to get back onto a path began.
+    pub recovering_since: Option<Time>,
+    pub recovery_attempts: u32,
+    pub next_recovery: Option<Time>,
+    pub degraded_since: Option<Time>,
+    pub next_choice: Time,
+    pub jumps: u32,
+    pub last_jump: Option<LastJump>,
+    pub pinned: Option<u32>,
+    /// The gateway hinted that our address changed; the next ticket of the active path says to what.
+    pub rebind_hinted: bool,
+    pub end: Option<End>,
+}
+
+impl Live {
+    /// Next sequence number of a control message.
+    pub fn next_cseq(&mut self) -> u64 {
+        self.cseq += 1;
+        self.cseq
+    }
+
+    /// An event of the session as it stands now.
+    pub fn event(&self, core: &mut Core, reason: Reason, kind: EventKind, now: Time) {
+        core.event(Event {
+            at: now,
+            session: Some(self.label),
+            step: self.machine.step(),
+            epoch: self.epoch.owner_epoch,
+            version: self.version,
+            reason,
+            kind,
+        });
+    }
+
+    /// One step of the state machine, counted and evented.
+    pub fn transition(&mut self, core: &mut Core, trigger: Trigger, reason: Reason, now: Time) {
+        match self.machine.apply(trigger) {
+            Ok(step) => {
+                core.counters.transitions.record(step.from, step.to);
+                self.event(core, reason, EventKind::StateChange { from: step.from, to: step.to }, now);
+            }
+            Err(_) => core.counters.drops.record(Reason::StateForbidden),
+        }
+    }
+
+    /// Where the state machine stands.
+    pub fn state(&self) -> State {
+        self.machine.state()
+    }
+
+    /// Notes a change of a path's place in the binding life cycle.
+    pub fn set_binding(
+        &self,
+        core: &mut Core,
+        paths: &mut Paths,
+        key: u32,
+        binding: BindingState,
+        reason: Reason,
+        now: Time,
+    ) {
+        let Some(path) = paths.by_key_mut(key).filter(|path| path.binding != binding) else { return };
+        path.binding = binding;
+        let kind = EventKind::PathState { path: path.label, binding, rtt: path.rtt.smoothed() };
+        self.event(core, reason, kind, now);
+    }
+
+    /// The binding that user packets leave by: the pending one once the old path is given up, else the active.
+    pub fn outbound(&mut self) -> &mut Binding {
+        match &mut self.pending {
+            Some(pending) if pending.early => &mut pending.binding,
+            _ => &mut self.active,
+        }
+    }
+
+    /// Sends frames under the binding user packets leave by.
+    pub fn send_frames(&mut self, core: &mut Core, paths: &Paths, frames: &[Frame<'_>]) {
+        let binding = self.outbound();
+        let Some(path) = paths.by_key(binding.path) else { return };
+        let (cid, send) = (binding.channel.peer_cid, &mut binding.channel.traffic.send);
+        core.send(path.link.socket, path.remote, |buffer| seal_frames(buffer, cid, send, frames));
+    }
+
+    /// Seals a user packet in place.
+    pub fn seal(
+        &mut self,
+        paths: &Paths,
+        buffer: &mut [u8],
+        now: Time,
+    ) -> Result<Transmit, Reason> {
+        let binding = self.outbound();
+        let path = paths.by_key(binding.path).ok_or(Reason::NoUsablePath)?;
+        let cid = binding.channel.peer_cid;
+        binding.channel.traffic.send.seal(cid, 0, buffer).map_err(|_| Reason::AeadLimit)?;
+        let position = binding.channel.traffic.send.next_position();
+        let (socket, destination) = (path.link.socket, path.remote);
+        self.watch.note_sent(position, now);
+        Ok(Transmit { socket, destination, source: None, len: buffer.len() })
+    }
+
+    /// Ends the session; the first reason counts.
+    pub fn finish(&mut self, reason: Reason, committed: bool) {
+        self.end.get_or_insert(End { reason, committed });
+    }
+}

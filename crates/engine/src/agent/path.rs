@@ -1,0 +1,346 @@
+//! Paths of the agent: (link, endpoint) pairs, each an object with its own socket, measured all the time.
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use jumpvpn_events::{BindingState, PathLabel, Reason, Time};
+use jumpvpn_policy::{Class, Flaps, Health, PathView, Policy};
+use jumpvpn_wire::{Cid, PathId, RouteToken, Ticket};
+
+use crate::SocketKey;
+use crate::rtt::{LossWindow, RttEstimator};
+
+/// One usable link with one of its addresses. The shell opens one UDP socket for it, bound to the device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Socket bound to the link; a new key whenever the socket or the address is new.
+    pub socket: SocketKey,
+    /// Interface name.
+    pub iface: PathLabel,
+    /// Local address; only endpoints of its family are reached over it.
+    pub local: IpAddr,
+    /// Link MTU in bytes.
+    pub mtu: u16,
+    /// Operator's preference, higher is better.
+    pub preference: i32,
+    /// Whether bytes cost money.
+    pub metered: bool,
+}
+
+/// Missing answers in a row after which a candidate counts as dead.
+const LOST_PROBES_DEAD: u32 = 3;
+
+/// A ticket that is held for a jump.
+#[derive(Clone, Copy)]
+pub(crate) struct HeldTicket {
+    pub ticket: Ticket,
+    /// Our CID that the ticket was asked for.
+    pub cid: Cid,
+    pub version: u64,
+    pub owner_epoch: u64,
+    pub observed: SocketAddr,
+    pub received: Time,
+}
+
+/// A probe that waits for its ticket.
+#[derive(Clone, Copy)]
+pub(crate) struct ProbeInFlight {
+    pub nonce: [u8; 8],
+    pub sent: Time,
+    pub rebind: bool,
+    pub cid: Cid,
+}
+
+/// A path.
+pub(crate) struct Path {
+    pub key: u32,
+    pub label: PathLabel,
+    pub link: Link,
+    pub remote: SocketAddr,
+    pub up: bool,
+    pub up_since: Time,
+    pub flaps: Flaps,
+    // Of the present session:
+    /// Given when first probed; a path that comes back with a new socket is another path.
+    pub path_id: Option<PathId>,
+    pub token: Option<RouteToken>,
+    pub binding: BindingState,
+    pub health: Health,
+    pub rtt: RttEstimator,
+    pub loss: LossWindow,
+    pub probe: Option<ProbeInFlight>,
+    pub next_probe: Time,
+    pub probes_lost: u32,
+    pub probes_sent: u64,
+    pub probes_answered: u64,
+    pub last_answer: Option<Time>,
+    pub ticket: Option<HeldTicket>,
+    /// Address the gateway saw last on this path.
+    pub observed: Option<SocketAddr>,
+    /// The last answered probe and the address it was answered with.
+    pub answered: Option<([u8; 8], SocketAddr)>,
+    /// Probes in a row that were answered with two different addresses.
+    pub contradictions: u32,
+    pub left_at: Option<Time>,
+}
+
+impl Path {
+    fn new(key: u32, link: Link, remote: SocketAddr, index: usize, now: Time) -> Path {
+        Path {
+            key,
+            label: label(&link, remote, index),
+            link,
+            remote,
+            up: true,
+            up_since: now,
+            flaps: Flaps::new(),
+            path_id: None,
+            token: None,
+            binding: BindingState::Candidate,
+            health: Health::Unproven,
+            rtt: RttEstimator::default(),
+            loss: LossWindow::default(),
+            probe: None,
+            next_probe: now,
+            probes_lost: 0,
+            probes_sent: 0,
+            probes_answered: 0,
+            last_answer: None,
+            ticket: None,
+            observed: None,
+            answered: None,
+            contradictions: 0,
+            left_at: None,
+        }
+    }
+
+    /// Forgets everything that belonged to a session.
+    pub fn reset(&mut self) {
+        self.path_id = None;
+        self.token = None;
+        self.binding = BindingState::Candidate;
+        self.health = Health::Unproven;
+        self.probe = None;
+        self.probes_lost = 0;
+        self.ticket = None;
+        self.observed = None;
+        self.answered = None;
+        self.contradictions = 0;
+        self.left_at = None;
+    }
+
+    /// Whether a jump onto this path needs no further round trip.
+    pub fn is_warm(&self, version: u64, owner_epoch: u64, max_age: Duration, now: Time) -> bool {
+        self.warm_ticket(version, owner_epoch, max_age, now).is_some()
+    }
+
+    /// The ticket for a jump now, if it is valid for this version and young enough to arrive in time.
+    pub fn warm_ticket(
+        &self,
+        version: u64,
+        owner_epoch: u64,
+        max_age: Duration,
+        now: Time,
+    ) -> Option<HeldTicket> {
+        // The gateway counts from the moment of issue, one way earlier, and the request needs one way more.
+        let age_limit = max_age.saturating_sub(self.rtt.smoothed_or_initial());
+        self.ticket.filter(|held| {
+            held.version == version && held.owner_epoch == owner_epoch && now.since(held.received) < age_limit
+        })
+    }
+
+    /// A probe was not answered in time.
+    pub fn note_probe_lost(&mut self, policy: &Policy, now: Time) {
+        self.probe = None;
+        self.probes_lost += 1;
+        if self.probes_lost >= LOST_PROBES_DEAD && self.health != Health::Dead {
+            if self.health == Health::Alive {
+                self.flaps.record_down(policy, now);
+            }
+            self.health = Health::Dead;
+            self.ticket = None;
+        } else if self.health == Health::Alive && self.probes_lost > 1 {
+            self.health = Health::Suspect;
+        }
+    }
+
+    /// The path answered.
+    pub fn note_alive(&mut self, policy: &Policy, now: Time) {
+        self.probes_lost = 0;
+        self.last_answer = Some(now);
+        if self.health != Health::Alive {
+            self.flaps.record_up(policy, now);
+            self.health = Health::Alive;
+        }
+    }
+
+    /// The path does not work any more.
+    pub fn note_dead(&mut self, policy: &Policy, now: Time) {
+        if self.health != Health::Dead {
+            self.flaps.record_down(policy, now);
+        }
+        self.health = Health::Dead;
+        self.ticket = None;
+        self.probe = None;
+    }
+
+    /// What the policy sees.
+    pub fn view(&self, version: u64, owner_epoch: u64, max_age: Duration, now: Time) -> PathView {
+        PathView {
+            health: if self.up { self.health } else { Health::Dead },
+            warm: self.is_warm(version, owner_epoch, max_age, now),
+            rtt: self.rtt.smoothed(),
+            loss_permille: self.loss.permille(),
+            preference: self.link.preference,
+            metered: self.link.metered,
+            up_since: self.up_since,
+            flap_count: self.flaps.count(),
+            left_at: self.left_at,
+            held_until: self.flaps.held_until(),
+            ..PathView::new(self.key, Class::Udp, now)
+        }
+    }
+}
+
+/// Most paths kept; links that went away longest ago give way first. A machine has a few links and a gateway a
+/// few endpoints.
+const PATH_CAPACITY: usize = 32;
+
+/// All paths, in the order in which they appeared.
+#[derive(Default)]
+pub(crate) struct Paths {
+    all: Vec<Path>,
+    next_key: u32,
+}
+
+/// What a new snapshot of links changed.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct LinkChange {
+    /// Paths that went away, with the reason.
+    pub lost: Vec<(u32, Reason)>,
+    /// Paths that are new or came back.
+    pub gained: Vec<u32>,
+}
+
+impl Paths {
+    /// Takes a snapshot of usable links in.
+    pub fn handle_links(
+        &mut self,
+        links: &[Link],
+        gone: &[(SocketKey, Reason)],
+        endpoints: &[SocketAddr],
+        policy: &Policy,
+        now: Time,
+    ) -> LinkChange {
+        let mut change = LinkChange::default();
+        for path in &mut self.all {
+            let present = links.iter().any(|link| link.socket == path.link.socket);
+            if path.up && !present {
+                let named = gone.iter().find(|(socket, _)| *socket == path.link.socket);
+                path.up = false;
+                path.note_dead(policy, now);
+                change.lost.push((path.key, named.map_or(Reason::LinkDown, |(_, reason)| *reason)));
+            }
+        }
+        for link in links {
+            for (index, remote) in endpoints.iter().enumerate() {
+                if remote.is_ipv4() == link.local.is_ipv4() {
+                    self.admit(link, *remote, index, now, &mut change);
+                }
+            }
+        }
+        change
+    }
+
+    fn admit(&mut self, link: &Link, remote: SocketAddr, index: usize, now: Time, change: &mut LinkChange) {
+        let wanted = label(link, remote, index);
+        match self.all.iter_mut().find(|path| path.label == wanted) {
+            Some(path) if path.up && path.link.socket == link.socket => path.link = link.clone(),
+            Some(path) => {
+                path.link = link.clone();
+                path.path_id = None;
+                path.up = true;
+                path.up_since = now;
+                path.health = jumpvpn_policy::Health::Unproven;
+                path.ticket = None;
+                path.probe = None;
+                path.probes_lost = 0;
+                change.gained.push(path.key);
+            }
+            None => {
+                if self.all.len() == PATH_CAPACITY && !self.forget_one() {
+                    return;
+                }
+                self.next_key += 1;
+                self.all.push(Path::new(self.next_key, link.clone(), remote, index, now));
+                change.gained.push(self.next_key);
+            }
+        }
+    }
+
+    fn forget_one(&mut self) -> bool {
+        let oldest = self.all.iter().enumerate().filter(|(_, path)| !path.up).min_by_key(|(_, path)| path.up_since);
+        match oldest.map(|(at, _)| at) {
+            Some(at) => {
+                self.all.remove(at);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// A session was born on `birth`: what belonged to the one before is forgotten.
+    pub fn begin_session(&mut self, birth: u32, token: RouteToken) {
+        for path in &mut self.all {
+            path.reset();
+            if path.key == birth {
+                path.path_id = Some(PathId(0));
+                path.token = Some(token);
+            }
+        }
+    }
+
+    /// The path with this key.
+    pub fn by_key(&self, key: u32) -> Option<&Path> {
+        self.all.iter().find(|path| path.key == key)
+    }
+
+    /// The path with this key.
+    pub fn by_key_mut(&mut self, key: u32) -> Option<&mut Path> {
+        self.all.iter_mut().find(|path| path.key == key)
+    }
+
+    /// The path a person means: its name, or its interface when that has one path only.
+    pub fn by_name(&self, name: &str) -> Option<u32> {
+        let exact = self.all.iter().find(|path| path.label.as_str() == name);
+        let mut of_iface = self.all.iter().filter(|path| path.up && path.link.iface.as_str() == name);
+        let by_iface = of_iface.next().filter(|_| of_iface.next().is_none());
+        exact.or(by_iface).map(|path| path.key)
+    }
+
+    /// Paths over this socket.
+    pub fn of_socket(&mut self, socket: SocketKey) -> impl Iterator<Item = &mut Path> {
+        self.all.iter_mut().filter(move |path| path.up && path.link.socket == socket)
+    }
+
+    /// The path over this socket to this remote.
+    pub fn by_socket(&self, socket: SocketKey, remote: SocketAddr) -> Option<&Path> {
+        self.all.iter().find(|path| path.link.socket == socket && path.remote == remote)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Path> {
+        self.all.iter()
+    }
+
+    /// All of them.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Path> {
+        self.all.iter_mut()
+    }
+}
+
+/// Name of a path: interface, class and family; a number where the gateway has several endpoints of a family.
+fn label(link: &Link, remote: SocketAddr, index: usize) -> PathLabel {
+    let family = if remote.is_ipv4() { 4 } else { 6 };
+    let suffix = if index == 0 { String::new() } else { format!(".{index}") };
+    PathLabel::new(&format!("{}/udp{family}{suffix}", link.iface))
+}

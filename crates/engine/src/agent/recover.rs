@@ -1,0 +1,174 @@
+//! No path works: bounded attempts to get back, and the end when the bounds are reached.
+//!
+//! Attempts follow the policy's exponential pauses within its recovery window; after it the session is DEGRADED
+//! and is asked for at the slow pace of a dead candidate, until its time to live without a transport is over.
+use std::time::Duration;
+
+use jumpvpn_events::{BindingState, Reason, State, Time};
+use jumpvpn_policy::{Health, recovery};
+use jumpvpn_session::Trigger;
+
+use super::Core;
+use super::live::{Live, Stage};
+use super::path::Paths;
+use super::probe::ProbeOrder;
+use super::watch::Watch;
+
+/// Pace of attempts behind the recovery window.
+const SLOW_PAUSE: Duration = Duration::from_secs(5);
+
+impl Live {
+    /// There is nowhere to go: try everything, within bounds.
+    pub(super) fn start_recovery(&mut self, core: &mut Core, paths: &mut Paths, reason: Reason, now: Time) {
+        if self.recovering_since.is_none() {
+            self.recovering_since = Some(now);
+            self.recovery_attempts = 0;
+            self.next_recovery = Some(now);
+        }
+        if self.state() == State::Recovering {
+            self.transition(core, Trigger::JumpRefused, reason, now);
+        }
+        self.run_recovery(core, paths, now);
+    }
+
+    /// Links changed: the next attempt is due now.
+    pub(super) fn hurry_recovery(&mut self, now: Time) {
+        if self.recovering_since.is_some() {
+            self.recovery_attempts = 0;
+            self.next_recovery = Some(now);
+        }
+    }
+
+    /// The binding works again, or a new one does.
+    pub(super) fn end_recovery(&mut self) {
+        self.recovering_since = None;
+        self.next_recovery = None;
+        self.degraded_since = None;
+    }
+
+    /// The active path answers again by itself.
+    pub(super) fn recovered(&mut self, core: &mut Core, now: Time) {
+        self.end_recovery();
+        self.watch = Watch::new(now);
+        if matches!(self.state(), State::Volatile | State::Degraded) {
+            self.transition(core, Trigger::Recovered, Reason::PathRecovered, now);
+        }
+    }
+
+    /// One attempt on every path, when due; the bounds, always.
+    pub(super) fn run_recovery(&mut self, core: &mut Core, paths: &mut Paths, now: Time) {
+        let Some(since) = self.recovering_since else { return };
+        let policy = &core.config.policy;
+        let slow = recovery::exhausted(policy, since, now);
+        let degrade = slow || now.since(since) >= policy.volatility.volatile_to_degraded;
+        if self.next_recovery.is_none_or(|due| due > now) {
+            return;
+        }
+        let pause = if slow { SLOW_PAUSE } else { recovery::backoff(policy, self.recovery_attempts) };
+        self.recovery_attempts += 1;
+        self.next_recovery = Some(now + pause);
+        if degrade && self.state() == State::Volatile {
+            let reason = if slow { Reason::RecoveryExhausted } else { Reason::VolatileTimeout };
+            self.transition(core, Trigger::Degraded, reason, now);
+            self.degraded_since.get_or_insert(now);
+        }
+        let up: Vec<u32> = paths.iter().filter(|path| path.up).map(|path| path.key).collect();
+        for key in up {
+            self.send_probe(core, paths, key, ProbeOrder { urgent: true, rebind: false }, now);
+        }
+    }
+
+    /// When the next attempt or bound is due.
+    pub(super) fn next_recovery_due(&self) -> Option<Time> {
+        self.next_recovery
+    }
+
+    /// Ends that time brings: lifetime, no transport for too long, keys too old.
+    pub(super) fn check_ends(&mut self, core: &mut Core, now: Time) {
+        let policy = &core.config.policy;
+        let ttl = policy.session.transport_lost_ttl.min(self.limits.idle_ttl);
+        let degraded = self.degraded_since.is_some_and(|since| now.since(since) >= policy.switching.degraded_timeout);
+        if now.since(self.born) >= policy.session.max_lifetime.min(self.limits.lifetime) {
+            self.finish(Reason::SessionExpired, false);
+        } else if self.stage == Stage::Ready && now.since(self.active.last_heard()) >= ttl {
+            self.finish(Reason::TransportLostTtl, false);
+        } else if degraded {
+            self.finish(Reason::DegradedTimeout, false);
+        }
+    }
+
+    /// When the earliest of those ends is.
+    pub(super) fn next_end(&self, core: &Core) -> Time {
+        let policy = &core.config.policy;
+        let ttl = policy.session.transport_lost_ttl.min(self.limits.idle_ttl);
+        let lifetime = policy.session.max_lifetime.min(self.limits.lifetime);
+        let degraded = self.degraded_since.map(|since| since + policy.switching.degraded_timeout);
+        let end = (self.born + lifetime).min(self.active.last_heard() + ttl);
+        degraded.map_or(end, |degraded| end.min(degraded))
+    }
+
+    /// The machine slept: measure everything anew, at once.
+    pub(super) fn handle_resume(&mut self, core: &mut Core, paths: &mut Paths, now: Time) {
+        self.watch = Watch::new(now);
+        for path in paths.iter_mut().filter(|path| path.up) {
+            path.ticket = None;
+            path.probe = None;
+            path.next_probe = now;
+            if path.health == Health::Alive {
+                path.health = Health::Unproven;
+            }
+        }
+        core.last_use = now;
+    }
+
+    /// All timers of a live session.
+    pub(super) fn handle_timeout(&mut self, core: &mut Core, paths: &mut Paths, now: Time) {
+        self.check_ends(core, now);
+        if self.end.is_some() {
+            return;
+        }
+        if self.stage_retry <= now {
+            if let Stage::Confirming { .. } = self.stage {
+                self.confirm(core, paths, now);
+            }
+        }
+        self.drop_stale(core, paths, now);
+        self.run_rekey(core, paths, now);
+        self.run_watch(core, paths, now);
+        self.run_probes(core, paths, now);
+        self.run_pending(core, paths, now);
+        self.run_recovery(core, paths, now);
+        if self.stage == Stage::Ready {
+            self.run_choice(core, paths, now);
+        }
+    }
+
+    /// What only opened packets that were still on their way.
+    fn drop_stale(&mut self, core: &mut Core, paths: &mut Paths, now: Time) {
+        self.active.previous.take_if(|(_, until)| *until <= now);
+        self.previous_control.take_if(|(_, _, until)| *until <= now);
+        let Some(retired) = self.retiring.take_if(|retiring| retiring.1 <= now) else { return };
+        let key = retired.0.path;
+        if key != self.active.path {
+            self.set_binding(core, paths, key, BindingState::Gone, Reason::PathRetired, now);
+        }
+    }
+
+    /// When [`Live::handle_timeout`] has something to do.
+    pub(super) fn next_due(&self, core: &Core, paths: &Paths) -> Time {
+        let confirming = matches!(self.stage, Stage::Confirming { .. });
+        let due = [
+            confirming.then_some(self.stage_retry),
+            self.active.previous.as_ref().map(|(_, until)| *until),
+            self.previous_control.as_ref().map(|(_, _, until)| *until),
+            self.retiring.as_ref().map(|retiring| retiring.1),
+            self.next_rekey_due(),
+            self.next_watch_due(core, paths),
+            self.next_probe_due(paths),
+            self.next_pending_due(),
+            self.next_recovery_due(),
+            (self.stage == Stage::Ready).then_some(self.next_choice),
+        ];
+        due.into_iter().flatten().fold(self.next_end(core), Time::min)
+    }
+}

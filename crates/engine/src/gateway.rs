@@ -1,0 +1,314 @@
+//! The gateway side: admission, session table, reattach, forwarding and expiry of one shard.
+//!
+//! This file only dispatches. Each concern has its file: `admission` (what an unproven sender may cost),
+//! `birth`, `data` (packets of live bindings), `reattach` (probe, ticket, jump, rebinding), `rekey`, `expiry`
+//! (timers), `lost` (sessions nobody knows), `status`.
+mod admission;
+mod birth;
+mod data;
+mod expiry;
+mod frames;
+mod lost;
+mod reattach;
+mod rekey;
+pub(crate) mod session;
+mod status;
+mod table;
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
+use jumpvpn_events::{Event, EventKind, Reason, SessionLabel, Time};
+use jumpvpn_ownership::{Answer, Fence, Request};
+use jumpvpn_policy::Policy;
+use jumpvpn_session::{
+    CookieKeys, PresharedKey, PrivateKey, PublicKey, Responder, SuiteSet, TicketKeys, TokenKey, WeakRandomness,
+};
+use jumpvpn_wire::Kind;
+use rand_core::CryptoRng;
+use zeroize::Zeroizing;
+
+use crate::counters::Counters;
+use crate::keyed::{KeyedMap, KeyedState};
+use crate::outbox::Outbox;
+use crate::resend::{ResendCursor, ResendRing};
+use crate::{Received, SocketKey, TRANSMIT_BUFFER_LEN, Transmit};
+use admission::Admission;
+use birth::PendingBirths;
+use lost::LostSessions;
+pub use status::{SessionRow, Status};
+use table::Table;
+
+/// Datagrams that may wait for `poll_transmit`: one received datagram causes at most four, and the caller
+/// drains after each batch of at most 64.
+const OUTBOX_CAPACITY: usize = 256;
+/// Events that may wait for `poll_event`; the oldest give way and are counted.
+const EVENT_CAPACITY: usize = 4096;
+
+/// A client that may open sessions.
+#[derive(Clone)]
+pub struct Peer {
+    /// Name for status and logs.
+    pub name: String,
+    /// Its static key.
+    pub public: PublicKey,
+    /// Optional operator secret mixed into the handshake.
+    pub psk: Option<PresharedKey>,
+    /// Its inner addresses: at most one of each family is used.
+    pub inner: Vec<IpAddr>,
+}
+
+/// What a gateway instance is made of.
+pub struct Config {
+    /// Static key of this node.
+    pub private: PrivateKey,
+    /// Who may connect.
+    pub peers: Vec<Peer>,
+    /// Our own inner addresses with their networks.
+    pub networks: Vec<IpNet>,
+    /// Our own outer addresses: no session is ever bound to them.
+    pub own: Vec<IpAddr>,
+    /// Whether clients may be bound to loopback and link-local addresses (tests on one machine).
+    pub allow_local: bool,
+    /// Data suites this machine offers.
+    pub suites: SuiteSet,
+    /// Limits.
+    pub policy: Policy,
+    /// Most sessions at once.
+    pub capacity: usize,
+    /// Node id in route tokens.
+    pub node: u16,
+    /// Minutes since 2026-01-01 00:00 UTC at `now` of [`Gateway::new`]; first part of session handles.
+    pub started_minute: u32,
+    /// MTU of the inner interface.
+    pub mtu: u16,
+}
+
+/// What an operator may ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Ends one session.
+    Close {
+        /// Which.
+        session: SessionLabel,
+        /// Why.
+        reason: Reason,
+    },
+    /// Ends every session.
+    CloseAll {
+        /// Why.
+        reason: Reason,
+    },
+}
+
+/// Parts every concern uses: randomness, outputs, keys of the node.
+pub(crate) struct Core {
+    pub rng: Box<dyn CryptoRng + Send>,
+    pub policy: Policy,
+    pub suites: SuiteSet,
+    pub responder: Responder,
+    pub tokens: TokenKey,
+    pub reset_key: Zeroizing<[u8; 32]>,
+    pub cookies: CookieKeys,
+    pub tickets: TicketKeys,
+    pub peers: Vec<Peer>,
+    pub peer_by_key: KeyedMap<[u8; 32], usize>,
+    pub networks: Vec<IpNet>,
+    /// Our own addresses: nobody is bound to them.
+    pub own: Vec<IpAddr>,
+    pub allow_local: bool,
+    pub mtu: u16,
+    pub node: u16,
+    pub fence: Fence,
+    pub outbox: Outbox,
+    pub events: VecDeque<Event>,
+    pub requests: VecDeque<Request>,
+    pub counters: Counters,
+    pub resend: Option<ResendRing>,
+    pub resending: Vec<(u32, ResendCursor)>,
+    pub next_request: u64,
+    pub started: Time,
+    pub started_minute: u32,
+    pub next_serial: u32,
+}
+
+impl Core {
+    /// Queues an event; on overflow the oldest gives way and is counted.
+    pub fn event(&mut self, event: Event) {
+        if self.events.len() == EVENT_CAPACITY {
+            self.events.pop_front();
+            self.counters.drops.record(Reason::TelemetryOverflow);
+        }
+        self.events.push_back(event);
+    }
+
+    /// Counts a drop and says so.
+    pub fn drop(&mut self, reason: Reason) -> Received {
+        self.counters.drops.record(reason);
+        Received::Dropped(reason)
+    }
+
+    /// Counts a drop that is also a security event; repeated ones are aggregated by the counter.
+    pub fn security(&mut self, reason: Reason, session: Option<SessionLabel>, now: Time) {
+        if let Some(count) = self.counters.note_security(reason, now) {
+            let kind = EventKind::Security { count };
+            self.event(Event { at: now, session, step: 0, epoch: 0, version: 0, reason, kind });
+        }
+    }
+}
+
+/// One shard of a gateway.
+pub struct Gateway {
+    core: Core,
+    table: Table,
+    pending: PendingBirths,
+    admission: Admission,
+    lost: LostSessions,
+}
+
+impl Gateway {
+    /// A gateway without sessions. All tables are allotted here.
+    ///
+    /// # Errors
+    /// [`WeakRandomness`] when the random generator gives zeros.
+    pub fn new(config: Config, mut rng: Box<dyn CryptoRng + Send>, now: Time) -> Result<Gateway, WeakRandomness> {
+        let tokens = token_key(&config.private)?;
+        let reset_key = config.private.derive("session reset");
+        let mut peer_by_key = KeyedMap::with_capacity_and_hasher(config.peers.len(), KeyedState::new(&mut *rng));
+        for (index, peer) in config.peers.iter().enumerate() {
+            peer_by_key.insert(peer.public.0, index);
+        }
+        let own = config.own.iter().copied().chain(config.networks.iter().map(|network| network.addr())).collect();
+        let resend = config.policy.volatility.detection.replay_last_rtt.then(ResendRing::new);
+        let table = Table::new(config.capacity, birth::PENDING_CAPACITY, &mut *rng, now);
+        let admission = Admission::new(&mut *rng);
+        let next_serial = rng.next_u32() & SERIAL_MASK;
+        let core = Core {
+            policy: config.policy,
+            suites: config.suites,
+            responder: Responder::new(config.private),
+            tokens,
+            reset_key,
+            cookies: CookieKeys::new(now, &mut *rng)?,
+            tickets: TicketKeys::new(now, &mut *rng)?,
+            peers: config.peers,
+            peer_by_key,
+            networks: config.networks,
+            mtu: config.mtu,
+            node: config.node,
+            own,
+            allow_local: config.allow_local,
+            fence: Fence { epoch: 0, valid_until: Time::ZERO },
+            outbox: Outbox::new(OUTBOX_CAPACITY),
+            events: VecDeque::with_capacity(EVENT_CAPACITY),
+            requests: VecDeque::new(),
+            counters: Counters::default(),
+            resend,
+            resending: Vec::new(),
+            next_request: 0,
+            started: now,
+            started_minute: config.started_minute,
+            next_serial,
+            rng,
+        };
+        Ok(Gateway { core, table, pending: PendingBirths::new(), admission, lost: LostSessions::new() })
+    }
+
+    /// Takes a received datagram in: from `source`, to our address `local`, on `socket`.
+    pub fn handle_datagram(
+        &mut self,
+        socket: SocketKey,
+        source: SocketAddr,
+        local: IpAddr,
+        datagram: &mut [u8],
+        now: Time,
+    ) -> Received {
+        let from = From { socket, source, local };
+        let kind = match Kind::of(datagram) {
+            Ok(kind) => kind,
+            Err(malformed) => return self.core.drop(crate::malformed_reason(malformed)),
+        };
+        match kind {
+            Kind::Data => self.handle_data(from, datagram, now),
+            Kind::HsInit => self.handle_init(from, datagram, now),
+            Kind::PathProbe | Kind::Reattach | Kind::Close => self.handle_control(kind, from, datagram, now),
+            _ => self.core.drop(Reason::UnknownType),
+        }
+    }
+
+    /// Operator commands.
+    pub fn handle_command(&mut self, command: Command, now: Time) {
+        let slots: Vec<(u32, Reason)> = match command {
+            Command::Close { session, reason } => self
+                .table
+                .iter()
+                .filter(|(_, held)| held.label == session)
+                .map(|(slot, _)| (slot, reason))
+                .collect(),
+            Command::CloseAll { reason } => self.table.iter().map(|(slot, _)| (slot, reason)).collect(),
+        };
+        for (slot, reason) in slots {
+            self.close(slot, reason, now);
+        }
+    }
+
+    /// The fence under which this instance may act; without a valid one it serves nothing.
+    pub fn handle_fence(&mut self, fence: Fence) {
+        self.core.fence = fence;
+    }
+
+    /// Answers of the ownership store.
+    pub fn handle_ownership(&mut self, answer: Answer, now: Time) {
+        if !self.pending_answered(&answer, now) {
+            self.lost_answered(&answer);
+        }
+    }
+
+    /// Next request to the ownership store.
+    pub fn poll_ownership_request(&mut self) -> Option<Request> {
+        self.core.requests.pop_front()
+    }
+
+    /// Next event.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.core.events.pop_front()
+    }
+
+    /// Writes the next datagram to `buffer` (at least [`TRANSMIT_BUFFER_LEN`] bytes).
+    pub fn poll_transmit(&mut self, buffer: &mut [u8], now: Time) -> Option<Transmit> {
+        debug_assert!(buffer.len() >= TRANSMIT_BUFFER_LEN);
+        self.core.outbox.pop(buffer).or_else(|| self.poll_resend(buffer, now))
+    }
+
+    /// Counters of this instance.
+    pub fn counters(&self) -> &Counters {
+        &self.core.counters
+    }
+}
+
+/// The key of the route tokens comes from the node's static key, so that a restarted gateway can tell the holder
+/// of an old token that its session is gone.
+fn token_key(private: &PrivateKey) -> Result<TokenKey, WeakRandomness> {
+    let derived = private.derive("route token");
+    let mut key = Zeroizing::new([0; 16]);
+    key.copy_from_slice(&derived[..16]);
+    TokenKey::new(0, &key)
+}
+
+/// The store's form of a handle.
+fn store_handle(handle: jumpvpn_wire::Handle) -> jumpvpn_ownership::Handle {
+    // invariant: a wire handle has 48 bits, the store takes 48 bits.
+    jumpvpn_ownership::Handle::new(handle.value()).unwrap_or(jumpvpn_ownership::Handle::MAX)
+}
+
+/// Serial part of a handle: 22 bits.
+const SERIAL_MASK: u32 = (1 << jumpvpn_wire::Handle::SERIAL_BITS) - 1;
+
+/// Where a datagram came in.
+#[derive(Clone, Copy)]
+pub(crate) struct From {
+    pub socket: SocketKey,
+    pub source: SocketAddr,
+    pub local: IpAddr,
+}

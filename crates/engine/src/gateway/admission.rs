@@ -1,0 +1,113 @@
+//! What a sender may cost us before it has proven anything: fixed memory, no queue, no reply longer than its
+//! request.
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use jumpvpn_events::{Reason, Time};
+use jumpvpn_wire::RouteToken;
+use rand_core::CryptoRng;
+
+use crate::sketch::{Bucket, Sketch};
+
+/// Public-key work for handshakes, per second and at once. A handshake costs about 0.3 ms of one core; 500 per
+/// second leave most of it to traffic.
+const HANDSHAKE_RATE: (u32, u32) = (500, 256);
+/// From this load on (eighths of the budget) a handshake needs a cookie; WireGuard's threshold is the same
+/// eighth of its queue.
+const COOKIE_FROM_EIGHTHS: u64 = 1;
+/// HS_RETRY replies per second and at once, all sources together: they cost a MAC each and go to unproven
+/// addresses.
+const RETRY_RATE: (u32, u32) = (2_000, 500);
+/// Control messages per route token: 50 per second (docs/protocol.md, order of checks).
+const TOKEN_RATE: (u32, u32) = (50, 50);
+/// Handshakes per IPv4 address or IPv6 /64 behind a valid cookie: 20 per second, burst 5.
+const NARROW_RATE: (u32, u32) = (20, 5);
+/// Handshakes per IPv4 /24 or IPv6 /48: carrier NAT hides many users behind one prefix.
+const WIDE_RATE: (u32, u32) = (200, 200);
+/// Ephemeral keys remembered against replayed HS_INITs; at 500 handshakes per second about half a second,
+/// which is what a pending entry needs to notice the rest.
+const EPHEMERAL_COUNT: usize = 256;
+
+/// Admission state of one instance.
+pub(crate) struct Admission {
+    handshakes: Bucket,
+    retries: Bucket,
+    tokens: Sketch,
+    narrow: Sketch,
+    wide: Sketch,
+    ephemerals: [[u8; 16]; EPHEMERAL_COUNT],
+    next_ephemeral: usize,
+}
+
+impl Admission {
+    /// Everything full and empty.
+    pub fn new(rng: &mut dyn CryptoRng) -> Admission {
+        Admission {
+            handshakes: Bucket::new(HANDSHAKE_RATE.0, HANDSHAKE_RATE.1),
+            retries: Bucket::new(RETRY_RATE.0, RETRY_RATE.1),
+            tokens: Sketch::new(TOKEN_RATE.0, TOKEN_RATE.1, rng),
+            narrow: Sketch::new(NARROW_RATE.0, NARROW_RATE.1, rng),
+            wide: Sketch::new(WIDE_RATE.0, WIDE_RATE.1, rng),
+            ephemerals: [[0; 16]; EPHEMERAL_COUNT],
+            next_ephemeral: 0,
+        }
+    }
+
+    /// Bucket of this very route token: it can be emptied only by somebody who saw the token.
+    pub fn check_token(&mut self, token: &RouteToken, now: Time) -> Result<(), Reason> {
+        if self.tokens.take(token.0, now) { Ok(()) } else { Err(Reason::RateLimited) }
+    }
+
+    /// Whether the load asks for cookies.
+    pub fn cookie_needed(&self, now: Time) -> bool {
+        self.handshakes.used_eighths(now) >= COOKIE_FROM_EIGHTHS
+    }
+
+    /// Pace of HS_RETRY replies.
+    pub fn may_retry(&mut self, now: Time) -> bool {
+        self.retries.take(now)
+    }
+
+    /// Buckets of the source's prefixes, for sources that have shown a cookie.
+    pub fn check_prefix(&mut self, source: IpAddr, now: Time) -> Result<(), Reason> {
+        let (narrow, wide) = prefixes(source);
+        if self.narrow.take(narrow, now) && self.wide.take(wide, now) {
+            Ok(())
+        } else {
+            Err(Reason::PrefixRateLimited)
+        }
+    }
+
+    /// Whether this ephemeral key is new; notes it.
+    pub fn check_ephemeral(&mut self, ephemeral: &[u8; 32]) -> Result<(), Reason> {
+        let mut short = [0; 16];
+        short.copy_from_slice(&ephemeral[..16]);
+        if self.ephemerals.contains(&short) {
+            return Err(Reason::HandshakeReplay);
+        }
+        self.ephemerals[self.next_ephemeral] = short;
+        self.next_ephemeral = (self.next_ephemeral + 1) % EPHEMERAL_COUNT;
+        Ok(())
+    }
+
+    /// Takes one handshake's public-key work from the budget.
+    pub fn take_handshake(&mut self, now: Time) -> Result<(), Reason> {
+        if self.handshakes.take(now) { Ok(()) } else { Err(Reason::HandshakeBudget) }
+    }
+}
+
+/// The prefixes a source is limited by: IPv4 /32 and /24, IPv6 /64 and /48.
+fn prefixes(source: IpAddr) -> (IpAddr, IpAddr) {
+    match source {
+        IpAddr::V4(address) => {
+            let [a, b, c, _] = address.octets();
+            (source, Ipv4Addr::new(a, b, c, 0).into())
+        }
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            (Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into(), Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0).into())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,482 @@
+//! Birth of a session: HS_INIT → HS_RESP → DATA{FIN} → ownership store → session.
+//!
+//! Nothing enters the session table before the client has confirmed: a replayed HS_INIT costs one bounded
+//! pending entry. There is no timestamp and no per-client counter that somebody could drive forward.
+use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+use jumpvpn_events::{Event, EventKind, PathLabel, Reason, SessionLabel, State, Time};
+use jumpvpn_ownership::{Answer, Expected, RecordState, Request, RequestId, Rev, SessionRecord};
+use jumpvpn_policy::{PostQuantum, SwitchHistory};
+use jumpvpn_session::{
+    BindingContext, ControlWindow, EpochContext, Established, InitRead, Machine, RekeyReassembly, Side, Traffic,
+    Trigger,
+};
+use jumpvpn_wire::{
+    Cid, Frame, FrameReader, HS_RESP_LEN, Handle, HsInit, HsRetry, PathId, RespPayload, RouteToken,
+    TransportClass, features, is_ip_packet,
+};
+use slab::Slab;
+
+use super::expiry::pq_required;
+use super::session::{Binding, Buckets, Channel, Epoch, Session};
+use super::table::CidEntry;
+use super::{From, Gateway, Peer, SERIAL_MASK, store_handle};
+use crate::Received;
+use crate::rtt::ArrivalSpacing;
+
+/// Handshakes that may wait for their confirmation.
+pub(crate) const PENDING_CAPACITY: usize = 4096;
+/// A confirmation comes one round trip after the answer; 5 s cover the worst satellite path and a repetition.
+const PENDING_TTL: Duration = Duration::from_secs(5);
+/// Handshakes of one peer that may wait at once: an agent races a few paths and repeats.
+const PENDING_PER_PEER: usize = 8;
+/// Epoch of the first owner.
+const FIRST_OWNER_EPOCH: u64 = 1;
+/// Version of a newborn session.
+const FIRST_VERSION: u64 = 1;
+
+/// A handshake that was answered but not yet confirmed.
+pub(crate) struct PendingBirth {
+    peer: usize,
+    established: Established,
+    context: EpochContext,
+    traffic: Traffic,
+    handle: Handle,
+    from: From,
+    cookie: bool,
+    /// Set once the confirmation came and the store was asked.
+    asked: Option<RequestId>,
+}
+
+/// The bounded table of pending births.
+pub(crate) struct PendingBirths {
+    entries: Slab<PendingBirth>,
+    /// Oldest first: (created, slot).
+    order: VecDeque<(Time, u32)>,
+}
+
+impl PendingBirths {
+    pub fn new() -> PendingBirths {
+        let order = VecDeque::with_capacity(PENDING_CAPACITY);
+        PendingBirths { entries: Slab::with_capacity(PENDING_CAPACITY), order }
+    }
+
+    /// Number of entries.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// When the oldest entry ends.
+    pub fn next_expiry(&self) -> Option<Time> {
+        self.order.front().map(|(created, _)| *created + PENDING_TTL)
+    }
+
+    fn of_peer(&self, peer: usize) -> usize {
+        self.entries.iter().filter(|(_, entry)| entry.peer == peer).count()
+    }
+
+    fn by_request(&self, id: RequestId) -> Option<u32> {
+        self.entries.iter().find(|(_, entry)| entry.asked == Some(id)).map(|(slot, _)| slot as u32)
+    }
+
+    /// The oldest entry that came without a cookie and was not confirmed.
+    fn weakest(&self) -> Option<u32> {
+        let weak = |slot: &u32| {
+            self.entries.get(*slot as usize).is_some_and(|entry| !entry.cookie && entry.asked.is_none())
+        };
+        self.order.iter().map(|(_, slot)| *slot).find(weak)
+    }
+
+    /// The oldest entry if its time is over at `now`.
+    fn pop_expired(&mut self, now: Time) -> Option<u32> {
+        let (created, slot) = *self.order.front()?;
+        (created + PENDING_TTL <= now).then_some(slot)
+    }
+}
+
+impl Gateway {
+    /// HS_INIT, in the order of docs/protocol.md ("Order of checks", HS_INIT).
+    pub(super) fn handle_init(&mut self, from: From, datagram: &[u8], now: Time) -> Received {
+        match self.admit_init(from, datagram, now) {
+            Ok(()) => Received::Consumed,
+            Err(reason) => {
+                self.core.security(reason, None, now);
+                self.core.drop(reason)
+            }
+        }
+    }
+
+    fn admit_init(&mut self, from: From, datagram: &[u8], now: Time) -> Result<(), Reason> {
+        // 1 length, version, reserved bits
+        let init = HsInit::parse(datagram).map_err(crate::malformed_reason)?;
+        // 2 mac1: the sender knows our public key
+        if !self.core.responder.check_mac1(datagram) {
+            return Err(Reason::BadMac1);
+        }
+        // 3 budget, 4 cookie
+        let cookie = self.check_cookie(from, &init, now)?;
+        // 5 buckets of the source's prefixes, only for a source that is shown to be real
+        if cookie {
+            self.admission.check_prefix(from.source.ip(), now)?;
+        }
+        // 6 ephemeral not seen before
+        self.admission.check_ephemeral(&init.ephemeral())?;
+        self.admission.take_handshake(now)?;
+        // 7 Noise es and the client's identity, 8 Noise ss and the payload
+        self.core.counters.handshakes += 1;
+        let read =
+            self.core.responder.read_init(datagram, self.core.suites).map_err(|_| Reason::BadHandshake)?;
+        let peer = *self.core.peer_by_key.get(&read.peer.0).ok_or(Reason::UnknownPeer)?;
+        if self.core.policy.security.pq == PostQuantum::Required && read.payload.features & features::PQ == 0 {
+            return Err(Reason::PqRequired);
+        }
+        if self.pending.of_peer(peer) >= PENDING_PER_PEER {
+            return Err(Reason::PeerSessionLimit);
+        }
+        // 9 room
+        self.make_pending_room(cookie)?;
+        // 10 e, ee, se, psk; answer
+        self.answer_init(from, read, peer, cookie, now)
+    }
+
+    /// Whether the datagram carries a valid cookie; under load one is required and asked for.
+    fn check_cookie(&mut self, from: From, init: &HsInit<'_>, now: Time) -> Result<bool, Reason> {
+        let valid = match init.cookie() {
+            Some(cookie) => {
+                self.core.cookies.check(now, from.source, init.client_cid(), &cookie)
+            }
+            None => false,
+        };
+        if valid || !self.admission.cookie_needed(now) {
+            return Ok(valid);
+        }
+        if self.admission.may_retry(now) {
+            let cookie = self.core.cookies.issue(now, from.source, init.client_cid());
+            let retry = self.core.responder.write_retry(init, cookie);
+            self.reply(from, &retry);
+        }
+        Err(if init.cookie().is_some() { Reason::BadCookie } else { Reason::CookieRequired })
+    }
+
+    fn make_pending_room(&mut self, cookie: bool) -> Result<(), Reason> {
+        if self.pending.entries.len() < PENDING_CAPACITY {
+            return Ok(());
+        }
+        match self.pending.weakest() {
+            Some(slot) if cookie => {
+                self.forget_pending(slot);
+                Ok(())
+            }
+            _ => Err(Reason::PendingFull),
+        }
+    }
+
+    fn answer_init(
+        &mut self,
+        from: From,
+        read: InitRead,
+        peer: usize,
+        cookie: bool,
+        now: Time,
+    ) -> Result<(), Reason> {
+        if !self.table.has_room() {
+            return Err(Reason::TableFull);
+        }
+        let handle = self.next_handle(now);
+        let server_cid = Cid(self.core.rng.next_u64());
+        let mut owner_salt = [0; 16];
+        self.core.rng.fill_bytes(&mut owner_salt);
+        let token = self.core.tokens.seal(handle, self.core.node, &mut *self.core.rng);
+        let payload = self.resp_payload(peer, handle, owner_salt, server_cid, token, &read);
+        let mut out = [0; HS_RESP_LEN];
+        let psk = self.core.peers[peer].psk.as_ref();
+        let established = read
+            .respond(psk, &payload, server_cid, &mut *self.core.rng, &mut out)
+            .map_err(|_| Reason::BadHandshake)?;
+        let context = EpochContext {
+            sid: established.sid,
+            n: 0,
+            owner_epoch: FIRST_OWNER_EPOCH,
+            owner_salt,
+            suite: established.suite,
+            lanes: 1,
+        };
+        let traffic = established.secret.binding(&context, &BindingContext::birth(), Side::Server);
+        let slot = self.pending.entries.insert(PendingBirth {
+            peer,
+            established,
+            context,
+            traffic,
+            handle,
+            from,
+            cookie,
+            asked: None,
+        }) as u32;
+        self.pending.order.push_back((now, slot));
+        if !self.table.claim_cid(server_cid, CidEntry::Pending(slot)) {
+            self.forget_pending(slot);
+            return Err(Reason::Internal);
+        }
+        self.reply(from, &out);
+        Ok(())
+    }
+
+    fn resp_payload(
+        &self,
+        peer: usize,
+        handle: Handle,
+        owner_salt: [u8; 16],
+        server_cid: Cid,
+        token: RouteToken,
+        read: &InitRead,
+    ) -> RespPayload {
+        let policy = &self.core.policy;
+        let pq = match policy.security.pq {
+            PostQuantum::Off => 0,
+            PostQuantum::On => features::PQ,
+            PostQuantum::Required => features::PQ | features::PQ_REQUIRED,
+        };
+        RespPayload {
+            features: pq,
+            owner_epoch: FIRST_OWNER_EPOCH,
+            owner_salt,
+            lifetime_s: u32::try_from(policy.session.max_lifetime.as_secs()).unwrap_or(u32::MAX),
+            idle_ttl_ms: u32::try_from(policy.session.transport_lost_ttl.as_millis()).unwrap_or(u32::MAX),
+            max_switches_per_min: policy.switching.max_switches_per_min,
+            cooldown_ms: u16::try_from(policy.switching.switch_cooldown.as_millis()).unwrap_or(u16::MAX),
+            ticket_age_ms: u16::try_from(policy.security.reattach_proof_max_age.as_millis()).unwrap_or(u16::MAX),
+            node_id: self.core.node,
+            token,
+            reset_token: jumpvpn_session::reset_token(&self.core.reset_key, handle),
+            inner_v4: inner_pair(&self.core.peers[peer]).0.unwrap_or(Ipv4Addr::UNSPECIFIED),
+            mtu: self.core.mtu,
+            suite: read.suite as u16,
+            server_cid,
+            token_config: self.core.tokens.config(),
+        }
+    }
+
+    /// Next session handle: minute since 2026 ‖ serial, never repeated while this process lives (the minute is
+    /// counted on the suspend-aware clock from the start, so a wall clock that is set back changes nothing).
+    fn next_handle(&mut self, now: Time) -> Handle {
+        let minutes = u32::try_from(now.since(self.core.started).as_secs() / 60).unwrap_or(u32::MAX);
+        self.core.next_serial = self.core.next_serial.wrapping_add(1) & SERIAL_MASK;
+        Handle::from_parts(self.core.started_minute.saturating_add(minutes), self.core.next_serial)
+    }
+
+    /// DATA for a pending birth: the first authentic packet with FIN confirms it.
+    pub(super) fn handle_pending_data(
+        &mut self,
+        slot: u32,
+        from: From,
+        datagram: &mut [u8],
+        now: Time,
+    ) -> Result<(), Reason> {
+        let entry = self.pending.entries.get_mut(slot as usize).ok_or(Reason::UnknownCid)?;
+        if from.source != entry.from.source {
+            return Err(Reason::AddressMismatch);
+        }
+        let opened = entry.traffic.recv.open(datagram).map_err(|error| error.reason())?;
+        let plaintext = &datagram[opened.range];
+        let confirmed = !is_ip_packet(plaintext)
+            && FrameReader::new(plaintext).any(|frame| matches!(frame, Ok(Frame::Fin)));
+        if !confirmed || entry.asked.is_some() {
+            return Err(Reason::NotAttached);
+        }
+        self.core.next_request += 1;
+        let id = RequestId(self.core.next_request);
+        entry.asked = Some(id);
+        let peer = entry.peer;
+        self.supersede(peer, now);
+        let record = Box::new(self.record_of(slot, now));
+        self.core.requests.push_back(Request::Create { id, record });
+        Ok(())
+    }
+
+    /// One peer, one set of inner addresses, one session: the newcomer has proven its key, the old one ends.
+    fn supersede(&mut self, peer: usize, now: Time) {
+        let inner = &self.core.peers[peer].inner;
+        let holders: Vec<u32> = inner.iter().filter_map(|address| self.table.by_inner(address)).collect();
+        for holder in holders {
+            self.close(holder, Reason::Superseded, now);
+        }
+    }
+
+    fn record_of(&self, slot: u32, now: Time) -> SessionRecord {
+        let entry = &self.pending.entries[slot as usize];
+        let peer = &self.core.peers[entry.peer];
+        let (inner_v4, inner_v6) = inner_pair(peer);
+        SessionRecord {
+            handle: store_handle(entry.handle),
+            sid: entry.established.sid.0,
+            peer: peer.public.0,
+            state: RecordState::Live,
+            owner_epoch: entry.context.owner_epoch,
+            owner_node: self.core.node,
+            version: FIRST_VERSION,
+            inner_v4,
+            inner_v6,
+            created: now,
+            expires: now + self.core.policy.session.max_lifetime,
+        }
+    }
+
+    /// An answer of the store to a birth; `false` when it belongs to something else.
+    pub(super) fn pending_answered(&mut self, answer: &Answer, now: Time) -> bool {
+        let Some(slot) = self.pending.by_request(answer.id()) else { return false };
+        match answer {
+            Answer::Committed { rev, .. } => self.give_birth(slot, *rev, now),
+            Answer::Conflict { .. } => self.refuse_birth(slot, Reason::StoreConflict),
+            // Not known whether it was written: fail closed, the client begins anew.
+            _ => self.refuse_birth(slot, Reason::StoreUnknown),
+        }
+        true
+    }
+
+    fn refuse_birth(&mut self, slot: u32, reason: Reason) {
+        self.core.counters.drops.record(reason);
+        self.forget_pending(slot);
+    }
+
+    fn give_birth(&mut self, slot: u32, rev: Rev, now: Time) {
+        let Some(entry) = self.take_pending(slot) else { return };
+        let session = self.new_session(entry, rev, now);
+        let Some(slot) = self.table.insert(session) else {
+            self.core.counters.drops.record(Reason::TableFull);
+            return;
+        };
+        self.announce_birth(slot, now);
+        self.welcome(slot);
+        self.arm(slot, now);
+    }
+
+    fn new_session(&self, entry: PendingBirth, rev: Rev, now: Time) -> Box<Session> {
+        let peer = &self.core.peers[entry.peer];
+        let (v4, v6) = inner_pair(peer);
+        let mut spacing = ArrivalSpacing::default();
+        spacing.note(now);
+        let binding = Binding {
+            path_id: PathId(0),
+            label: path_label(PathId(0)),
+            class: TransportClass::Udp,
+            address: entry.from.source,
+            socket: entry.from.socket,
+            local: entry.from.local,
+            context: BindingContext::birth(),
+            channel: Channel {
+                traffic: entry.traffic,
+                local_cid: entry.established.local_cid,
+                peer_cid: entry.established.peer_cid,
+            },
+            spacing,
+            heard_at_address: now,
+            silence_reports: 0,
+        };
+        Box::new(Session {
+            handle: entry.handle,
+            label: SessionLabel(entry.established.sid.0),
+            peer: entry.peer,
+            inner: [v4.map(IpAddr::V4), v6.map(IpAddr::V6)],
+            machine: Machine::new(),
+            version: FIRST_VERSION,
+            stored: Expected { rev, epoch: FIRST_OWNER_EPOCH, version: FIRST_VERSION },
+            epoch: Epoch::new(entry.context, entry.established.secret, now),
+            next: None,
+            previous: None,
+            reassembly: RekeyReassembly::new(),
+            window: ControlWindow::new(),
+            watermark: 0,
+            sseq: 0,
+            binding,
+            retiring: None,
+            cached: None,
+            rebind: None,
+            newest_probe: None,
+            buckets: Buckets::new(),
+            history: SwitchHistory::new(),
+            client_rtt: None,
+            switches: 0,
+            born: now,
+            expires: now + self.core.policy.session.max_lifetime,
+            heartbeat_seq: 0,
+            pq_required: pq_required(&self.core.policy),
+        })
+    }
+
+    fn announce_birth(&mut self, slot: u32, now: Time) {
+        self.transition(slot, Trigger::BirthComplete, Reason::BirthComplete, now);
+        let Some(session) = self.table.session(slot) else { return };
+        let path = session.binding.label;
+        let kinds = [
+            EventKind::PathState { path, binding: jumpvpn_events::BindingState::Active, rtt: None },
+            EventKind::SessionBirth { path },
+        ];
+        let events = kinds.map(|kind| session_event(session, Reason::BirthComplete, kind, now));
+        debug_assert_eq!(session.machine.state(), State::Attached);
+        events.into_iter().for_each(|event| self.core.event(event));
+    }
+
+    fn take_pending(&mut self, slot: u32) -> Option<PendingBirth> {
+        let entry = self.pending.entries.try_remove(slot as usize)?;
+        self.pending.order.retain(|(_, held)| *held != slot);
+        self.table.release_cid(entry.established.local_cid);
+        Some(entry)
+    }
+
+    fn forget_pending(&mut self, slot: u32) {
+        self.take_pending(slot);
+    }
+
+    /// Drops pending births whose confirmation never came.
+    pub(super) fn expire_pending(&mut self, now: Time) {
+        while let Some(slot) = self.pending.pop_expired(now) {
+            self.forget_pending(slot);
+        }
+    }
+
+    /// Sends `bytes` back where `from` came from.
+    pub(super) fn reply(&mut self, from: From, bytes: &[u8]) {
+        let queued = self.core.outbox.push(from.socket, from.source, Some(from.local), |slot| {
+            slot[..bytes.len()].copy_from_slice(bytes);
+            Some(bytes.len())
+        });
+        if !queued {
+            self.core.counters.drops.record(Reason::OutboxFull);
+        }
+    }
+}
+
+/// The peer's inner addresses, one of each family.
+fn inner_pair(peer: &Peer) -> (Option<Ipv4Addr>, Option<Ipv6Addr>) {
+    let v4 = peer.inner.iter().find_map(|address| match address {
+        IpAddr::V4(address) => Some(*address),
+        IpAddr::V6(_) => None,
+    });
+    let v6 = peer.inner.iter().find_map(|address| match address {
+        IpAddr::V6(address) => Some(*address),
+        IpAddr::V4(_) => None,
+    });
+    (v4, v6)
+}
+
+/// Name of a client's path in our events: the client knows its interfaces, we know their ids.
+pub(super) fn path_label(path_id: PathId) -> PathLabel {
+    PathLabel::new(&format!("path{}", path_id.0))
+}
+
+/// An event of `session` as it stands now.
+pub(super) fn session_event(session: &Session, reason: Reason, kind: EventKind, now: Time) -> Event {
+    Event {
+        at: now,
+        session: Some(session.label),
+        step: session.machine.step(),
+        epoch: session.owner_epoch(),
+        version: session.version,
+        reason,
+        kind,
+    }
+}
+
+const _: () = assert!(HsRetry::LEN <= HsInit::LEN && HS_RESP_LEN <= HsInit::LEN);

@@ -1,0 +1,241 @@
+//! Packets of live bindings, both ways: the hot path.
+//!
+//! Order of checks on receive (docs/protocol.md, "Order of checks", DATA), cheapest first; a failing packet
+//! changes a counter and nothing else:
+//!
+//! | # | check | reason |
+//! |---|---|---|
+//! | 1 | length, byte 0, reserved bits | `MALFORMED`, `UNKNOWN_TYPE`, `RESERVED_BITS` |
+//! | 2 | CID in the table | `UNKNOWN_CID` |
+//! | 3 | binding ACTIVE or RETIRING before its deadline; session alive; fence valid; key young enough | `BINDING_NOT_ACTIVE`, `SESSION_EXPIRED`, `FENCE_EXPIRED`, `KEY_EXPIRED` |
+//! | 4 | foreign source: budget for failed openings left | `FOREIGN_SOURCE_BUDGET` |
+//! | 5 | generation, 6 replay window before, 7 AEAD, 8 replay window after (`TrafficReceiver::open`) | `STALE_GENERATION`, `REPLAY_DETECTED`, `BAD_SEAL` |
+//! | 9 | inner source belongs to the session | `INNER_SOURCE` |
+//! | 10 | foreign source: deliver, hint; never move | – |
+use std::net::IpAddr;
+use std::time::Duration;
+
+use jumpvpn_events::{Reason, Time};
+use jumpvpn_wire::{DATA_HEADER_LEN, DataHeader, HintPayload, Kind, ObservedAddress, REBIND_HINT_TRIGGER_LEN, is_ip_packet};
+
+use super::session::{Channel, Session};
+use super::table::{CidEntry, CidRole};
+use super::{From, Gateway};
+use crate::{HEADROOM, Received, TAILROOM, Transmit, inner};
+
+/// Age of a key epoch from which nothing is sealed or opened any more (docs/protocol.md, rekey: hard limit).
+pub(super) const KEY_HARD_LIMIT: Duration = Duration::from_secs(900);
+
+impl Gateway {
+    /// DATA.
+    pub(super) fn handle_data(&mut self, from: From, datagram: &mut [u8], now: Time) -> Received {
+        // 1
+        let header = match DataHeader::parse(datagram) {
+            Ok(header) => header,
+            Err(malformed) => return self.core.drop(crate::malformed_reason(malformed)),
+        };
+        // 2
+        let outcome = match self.table.by_cid(header.cid) {
+            None => Err(Reason::UnknownCid),
+            Some(CidEntry::Pending(slot)) => {
+                self.handle_pending_data(slot, from, datagram, now).map(|()| Received::Consumed)
+            }
+            Some(CidEntry::Session { slot, role }) => self.open_data(slot, role, from, datagram, now),
+        };
+        outcome.unwrap_or_else(|reason| self.core.drop(reason))
+    }
+
+    fn open_data(
+        &mut self,
+        slot: u32,
+        role: CidRole,
+        from: From,
+        datagram: &mut [u8],
+        now: Time,
+    ) -> Result<Received, Reason> {
+        let session = self.table.session(slot).ok_or(Reason::UnknownCid)?;
+        // 3
+        session.check_right(&self.core.fence, now)?;
+        if now.since(session.epoch.since) >= KEY_HARD_LIMIT && role != CidRole::Next {
+            return Err(Reason::KeyExpired);
+        }
+        let foreign = from.source != session.binding.address && role != CidRole::Retiring;
+        // 4
+        if foreign && session.buckets.foreign.used_eighths(now) >= 8 {
+            return Err(Reason::ForeignSourceBudget);
+        }
+        // 5 to 8
+        let channel = channel_mut(session, role, now)?;
+        let opened = match channel.traffic.recv.open(datagram) {
+            Ok(opened) => opened,
+            Err(error) => {
+                if foreign {
+                    session.buckets.foreign.take(now);
+                }
+                let reason = error.reason();
+                if reason == Reason::ReplayDetected {
+                    let label = session.label;
+                    self.core.security(reason, Some(label), now);
+                }
+                return Err(reason);
+            }
+        };
+        self.note_heard(slot, role, from, now);
+        if !is_ip_packet(&datagram[opened.range.clone()]) {
+            self.handle_frames(slot, role, &datagram[opened.range], now);
+        } else {
+            self.check_inner(slot, &datagram[opened.range.clone()], now)?;
+            self.hint(slot, role, from, datagram.len(), now);
+            self.core.counters.packets_in += 1;
+            self.core.counters.bytes_in += opened.range.len() as u64;
+            return Ok(Received::Packet(opened.range));
+        }
+        self.hint(slot, role, from, datagram.len(), now);
+        Ok(Received::Consumed)
+    }
+
+    /// 9: the inner source must be one of the session's addresses.
+    fn check_inner(&mut self, slot: u32, packet: &[u8], now: Time) -> Result<(), Reason> {
+        let (source, destination) = inner::addresses(packet)?;
+        let session = self.table.session(slot).ok_or(Reason::UnknownCid)?;
+        let label = session.label;
+        if !session.inner.contains(&Some(source)) {
+            self.core.security(Reason::InnerSource, Some(label), now);
+            return Err(Reason::InnerSource);
+        }
+        if session.pq_pending() {
+            return Err(Reason::PqRequired);
+        }
+        if forbidden_destination(destination) {
+            return Err(Reason::InnerDestination);
+        }
+        Ok(())
+    }
+
+    fn note_heard(&mut self, slot: u32, role: CidRole, from: From, now: Time) {
+        let Some(session) = self.table.session(slot) else { return };
+        match role {
+            CidRole::Retiring => {}
+            _ => {
+                session.binding.spacing.note(now);
+                session.binding.silence_reports = 0;
+                if from.source == session.binding.address {
+                    session.binding.heard_at_address = now;
+                }
+            }
+        }
+        if role == CidRole::Next {
+            self.confirm_epoch(slot, now);
+        }
+        self.note_recovered(slot, now);
+    }
+
+    /// 10: the client's datagrams come from somewhere else. It is told, nothing moves.
+    fn hint(&mut self, slot: u32, role: CidRole, from: From, datagram_len: usize, now: Time) {
+        let Some(session) = self.table.session(slot) else { return };
+        let wanted = role != CidRole::Retiring
+            && from.source != session.binding.address
+            && datagram_len >= REBIND_HINT_TRIGGER_LEN
+            && session.buckets.hint.take(now);
+        if !wanted {
+            return;
+        }
+        let payload = HintPayload {
+            observed: ObservedAddress::new(from.source),
+            path_id: session.binding.path_id,
+        };
+        let cid = session.binding.channel.peer_cid;
+        self.reply_control(slot, from, Kind::RebindHint, cid, &payload.encode());
+    }
+
+    /// Seals a packet from the inner side in place: `buffer` is headroom, packet, tailroom.
+    ///
+    /// # Errors
+    /// The reason of a drop, already counted.
+    pub fn handle_packet(&mut self, buffer: &mut [u8], now: Time) -> Result<Transmit, Reason> {
+        self.seal_packet(buffer, now).inspect_err(|reason| self.core.counters.drops.record(*reason))
+    }
+
+    fn seal_packet(&mut self, buffer: &mut [u8], now: Time) -> Result<Transmit, Reason> {
+        let end = buffer.len().checked_sub(TAILROOM).filter(|end| *end > HEADROOM).ok_or(Reason::NotIp)?;
+        let packet = &buffer[HEADROOM..end];
+        let (_, destination) = inner::addresses(packet)?;
+        let slot = self.table.by_inner(&destination).ok_or(Reason::InnerDestination)?;
+        let session = self.table.session(slot).ok_or(Reason::InnerDestination)?;
+        session.check_right(&self.core.fence, now)?;
+        if now.since(session.epoch.since) >= KEY_HARD_LIMIT {
+            return Err(Reason::KeyExpired);
+        }
+        if session.pq_pending() {
+            return Err(Reason::PqRequired);
+        }
+        if let Some(ring) = &mut self.core.resend {
+            ring.keep(u64::from(slot), packet, now);
+        }
+        let packet_len = (end - HEADROOM) as u64;
+        let binding = &mut session.binding;
+        let cid = binding.channel.peer_cid;
+        binding.channel.traffic.send.seal(cid, 0, buffer).map_err(|_| Reason::AeadLimit)?;
+        self.core.counters.packets_out += 1;
+        self.core.counters.bytes_out += packet_len;
+        Ok(Transmit {
+            socket: binding.socket,
+            destination: binding.address,
+            source: Some(binding.local),
+            len: buffer.len(),
+        })
+    }
+
+    /// Next packet that is sent again after a jump away from a dead path.
+    pub(super) fn poll_resend(&mut self, buffer: &mut [u8], now: Time) -> Option<Transmit> {
+        loop {
+            let ring = self.core.resend.as_ref()?;
+            let (slot, cursor) = self.core.resending.last_mut()?;
+            let slot = *slot;
+            let len: Option<usize> = ring.advance(cursor, &mut buffer[DATA_HEADER_LEN..]);
+            let Some(len) = len else {
+                self.core.resending.pop();
+                continue;
+            };
+            let sealed = &mut buffer[..HEADROOM + len + TAILROOM];
+            let Some(session) = self.table.session(slot) else { continue };
+            if session.check_right(&self.core.fence, now).is_err() {
+                continue;
+            }
+            let binding = &mut session.binding;
+            if binding.channel.traffic.send.seal(binding.channel.peer_cid, 0, sealed).is_ok() {
+                return Some(Transmit {
+                    socket: binding.socket,
+                    destination: binding.address,
+                    source: Some(binding.local),
+                    len: sealed.len(),
+                });
+            }
+        }
+    }
+}
+
+/// Inner packets never go to where only this machine may send: unspecified, loopback, link-local.
+fn forbidden_destination(destination: IpAddr) -> bool {
+    match destination {
+        IpAddr::V4(address) => address.is_unspecified() || address.is_loopback() || address.is_link_local(),
+        IpAddr::V6(address) => {
+            address.is_unspecified() || address.is_loopback() || address.is_unicast_link_local()
+        }
+    }
+}
+
+/// The channel of `role`, if it may still be used.
+fn channel_mut(session: &mut Session, role: CidRole, now: Time) -> Result<&mut Channel, Reason> {
+    let channel = match role {
+        CidRole::Active => Some(&mut session.binding.channel),
+        CidRole::Next => session.next.as_mut().map(|next| &mut next.channel),
+        CidRole::Previous => {
+            session.previous.as_mut().filter(|previous| now < previous.until).map(|held| &mut held.channel)
+        }
+        CidRole::Retiring => {
+            session.retiring.as_mut().filter(|retiring| now < retiring.1).map(|held| &mut held.0.channel)
+        }
+    };
+    channel.ok_or(Reason::BindingNotActive)
+}

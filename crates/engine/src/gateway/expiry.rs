@@ -1,0 +1,204 @@
+//! Timers of the sessions, state transitions, and the end of a session.
+use jumpvpn_events::{BindingState, EventKind, Reason, State, Time};
+use jumpvpn_ownership::{Request, RequestId};
+use jumpvpn_session::Trigger;
+use jumpvpn_wire::Frame;
+
+use super::{Gateway, store_handle};
+use super::birth::session_event;
+use super::data::KEY_HARD_LIMIT;
+use super::session::Session;
+use jumpvpn_policy::{Policy, PostQuantum};
+
+/// Reports of silence sent in a row: at 25, 50, 100, 200, 400 ms … the client has switched or is gone.
+const SILENCE_REPORTS: u32 = 5;
+
+impl Gateway {
+    /// When [`Gateway::handle_timeout`] wants to be called next.
+    pub fn poll_timeout(&self) -> Option<Time> {
+        [self.table.wheel.next_due(), self.pending.next_expiry()].into_iter().flatten().min()
+    }
+
+    /// Timers. Call it after all inputs are drained, so that a late wake-up does not look like silence.
+    pub fn handle_timeout(&mut self, now: Time) {
+        self.expire_pending(now);
+        while let Some(slot) = self.table.wheel.pop_due(now) {
+            self.session_due(slot, now);
+        }
+    }
+
+    fn session_due(&mut self, slot: u32, now: Time) {
+        let Some(session) = self.table.session(slot) else { return };
+        if let Some(reason) = end_reason(session, &self.core.policy, now) {
+            return self.close(slot, reason, now);
+        }
+        if session.next.as_ref().is_some_and(|next| next.until <= now) {
+            self.drop_next_epoch(slot);
+        }
+        self.drop_stale_channels(slot, now);
+        self.watch_silence(slot, now);
+        self.arm(slot, now);
+    }
+
+    fn drop_stale_channels(&mut self, slot: u32, now: Time) {
+        let Some(session) = self.table.session(slot) else { return };
+        let previous = session.previous.take_if(|previous| previous.until <= now);
+        let retired = session.retiring.take_if(|retiring| retiring.1 <= now);
+        let gone = retired.as_ref().map(|retiring| {
+            let kind = EventKind::PathState {
+                path: retiring.0.label,
+                binding: BindingState::Gone,
+                rtt: None,
+            };
+            session_event(session, Reason::PathRetired, kind, now)
+        });
+        let cids = [
+            previous.map(|previous| previous.channel.local_cid),
+            retired.map(|retiring| retiring.0.channel.local_cid),
+        ];
+        cids.into_iter().flatten().for_each(|cid| self.table.release_cid(cid));
+        gone.into_iter().for_each(|event| self.core.event(event));
+    }
+
+    /// While the client's packets flowed and stop, it is told: it may be sending into a one-way black hole.
+    fn watch_silence(&mut self, slot: u32, now: Time) {
+        let policy = &self.core.policy;
+        let Some(session) = self.table.session(slot) else { return };
+        if next_report(session, policy).is_some_and(|due| due <= now) {
+            session.binding.silence_reports += 1;
+            self.send_heartbeat(slot, now);
+        }
+        let Some(session) = self.table.session(slot) else { return };
+        let silent = now.since(session.last_heard());
+        if session.machine.state() == State::Attached && silent >= volatile_after(&self.core.policy) {
+            self.transition(slot, Trigger::Suspect, Reason::PathSilent, now);
+        }
+    }
+
+    /// The client was heard again.
+    pub(super) fn note_recovered(&mut self, slot: u32, now: Time) {
+        let Some(session) = self.table.session(slot) else { return };
+        if session.machine.state() == State::Volatile {
+            self.transition(slot, Trigger::Recovered, Reason::PathRecovered, now);
+            self.arm(slot, now);
+        }
+    }
+
+    /// Sets the session's timer to the earliest thing that can happen to it.
+    pub(super) fn arm(&mut self, slot: u32, now: Time) {
+        let policy = &self.core.policy;
+        let Some(session) = self.table.session(slot) else { return };
+        let due = next_due(session, policy, now);
+        self.table.wheel.set(slot, due);
+    }
+
+    /// One step of the session's state machine, counted and evented.
+    pub(super) fn transition(&mut self, slot: u32, trigger: Trigger, reason: Reason, now: Time) {
+        let Some(session) = self.table.session(slot) else { return };
+        match session.machine.apply(trigger) {
+            Ok(step) => {
+                let kind = EventKind::StateChange { from: step.from, to: step.to };
+                let event = session_event(session, reason, kind, now);
+                self.core.counters.transitions.record(step.from, step.to);
+                self.core.event(event);
+            }
+            Err(_) => self.core.counters.drops.record(Reason::StateForbidden),
+        }
+    }
+
+    /// Ends a session from this side: the client is told, on its binding and sealed.
+    pub(super) fn close(&mut self, slot: u32, reason: Reason, now: Time) {
+        let Some(session) = self.table.session(slot) else { return };
+        let frame = Frame::Close { reason: reason.number(), version: session.version + 1 };
+        // Three copies: the session's keys are gone afterwards, nothing could be repeated (docs/protocol.md).
+        for _ in 0..3 {
+            self.send_frames(slot, &[frame]);
+        }
+        self.terminate(slot, reason, now);
+    }
+
+    /// TERMINATED: keys erased, table entries gone, the end on record.
+    pub(super) fn terminate(&mut self, slot: u32, reason: Reason, now: Time) {
+        let Some(session) = self.table.session(slot) else { return };
+        let (expected, handle) = (session.stored, store_handle(session.handle));
+        session.version += 1;
+        self.transition(slot, Trigger::Terminate, reason, now);
+        let Some(session) = self.table.remove(slot) else { return };
+        self.core.resending.retain(|(resending, _)| *resending != slot);
+        let kind = EventKind::Termination {
+            committed: true,
+            lifetime: now.since(session.born),
+            switches: session.switches,
+        };
+        let event = session_event(&session, reason, kind, now);
+        self.core.event(event);
+        self.core.next_request += 1;
+        let id = RequestId(self.core.next_request);
+        let reason_number = reason.number();
+        self.core.requests.push_back(Request::Terminate { id, handle, expected, reason_number });
+    }
+}
+
+impl Session {
+    /// Whether user packets still wait for the first hybrid key epoch.
+    pub(super) fn pq_pending(&self) -> bool {
+        self.pq_required && self.epoch.context.n == 0
+    }
+}
+
+/// Why the session ends now, if it does.
+fn end_reason(session: &Session, policy: &Policy, now: Time) -> Option<Reason> {
+    if now >= session.expires {
+        return Some(Reason::SessionExpired);
+    }
+    if now.since(session.last_heard()) >= policy.session.transport_lost_ttl {
+        return Some(Reason::TransportLostTtl);
+    }
+    let key_over = session.epoch.since + KEY_HARD_LIMIT + policy.switching.recovery_window;
+    (now >= key_over).then_some(Reason::KeyExpired)
+}
+
+fn next_due(session: &Session, policy: &Policy, now: Time) -> Time {
+    let heard = session.last_heard();
+    let mut due = session
+        .expires
+        .min(heard + policy.session.transport_lost_ttl)
+        .min(session.epoch.since + KEY_HARD_LIMIT + policy.switching.recovery_window);
+    if session.machine.state() == State::Attached {
+        due = due.min(heard + volatile_after(policy));
+    }
+    let others = [
+        next_report(session, policy),
+        session.next.as_ref().map(|next| next.until),
+        session.previous.as_ref().map(|previous| previous.until),
+        session.retiring.as_ref().map(|retiring| retiring.1),
+    ];
+    others.into_iter().flatten().fold(due, Time::min).max(now)
+}
+
+/// When the client is told next that we do not hear it; `None` while no stream is known or enough was said.
+fn next_report(session: &Session, policy: &Policy) -> Option<Time> {
+    let detection = &policy.volatility.detection;
+    let reports = session.binding.silence_reports;
+    if reports >= SILENCE_REPORTS {
+        return None;
+    }
+    let deadline = session.binding.spacing.deadline(detection.min_silence, detection.max_silence)?;
+    let silence = deadline.since(session.binding.last_heard());
+    Some(session.binding.last_heard() + silence * (1 << reports))
+}
+
+/// Silence after which our side calls the session VOLATILE: an idle client is heard once per keep-alive.
+fn volatile_after(policy: &Policy) -> std::time::Duration {
+    keepalive(policy) + policy.volatility.heartbeat_volatile
+}
+
+/// Interval at which an idle client is heard: three chances within the time to live without a transport.
+pub(crate) fn keepalive(policy: &Policy) -> std::time::Duration {
+    policy.session.keepalive_idle.min(policy.session.transport_lost_ttl / 3)
+}
+
+/// Whether user packets wait for the hybrid key epoch under this policy.
+pub(super) fn pq_required(policy: &Policy) -> bool {
+    policy.security.pq == PostQuantum::Required
+}

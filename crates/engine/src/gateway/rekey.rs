@@ -1,0 +1,113 @@
+//! In-session rekey: two-phase, so that a lost answer never strands the session.
+//!
+//! The client asks; we answer and open both epochs; its first packet under the new one confirms it, and only
+//! then do we seal under it. An answer that is not confirmed within 30 s is forgotten.
+use std::time::Duration;
+
+use jumpvpn_events::{EventKind, Reason, Time};
+use jumpvpn_session::{EpochContext, RekeyTerms, Side, rekey_respond};
+use jumpvpn_wire::{Cid, Frame};
+
+use super::Gateway;
+use super::birth::session_event;
+use super::session::{Channel, Epoch, NextEpoch, PreviousEpoch};
+use super::table::{CidEntry, CidRole};
+
+/// How long an answered epoch waits for its confirmation (docs/protocol.md, rekey).
+const UNCONFIRMED_TTL: Duration = Duration::from_secs(30);
+/// How long packets of the epoch before are still opened: the longest probe timeout (1.6 s) with margin.
+const PREVIOUS_TTL: Duration = Duration::from_secs(3);
+/// Never more often than every 10 s (docs/protocol.md, rekey).
+const MIN_INTERVAL: Duration = Duration::from_secs(10);
+
+impl Gateway {
+    /// One part of a REKEY_REQ.
+    pub(super) fn handle_rekey_part(&mut self, slot: u32, part: u8, parts: u8, body: &[u8], now: Time) {
+        let Some(session) = self.table.session(slot) else { return };
+        let Ok(Some(request)) = session.reassembly.push(part, parts, body) else { return };
+        let request: Box<[u8]> = request.into();
+        if let Some(next) = &session.next {
+            if next.request == request {
+                let response = next.response.clone();
+                return self.send_frames(slot, &[Frame::RekeyResp(&response)]);
+            }
+        }
+        let too_soon = session.epoch.context.n > 0 && now.since(session.epoch.since) < MIN_INTERVAL;
+        if too_soon {
+            self.core.counters.drops.record(Reason::RateLimited);
+            return;
+        }
+        if let Err(reason) = self.answer_rekey(slot, &request, now) {
+            self.core.counters.drops.record(reason);
+        }
+    }
+
+    fn answer_rekey(&mut self, slot: u32, request: &[u8], now: Time) -> Result<(), Reason> {
+        let server_cid = Cid(self.core.rng.next_u64());
+        let handle = self.table.session(slot).ok_or(Reason::UnknownSession)?.handle;
+        let token = self.core.tokens.seal(handle, self.core.node, &mut *self.core.rng);
+        let session = self.table.session(slot).ok_or(Reason::UnknownSession)?;
+        let context = EpochContext { n: session.epoch.context.n + 1, ..session.epoch.context };
+        let answer = rekey_respond(
+            context.n,
+            session.epoch.context.sid,
+            &session.epoch.secret,
+            request,
+            &RekeyTerms { server_cid, token, token_config: self.core.tokens.config() },
+            &mut *self.core.rng,
+        )
+        .map_err(|error| error.reason())?;
+        let traffic = answer.secret.binding(&context, &session.binding.context, Side::Server);
+        let channel = Channel { traffic, local_cid: server_cid, peer_cid: answer.client_cid };
+        let response: Box<[u8]> = answer.response.as_slice().into();
+        let next = NextEpoch {
+            epoch: Epoch::new(context, answer.secret, now),
+            channel,
+            request: request.into(),
+            response: response.clone(),
+            until: now + UNCONFIRMED_TTL,
+        };
+        self.drop_next_epoch(slot);
+        if !self.table.claim_cid(server_cid, CidEntry::Session { slot, role: CidRole::Next }) {
+            return Err(Reason::Internal);
+        }
+        let session = self.table.session(slot).ok_or(Reason::UnknownSession)?;
+        session.next = Some(Box::new(next));
+        self.send_frames(slot, &[Frame::RekeyResp(&response)]);
+        self.arm(slot, now);
+        Ok(())
+    }
+
+    /// The client has shown that it holds the next epoch: from here on we seal under it.
+    pub(super) fn confirm_epoch(&mut self, slot: u32, now: Time) {
+        let Some(session) = self.table.session(slot) else { return };
+        let Some(next) = session.next.take() else { return };
+        let old_epoch = std::mem::replace(&mut session.epoch, next.epoch);
+        let new_cid = next.channel.local_cid;
+        let old_channel = std::mem::replace(&mut session.binding.channel, next.channel);
+        let old_cid = old_channel.local_cid;
+        let stale = session.previous.replace(Box::new(PreviousEpoch {
+            number: old_epoch.context.n,
+            control: old_epoch.control,
+            channel: old_channel,
+            until: now + PREVIOUS_TTL,
+        }));
+        let key_epoch = session.epoch.context.n;
+        let event = session_event(session, Reason::RekeyComplete, EventKind::Rekey { key_epoch }, now);
+        if let Some(stale) = stale {
+            self.table.release_cid(stale.channel.local_cid);
+        }
+        self.table.claim_cid(new_cid, CidEntry::Session { slot, role: CidRole::Active });
+        self.table.claim_cid(old_cid, CidEntry::Session { slot, role: CidRole::Previous });
+        self.core.event(event);
+        self.arm(slot, now);
+    }
+
+    /// Forgets an answered but unconfirmed epoch.
+    pub(super) fn drop_next_epoch(&mut self, slot: u32) {
+        let Some(session) = self.table.session(slot) else { return };
+        if let Some(next) = session.next.take() {
+            self.table.release_cid(next.channel.local_cid);
+        }
+    }
+}

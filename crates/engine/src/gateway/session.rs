@@ -1,0 +1,202 @@
+//! What a gateway knows about one session.
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use jumpvpn_events::{PathLabel, Reason, SessionLabel, State, Time};
+use jumpvpn_ownership::{Expected, Fence};
+use jumpvpn_policy::SwitchHistory;
+use jumpvpn_session::{
+    BindingContext, ControlKeys, ControlWindow, EpochContext, EpochSecret, Machine, RebindCheck, RekeyReassembly, Traffic,
+};
+use jumpvpn_wire::{Cid, Handle, PathId, ResultPayload, TransportClass};
+
+use crate::SocketKey;
+use crate::rtt::ArrivalSpacing;
+use crate::sketch::Bucket;
+
+/// Control messages of one session after authentication: 10 per second, 20 at once (docs/protocol.md, limits).
+const CONTROL_RATE: (u32, u32) = (10, 20);
+/// Rebind hints: two per second (docs/protocol.md, REBIND_HINT).
+const HINT_RATE: (u32, u32) = (2, 2);
+/// Openings of DATA from foreign addresses: 64 per second may fail (docs/protocol.md, early uplink).
+const FOREIGN_RATE: (u32, u32) = (64, 64);
+/// Sealed rejects: one per second once the control bucket is empty.
+const REJECT_RATE: (u32, u32) = (1, 1);
+
+/// Keys and ids of one binding in one key epoch.
+pub(crate) struct Channel {
+    pub traffic: Traffic,
+    /// On packets to us.
+    pub local_cid: Cid,
+    /// On packets to the client.
+    pub peer_cid: Cid,
+}
+
+/// A committed binding.
+pub(crate) struct Binding {
+    pub path_id: PathId,
+    pub label: PathLabel,
+    pub class: TransportClass,
+    /// Where the client accepted to be reached.
+    pub address: SocketAddr,
+    pub socket: SocketKey,
+    /// Our own address the client talks to.
+    pub local: IpAddr,
+    pub context: BindingContext,
+    pub channel: Channel,
+    pub spacing: ArrivalSpacing,
+    /// Last authentic datagram from `address`.
+    pub heard_at_address: Time,
+    /// Reports of silence sent since the client was last heard.
+    pub silence_reports: u32,
+}
+
+impl Binding {
+    /// Last authentic datagram under this binding, from wherever.
+    pub fn last_heard(&self) -> Time {
+        self.spacing.last().unwrap_or(self.heard_at_address)
+    }
+}
+
+/// Secrets of one key epoch.
+pub(crate) struct Epoch {
+    pub context: EpochContext,
+    pub secret: EpochSecret,
+    pub control: ControlKeys,
+    pub since: Time,
+}
+
+impl Epoch {
+    /// Derives the control keys of `secret`.
+    pub fn new(context: EpochContext, secret: EpochSecret, since: Time) -> Epoch {
+        let control = secret.control(&context);
+        Epoch { context, secret, control, since }
+    }
+}
+
+/// The epoch that was answered but that the client has not yet confirmed.
+pub(crate) struct NextEpoch {
+    pub epoch: Epoch,
+    pub channel: Channel,
+    /// The request and our answer to it, so that a repeated request gets the same answer.
+    pub request: Box<[u8]>,
+    pub response: Box<[u8]>,
+    /// Forgotten at this time if still unconfirmed.
+    pub until: Time,
+}
+
+/// What is left of the epoch before: it still opens what was on its way, until `until`.
+pub(crate) struct PreviousEpoch {
+    pub number: u32,
+    pub control: ControlKeys,
+    pub channel: Channel,
+    pub until: Time,
+}
+
+/// The result of the last commit, kept for a byte-identical repetition of its request.
+pub(crate) struct CachedResult {
+    pub cseq: u64,
+    pub payload: ResultPayload,
+    pub repeats_left: u8,
+}
+
+/// The newest probe, kept to notice that somebody forwards copies.
+pub(crate) struct NewestProbe {
+    pub cseq: u64,
+    pub source: SocketAddr,
+    pub at: Time,
+    pub copy_answered: bool,
+}
+
+/// Rate limits of one session behind authentication.
+pub(crate) struct Buckets {
+    pub control: Bucket,
+    pub hint: Bucket,
+    pub foreign: Bucket,
+    pub reject: Bucket,
+}
+
+impl Buckets {
+    pub fn new() -> Buckets {
+        let bucket = |(rate, burst)| Bucket::new(rate, burst);
+        Buckets {
+            control: bucket(CONTROL_RATE),
+            hint: bucket(HINT_RATE),
+            foreign: bucket(FOREIGN_RATE),
+            reject: bucket(REJECT_RATE),
+        }
+    }
+}
+
+/// One live session. At most one binding is ACTIVE: `binding` is the only place for it.
+pub(crate) struct Session {
+    pub handle: Handle,
+    pub label: SessionLabel,
+    pub peer: usize,
+    pub inner: [Option<IpAddr>; 2],
+    pub machine: Machine,
+    pub version: u64,
+    /// What the store holds.
+    pub stored: Expected,
+    pub epoch: Epoch,
+    pub next: Option<Box<NextEpoch>>,
+    pub previous: Option<Box<PreviousEpoch>>,
+    pub reassembly: RekeyReassembly,
+    pub window: ControlWindow,
+    /// Highest `cseq` whose request took effect or was refused for its meaning.
+    pub watermark: u64,
+    pub sseq: u64,
+    pub binding: Binding,
+    pub retiring: Option<Box<(Binding, Time)>>,
+    pub cached: Option<CachedResult>,
+    pub rebind: Option<RebindCheck>,
+    pub newest_probe: Option<NewestProbe>,
+    pub buckets: Buckets,
+    pub history: SwitchHistory,
+    /// Round trip as the client last reported it.
+    pub client_rtt: Option<Duration>,
+    pub switches: u32,
+    pub born: Time,
+    pub expires: Time,
+    pub heartbeat_seq: u32,
+    /// User packets wait for the first hybrid key epoch.
+    pub pq_required: bool,
+}
+
+impl Session {
+    /// Owner epoch under which this session is served.
+    pub fn owner_epoch(&self) -> u64 {
+        self.epoch.context.owner_epoch
+    }
+
+    /// Next sequence number of a control reply.
+    pub fn next_sseq(&mut self) -> u64 {
+        self.sseq += 1;
+        self.sseq
+    }
+
+    /// Last authentic datagram on the binding.
+    pub fn last_heard(&self) -> Time {
+        self.binding.last_heard()
+    }
+
+    /// Whether this instance may act for the session now.
+    ///
+    /// # Errors
+    /// `SESSION_EXPIRED` once terminated or past its lifetime, `FENCE_EXPIRED` without a valid fence.
+    pub fn check_right(&self, fence: &Fence, now: Time) -> Result<(), Reason> {
+        if self.machine.state() == State::Terminated || now >= self.expires {
+            return Err(Reason::SessionExpired);
+        }
+        if now >= fence.valid_until {
+            return Err(Reason::FenceExpired);
+        }
+        Ok(())
+    }
+
+    /// Round trip to judge by: the client's figure, 100 ms where it has none yet (a cautious wide-area value;
+    /// only the length of holds and drains depends on it).
+    pub fn rtt(&self) -> Duration {
+        self.client_rtt.unwrap_or(Duration::from_millis(100))
+    }
+}

@@ -1,0 +1,36 @@
+//! Tests of the sketch and the bucket.
+use super::*;
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
+use std::time::Duration;
+
+#[test]
+fn a_bucket_gives_its_burst_then_its_rate() {
+    let mut bucket = Bucket::new(10, 20);
+    let start = Time::from_millis(5000);
+    assert_eq!((0..100).filter(|_| bucket.take(start)).count(), 20);
+    assert_eq!(bucket.used_eighths(start), 8);
+    let later = start + Duration::from_secs(1);
+    assert_eq!((0..100).filter(|_| bucket.take(later)).count(), 10);
+}
+
+#[test]
+fn the_sketch_limits_each_key_by_itself() {
+    let mut rng = ChaCha20Rng::seed_from_u64(1);
+    let mut sketch = Sketch::new(50, 50, &mut rng);
+    let now = Time::from_millis(70_000);
+    assert_eq!((0..500).filter(|_| sketch.take(7u64, now)).count(), 50);
+    assert!(sketch.take(8u64, now), "another key is untouched");
+    assert_eq!((0..500).filter(|_| sketch.take(7u64, now + Duration::from_secs(1))).count(), 50);
+}
+
+#[test]
+fn flooding_one_key_leaves_the_others_alone() {
+    let mut rng = ChaCha20Rng::seed_from_u64(2);
+    let mut sketch = Sketch::new(50, 50, &mut rng);
+    let now = Time::from_millis(1);
+    for _ in 0..10_000 {
+        sketch.take(0u64, now);
+    }
+    assert_eq!((1..1000u64).filter(|key| !sketch.take(key, now)).count(), 0);
+}

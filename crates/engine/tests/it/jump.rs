@@ -1,0 +1,119 @@
+//! Jumps: planned, forced, rebinding, total loss.
+use std::time::Duration;
+
+use jumpvpn_engine::agent::Command;
+use jumpvpn_events::{Reason, State, Time};
+use jumpvpn_policy::Policy;
+
+use crate::world::{World, ms};
+
+fn attached() -> World {
+    let mut world = World::new(Policy::laptop());
+    world.run_with_traffic(ms(5000));
+    assert_eq!(world.agent.state(), State::Attached, "{:?}", world.agent_events);
+    assert_eq!(world.active(), "wifi");
+    world
+}
+
+fn assert_gaps(world: &World, since: Time, up: Duration, down: Duration) {
+    let gaps = (world.gap(true, since), world.gap(false, since));
+    assert!(gaps.0 <= up && gaps.1 <= down, "gaps {gaps:?}: {:#?}", &world.agent_events);
+}
+
+#[test]
+fn a_planned_jump_loses_nothing() {
+    let mut world = attached();
+    let (since, sent) = (world.now, world.at_agent.len());
+    world.agent.handle_command(Command::Jump { to: Some("lte".into()) }, world.now).unwrap();
+    world.run_with_traffic(ms(1000));
+    assert_eq!(world.active(), "lte");
+    assert_gaps(&world, since, ms(5), ms(5));
+    assert_eq!(world.at_agent.len() - sent, 200, "{:?}", world.drops);
+    assert_eq!(world.agent.status(world.now).version, 2);
+}
+
+#[test]
+fn a_link_that_goes_down_is_left_at_once() {
+    let mut world = attached();
+    let since = world.now;
+    world.paths[0].up_works = false;
+    world.paths[0].down_works = false;
+    world.set_links(&[1]);
+    world.run_with_traffic(ms(1000));
+    assert_eq!(world.active(), "lte");
+    assert_gaps(&world, since, ms(10), ms(30));
+    let jump = world.agent.status(world.now).last_jump.unwrap();
+    assert_eq!(jump.reason, Reason::LinkDown);
+}
+
+#[test]
+fn a_black_hole_is_left_within_a_few_round_trips() {
+    for (up, down) in [(false, false), (false, true), (true, false)] {
+        let mut world = attached();
+        let since = world.now;
+        world.paths[0].up_works = up;
+        world.paths[0].down_works = down;
+        world.run_with_traffic(ms(2000));
+        assert_eq!(world.active(), "lte", "up {up} down {down}: {:#?}", world.agent_events);
+        assert_gaps(&world, since, ms(110), ms(110));
+    }
+}
+
+#[test]
+fn a_rebinding_moves_the_downlink_after_the_old_address_was_asked() {
+    let mut world = attached();
+    let (since, sent) = (world.now, world.at_gateway.len());
+    world.paths[0].outer_port += 1;
+    world.run_with_traffic(ms(1000));
+    assert_eq!(world.active(), "wifi", "{:#?}", world.agent_events);
+    assert_gaps(&world, since, ms(5), ms(80));
+    assert_eq!(world.at_gateway.len() - sent, 200);
+    let jump = world.agent.status(world.now).last_jump.unwrap();
+    assert_eq!(jump.reason, Reason::NatRebinding);
+}
+
+#[test]
+fn a_session_survives_an_outage_of_every_path() {
+    for outage in [3_000, 30_000] {
+        let mut world = attached();
+        let session = world.agent.session();
+        for path in &mut world.paths {
+            path.up_works = false;
+            path.down_works = false;
+        }
+        world.run_with_traffic(ms(outage));
+        assert_ne!(world.agent.state(), State::Attached);
+        for path in &mut world.paths {
+            path.up_works = true;
+            path.down_works = true;
+        }
+        world.run_with_traffic(ms(6000));
+        assert_eq!(world.agent.state(), State::Attached, "{:#?}", world.agent_events);
+        assert_eq!(world.agent.session(), session);
+        let delivered = world.at_agent.iter().filter(|(at, _)| *at > world.now - ms(500)).count();
+        assert!(delivered > 80, "{delivered}");
+    }
+}
+
+#[test]
+fn a_pause_of_the_traffic_is_no_alarm() {
+    let mut world = attached();
+    for _ in 0..20 {
+        world.run(ms(700));
+        world.run_with_traffic(ms(300));
+    }
+    assert_eq!(world.agent.status(world.now).version, 1, "{:#?}", world.agent_events);
+    assert_eq!(world.agent.status(world.now).step, 1);
+}
+
+#[test]
+fn a_path_that_comes_back_is_not_returned_to_at_once() {
+    let mut world = attached();
+    world.set_links(&[1]);
+    world.run_with_traffic(ms(300));
+    world.links[0].socket = jumpvpn_engine::SocketKey(0);
+    world.set_links(&[0, 1]);
+    world.run_with_traffic(ms(3000));
+    assert_eq!(world.active(), "lte");
+    assert_eq!(world.agent.status(world.now).jumps, 1);
+}
