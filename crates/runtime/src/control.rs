@@ -1,0 +1,131 @@
+//! The control socket: how the command line and scripts ask a running daemon.
+//!
+//! A Unix stream socket; one JSON object per line in both directions. Who may connect is decided by the file's mode
+//! (owner and group), who may change things by the peer's uid. Every client has its own small thread, and no thread
+//! here ever waits inside an engine: questions go over a bounded channel and are answered or time out.
+
+mod client;
+mod reply;
+mod request;
+mod socket;
+
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use crate::telemetry::Telemetry;
+pub use reply::{Refused, RefusedKind};
+pub use request::{Request, Subject};
+use socket::ControlSocket;
+pub use socket::SocketError;
+
+/// Clients at a time: a few people, a dashboard and a script; each costs a thread.
+pub const CLIENTS_MAX: usize = 16;
+/// Longest request line in bytes; the longest sensible one is below 100.
+pub const REQUEST_MAX_LEN: usize = 4096;
+/// Stack of a client's thread: it parses 4 KiB and formats a reply on the heap.
+const CLIENT_STACK_LEN: usize = 256 * 1024;
+/// Pause after accept(2) failed for lack of descriptors, so that the thread does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What answers the requests. Called from the clients' threads, must come back within a few seconds.
+pub trait Console: Send + Sync + 'static {
+    /// The reply to a request that the client may make. Never called with [`Request::Events`].
+    ///
+    /// # Errors
+    /// Why it is not done.
+    fn ask(&self, request: &Request) -> Result<serde_json::Value, Refused>;
+}
+
+/// The listening socket; dropping it stops listening and removes the file.
+pub struct ControlServer {
+    socket: Arc<ControlSocket>,
+}
+
+/// What every client's thread needs.
+struct Shared {
+    console: Box<dyn Console>,
+    telemetry: Telemetry,
+    client_count: AtomicUsize,
+}
+
+impl ControlServer {
+    /// Binds `path` (mode 0660), replacing the file of a dead process, and starts serving.
+    ///
+    /// # Errors
+    /// Another daemon listens there, or the file cannot be made.
+    pub fn start(
+        path: &Path,
+        console: Box<dyn Console>,
+        telemetry: Telemetry,
+    ) -> Result<ControlServer, SocketError> {
+        let socket = Arc::new(ControlSocket::bind(path)?);
+        let shared = Arc::new(Shared { console, telemetry, client_count: AtomicUsize::new(0) });
+        let listening = Arc::clone(&socket);
+        let thread = thread::Builder::new().name("jumpvpn-control".into());
+        thread.spawn(move || listen(&listening, &shared)).map_err(|source| SocketError::Io {
+            path: path.to_owned(),
+            action: "serve",
+            source,
+        })?;
+        Ok(ControlServer { socket })
+    }
+}
+
+impl Drop for ControlServer {
+    fn drop(&mut self) {
+        self.socket.close();
+    }
+}
+
+fn listen(socket: &ControlSocket, shared: &Arc<Shared>) {
+    loop {
+        match socket.accept() {
+            Ok(Some(stream)) => admit(stream, shared),
+            Ok(None) => return,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => thread::sleep(ACCEPT_PAUSE),
+        }
+    }
+}
+
+/// Gives the client a thread, or a refusal when there are too many.
+fn admit(stream: UnixStream, shared: &Arc<Shared>) {
+    let place = Place::take(shared);
+    let Some(place) = place else {
+        client::refuse(
+            stream,
+            &Refused::failed("too many clients on the control socket: close one and try again"),
+        );
+        return;
+    };
+    let builder = thread::Builder::new().name("jumpvpn-client".into()).stack_size(CLIENT_STACK_LEN);
+    // Without a thread the closure is dropped: the connection closes and the place is free again.
+    builder.spawn(move || client::serve(stream, &place.0)).ok();
+}
+
+/// One of the places for clients, given back on drop.
+struct Place(Arc<Shared>);
+
+impl Place {
+    fn take(shared: &Arc<Shared>) -> Option<Place> {
+        if shared.client_count.fetch_add(1, Ordering::AcqRel) < CLIENTS_MAX {
+            return Some(Place(Arc::clone(shared)));
+        }
+        shared.client_count.fetch_sub(1, Ordering::AcqRel);
+        None
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.client_count.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests;

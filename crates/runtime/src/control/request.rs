@@ -1,0 +1,125 @@
+//! Requests as they stand on the line.
+
+use serde::Deserialize;
+
+/// One request.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(tag = "request", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Request {
+    /// The state of everything on one screen.
+    Status,
+    /// Details of one subject.
+    Show {
+        /// Which.
+        what: Subject,
+    },
+    /// Move the session to another path now.
+    Jump {
+        /// The path's name or interface; the best other one when absent.
+        #[serde(default)]
+        to: Option<String>,
+    },
+    /// Stay on a path as long as it lives.
+    Pin {
+        /// The path's name or interface.
+        path: String,
+    },
+    /// Choose paths freely again.
+    Unpin,
+    /// Events: the last ones, or all from now on.
+    Events {
+        /// Whether the stream goes on.
+        follow: bool,
+    },
+}
+
+/// What `show` can show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Subject {
+    /// Paths of an agent.
+    Paths,
+    /// Sessions.
+    Sessions,
+    /// The policy in force.
+    Policy,
+    /// Peers a gateway knows, or the gateway of an agent.
+    Peers,
+    /// All of these.
+    All,
+}
+
+impl Subject {
+    /// As in the request.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Subject::Paths => "paths",
+            Subject::Sessions => "sessions",
+            Subject::Policy => "policy",
+            Subject::Peers => "peers",
+            Subject::All => "all",
+        }
+    }
+}
+
+impl Request {
+    /// Reads one line.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong with it.
+    pub fn parse(line: &[u8]) -> Result<Request, String> {
+        serde_json::from_slice(line).map_err(|error| format!("not a request: {error}"))
+    }
+
+    /// Whether it changes anything, which not everybody who may read may do.
+    pub fn changes(&self) -> bool {
+        match self {
+            Request::Status | Request::Show { .. } | Request::Events { .. } => false,
+            Request::Jump { .. } | Request::Pin { .. } | Request::Unpin => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_request_of_the_surface() {
+        let parse = |text: &str| Request::parse(text.as_bytes()).unwrap();
+        assert_eq!(parse(r#"{"request":"status"}"#), Request::Status);
+        assert_eq!(parse(r#"{"request":"show","what":"paths"}"#), Request::Show { what: Subject::Paths });
+        assert_eq!(parse(r#"{"request":"jump","to":"lte"}"#), Request::Jump { to: Some("lte".into()) });
+        assert_eq!(parse(r#"{"request":"jump"}"#), Request::Jump { to: None });
+        assert_eq!(parse(r#"{"request":"pin","path":"lte"}"#), Request::Pin { path: "lte".into() });
+        assert_eq!(parse(r#"{"request":"unpin"}"#), Request::Unpin);
+        assert_eq!(parse(r#"{"request":"events","follow":true}"#), Request::Events { follow: true });
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        for text in [
+            "",
+            "{}",
+            "[]",
+            "null",
+            r#"{"request":"reboot"}"#,
+            r#"{"request":"show","what":"keys"}"#,
+            r#"{"request":"pin"}"#,
+            r#"{"request":"jump","too":"lte"}"#,
+            "\u{0}",
+        ] {
+            assert!(Request::parse(text.as_bytes()).is_err(), "{text}");
+        }
+        let deep = "[".repeat(crate::control::REQUEST_MAX_LEN);
+        assert!(Request::parse(deep.as_bytes()).is_err(), "and the stack survived");
+    }
+
+    #[test]
+    fn only_jump_and_pins_change_things() {
+        assert!(!Request::Status.changes());
+        assert!(!Request::Events { follow: true }.changes());
+        assert!(Request::Jump { to: None }.changes());
+        assert!(Request::Unpin.changes());
+    }
+}
