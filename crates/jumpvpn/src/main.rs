@@ -1,2 +1,45 @@
-//! The one binary.
-fn main() {}
+//! The one binary: reads the command line, calls the verb, turns its outcome into an exit code.
+//!
+//! Deliberately not here: anything about packets or sessions. A verb is a thin file beside this one.
+
+mod args;
+mod audit;
+mod check;
+mod control;
+mod exit;
+mod explain;
+mod generate;
+mod keys;
+mod show;
+mod status;
+mod steer;
+mod style;
+mod table;
+
+use std::process::ExitCode;
+
+use args::{Cli, Verb};
+use clap::Parser;
+
+fn main() -> ExitCode {
+    exit::finish(run(Cli::parse()))
+}
+
+fn run(cli: Cli) -> exit::Outcome {
+    match cli.verb {
+        Verb::Genkey => keys::genkey(),
+        Verb::Pubkey => keys::pubkey(),
+        Verb::Genpsk => keys::genpsk(),
+        Verb::Check(args) => check::run(&args),
+        Verb::Explain(args) => explain::run(&args),
+        Verb::Status(args) => status::run(&args),
+        Verb::Show(args) => show::run(&args),
+        Verb::Jump(args) => steer::jump(&args),
+        Verb::Pin(args) => steer::pin(&args),
+        Verb::Unpin(args) => steer::unpin(&args),
+        Verb::Events(args) => audit::run(&args),
+        Verb::Completions(args) => generate::completions(&args),
+        Verb::Man(args) => generate::man(&args),
+        Verb::Schema(args) => generate::schema(&args),
+    }
+}

@@ -1,0 +1,101 @@
+//! `jumpvpn status`: one screen about an agent or a gateway.
+
+use std::io::Write;
+
+use clap::ValueEnum;
+use serde_json::{Value, json};
+
+use crate::args::{StateName, StatusArgs};
+use crate::exit::{Code, Failure, Outcome};
+use crate::style::{self, coloured};
+use crate::{control, show};
+
+/// Runs the verb: succeeds whenever the daemon could be asked, unless `--check` asks for more.
+pub(crate) fn run(args: &StatusArgs) -> Outcome {
+    let status = control::ask(&args.socket, &json!({ "request": "status" }), args.json)?;
+    if args.json {
+        writeln!(std::io::stdout(), "{status}")?;
+    } else {
+        std::io::stdout().write_all(screen(&status, style::colour_wanted()).as_bytes())?;
+    }
+    if args.check || args.state.is_some() { checked(&status, args.state) } else { Ok(()) }
+}
+
+/// Whether the session is in the state asked for. A gateway has none: that it answered is enough.
+fn checked(status: &Value, wanted: Option<StateName>) -> Outcome {
+    let Some(state) = status["state"].as_str() else { return Ok(()) };
+    let wanted = wanted.unwrap_or(StateName::Attached);
+    let name = wanted.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+    if state.eq_ignore_ascii_case(&name) {
+        return Ok(());
+    }
+    Err(Failure::new(Code::NotAttached, format!("the session is {state}, not {}", name.to_uppercase())))
+}
+
+/// The status as people read it.
+pub(crate) fn screen(status: &Value, colour: bool) -> String {
+    let mut screen = String::new();
+    if status["state"].is_string() {
+        agent(status, colour, &mut screen)
+    } else {
+        gateway(status, &mut screen)
+    }
+    screen
+}
+
+fn line(screen: &mut String, label: &str, text: &str) {
+    screen.push_str(&format!("{label:<10} {text}\n"));
+}
+
+fn agent(status: &Value, colour: bool, screen: &mut String) {
+    line(screen, "state", &coloured(status["state"].as_str().unwrap_or("-"), colour));
+    if let Some(session) = status["session"].as_str() {
+        let [step, epoch, version] = ["step", "epoch", "version"].map(|key| show::cell(&status[key]));
+        line(screen, "session", &format!("{session}, step {step}, epoch {epoch}, version {version}"));
+    }
+    line(screen, "gateway", &show::cell(&status["gateway"]));
+    line(screen, "inner", &show::cell(&status["inner"]));
+    line(screen, "jumps", &jumps(status));
+    screen.push('\n');
+    screen.push_str(&show::paths(&status["paths"]));
+}
+
+/// The number of jumps and what is known about the last one.
+fn jumps(status: &Value) -> String {
+    let count = show::cell(&status["jumps"]);
+    let last = &status["last_jump"];
+    if last.is_null() {
+        return count;
+    }
+    let mut text = format!(
+        "{count}, the last from {} to {} ({})",
+        show::cell(&last["from"]),
+        show::cell(&last["to"]),
+        show::cell(&last["reason"])
+    );
+    for (key, verb) in [("detect_ms", "noticed after"), ("gap_ms", "gap")] {
+        if last[key].is_number() {
+            text.push_str(&format!(", {verb} {} ms", show::cell(&last[key])));
+        }
+    }
+    text
+}
+
+fn gateway(status: &Value, screen: &mut String) {
+    let sessions = match &status["sessions"] {
+        Value::Object(by_state) if by_state.values().any(|count| *count != json!(0)) => {
+            show::nonzero(by_state)
+        }
+        Value::Object(_) => "none".to_owned(),
+        other => show::cell(other),
+    };
+    line(screen, "sessions", &sessions);
+    line(screen, "shards", &show::cell(&status["shards"]));
+    line(screen, "store", &show::pairs(&status["store"]));
+    line(screen, "limits", &show::pairs(&status["limits"]));
+    let drops = status["drops"].as_object().map(show::nonzero).filter(|text| !text.is_empty());
+    line(screen, "drops", drops.as_deref().unwrap_or("none"));
+}
+
+#[cfg(test)]
+mod tests;

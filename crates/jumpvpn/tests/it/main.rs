@@ -1,0 +1,9 @@
+//! The binary from outside: output, exit codes and the control socket's client, as scripts see them.
+
+#![allow(clippy::unwrap_used, reason = "a failing test may panic")]
+
+mod bed;
+mod config;
+mod control;
+mod documents;
+mod keys;
