@@ -27,7 +27,11 @@ const COMMANDS: &[(&str, &str, &str)] = &[
     ("tidy", "", "layers, bans, lengths, generated documents"),
     ("ci", "[--fast]", "everything a change must pass; --fast leaves out simulation, fuzzing and lab"),
     ("sim", "[--seeds N | --hours H] [--first SEED]", "worlds in virtual time"),
-    ("fuzz", "[--minutes M] [--target NAME]", "every parser against hostile bytes, seeded"),
+    (
+        "fuzz",
+        "[--minutes M | --seconds S] [--target NAME] [--seed N]",
+        "every parser against hostile bytes, seeded",
+    ),
     ("docs", "[--check]", "write the generated documents, or compare them"),
     ("setup", "", "look for the tools and system packages that tests use"),
 ];
@@ -71,7 +75,7 @@ fn main() -> ExitCode {
 fn help() -> String {
     let mut text = String::from("Developer commands.\n\nUsage: cargo xtask COMMAND\n\n");
     for (name, parameters, meaning) in COMMANDS {
-        text.push_str(&format!("  {:<46} {meaning}\n", format!("{name} {parameters}")));
+        text.push_str(&format!("  {:<59} {meaning}\n", format!("{name} {parameters}")));
     }
     text
 }
