@@ -25,6 +25,7 @@ pub(crate) fn public(private: &[u8; 32]) -> [u8; 32] {
 pub(crate) fn agree(private: &[u8; 32], peer: &[u8; 32]) -> Result<Zeroizing<[u8; 32]>, SmallOrder> {
     agreement::agree(&key(private), UnparsedPublicKey::new(&X25519, peer), SmallOrder, |secret| {
         let mut out = Zeroizing::new([0; 32]);
+        // The library refuses an all-zero secret itself; the handshake must not depend on that.
         if secret.len() != out.len() || secret.iter().all(|&byte| byte == 0) {
             return Err(SmallOrder);
         }

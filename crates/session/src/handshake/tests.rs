@@ -179,6 +179,9 @@ fn a_forged_retry_changes_nothing() {
         forged[bit / 8] ^= 1 << (bit % 8);
         assert!(initiator.handle_retry(&forged, &mut out).is_err(), "bit {bit}");
     }
+    let mut other_cid = retry;
+    other_cid[4] ^= 1;
+    assert_eq!(initiator.handle_retry(&other_cid, &mut out), Err(HandshakeError::NotOurs));
     // Somebody who knows the gateway's key but has not seen this request.
     let (_, other_init) = pair.start();
     let blind = pair.responder.write_retry(&HsInit::parse(&other_init).unwrap(), Cookie([8; 24]));

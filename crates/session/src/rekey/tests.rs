@@ -96,6 +96,16 @@ fn a_mode_cannot_be_changed_on_the_way() {
 }
 
 #[test]
+fn the_whole_request_is_in_the_transcript() {
+    let initiator = start(RekeyMode::Classical, 1);
+    let mut request = initiator.request().to_vec();
+    request[4] ^= 1;
+    let answer = respond(&request).unwrap();
+    assert_ne!(answer.client_cid, Cid(0xC2));
+    assert_eq!(initiator.finish(&secret(), &answer.response).err(), Some(RekeyError::Mismatch));
+}
+
+#[test]
 fn keys_of_small_order_are_refused() {
     let mut request = start(RekeyMode::Classical, 1).request().to_vec();
     request[12..44].fill(0);
@@ -188,14 +198,16 @@ fn parts_of_two_attempts_do_not_pass_for_one() {
     let (old, new) = (start(RekeyMode::Hybrid, 1), start(RekeyMode::Hybrid, 2));
     let old_parts: Vec<_> = rekey_parts(old.request()).collect();
     let new_parts: Vec<_> = rekey_parts(new.request()).collect();
-    let mut reassembly = RekeyReassembly::new();
-    for &(part, parts, body) in &old_parts {
-        reassembly.push(part, parts, body).unwrap();
+    for (first, second) in [(0, 1), (1, 0)] {
+        let mut reassembly = RekeyReassembly::new();
+        for &(part, parts, body) in &old_parts {
+            reassembly.push(part, parts, body).unwrap();
+        }
+        let (part, parts, body) = new_parts[first];
+        assert_eq!(reassembly.push(part, parts, body), Ok(None), "the old other part is displaced");
+        let (part, parts, body) = new_parts[second];
+        assert_eq!(reassembly.push(part, parts, body), Ok(Some(new.request())));
     }
-    let (part, parts, body) = new_parts[0];
-    assert_eq!(reassembly.push(part, parts, body), Ok(None), "the old part 1 is displaced");
-    let (part, parts, body) = new_parts[1];
-    assert_eq!(reassembly.push(part, parts, body), Ok(Some(new.request())));
     // A mixture that reassembly cannot see is caught by the confirmation.
     let mixed = [old_parts[0].2, new_parts[1].2].concat();
     if let Ok(answer) = respond(&mixed) {

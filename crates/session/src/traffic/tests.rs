@@ -113,12 +113,23 @@ fn a_generation_out_of_reach_costs_no_opening() {
 }
 
 #[test]
+fn a_repeated_number_costs_no_opening() {
+    let (mut sender, mut receiver) = pair(Suite::Aes256Gcm, 1);
+    let mut datagram = packet(&mut sender, 0, b"x");
+    assert!(receiver.open(&mut datagram.clone()).is_ok());
+    datagram[20] ^= 1;
+    assert_eq!(receiver.open(&mut datagram), Err(OpenError::Replay), "refused before the AEAD is asked");
+    assert_eq!(receiver.forgery_count(), 0);
+}
+
+#[test]
 fn lanes_count_for_themselves() {
     let (mut sender, mut receiver) = pair(Suite::Aes256Gcm, 3);
     let packets: Vec<_> = (0..9).map(|index| packet(&mut sender, index % 3, &[index])).collect();
     for (index, datagram) in packets.iter().enumerate() {
         let opened = receiver.open(&mut datagram.clone()).unwrap();
         assert_eq!(opened.position, index as u64 / 3);
+        assert_eq!(opened.newest, index % 3 == 0, "the same position on another lane is not newer");
         assert_eq!(receiver.open(&mut datagram.clone()), Err(OpenError::Replay));
     }
     let mut other_lane = packets[0].clone();
@@ -136,6 +147,7 @@ fn the_sender_moves_on_only_when_confirmed_and_stops_at_the_hard_limit() {
     // Generation 0 needs no confirmation: both sides hold it and its successor from the start.
     let mut first = packet(&mut sender, 0, b"first of generation 1");
     assert_eq!((sender.generation(), sender.next_position()), (1, 1 << 32 | 1));
+    assert_eq!(format!("{sender:?}"), "TrafficSender { generation: 1, sealed: 1, .. }", "counts anew");
     sender.pretend_sealed(GENERATION_SOFT_LIMIT);
     packet(&mut sender, 0, b"not confirmed: stays");
     assert_eq!(sender.generation(), 1);

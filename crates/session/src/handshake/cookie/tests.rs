@@ -52,6 +52,7 @@ fn a_cookie_survives_one_rotation() {
     let first = keys.current.tag(&[b"x"]);
     keys.refresh(start + COOKIE_ROTATION, &mut rng).unwrap();
     assert_ne!(keys.current.tag(&[b"x"]), first, "rotated");
+    keys.refresh(start + COOKIE_ROTATION + Duration::from_millis(1), &mut rng).unwrap();
     assert!(keys.check(start + COOKIE_ROTATION, source(), CID, &cookie));
     keys.refresh(start + 2 * COOKIE_ROTATION, &mut rng).unwrap();
     assert!(!keys.check(late, source(), CID, &cookie), "two rotations are one too many");
