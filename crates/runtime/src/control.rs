@@ -20,7 +20,7 @@ use std::time::Duration;
 use crate::telemetry::Telemetry;
 pub use reply::{Refused, RefusedKind};
 pub use request::{Request, Subject};
-use socket::ControlSocket;
+use socket::BoundSocket;
 pub use socket::SocketError;
 
 /// Clients at a time: a few people, a dashboard and a script; each costs a thread.
@@ -41,9 +41,9 @@ pub trait Console: Send + Sync + 'static {
     fn ask(&self, request: &Request) -> Result<serde_json::Value, Refused>;
 }
 
-/// The listening socket; dropping it stops listening and removes the file.
-pub struct ControlServer {
-    socket: Arc<ControlSocket>,
+/// The socket; dropping it stops serving and removes the file.
+pub struct ControlSocket {
+    socket: Arc<BoundSocket>,
 }
 
 /// What every client's thread needs.
@@ -53,36 +53,41 @@ struct Shared {
     client_count: AtomicUsize,
 }
 
-impl ControlServer {
-    /// Binds `path` (mode 0660), replacing the file of a dead process, and starts serving.
+impl ControlSocket {
+    /// Binds `path` (mode 0660), replacing the file of a dead process. Clients can connect from now on and wait.
     ///
     /// # Errors
     /// Another daemon listens there, or the file cannot be made.
-    pub fn start(
-        path: &Path,
-        console: Box<dyn Console>,
-        telemetry: Telemetry,
-    ) -> Result<ControlServer, SocketError> {
-        let socket = Arc::new(ControlSocket::bind(path)?);
-        let shared = Arc::new(Shared { console, telemetry, client_count: AtomicUsize::new(0) });
-        let listening = Arc::clone(&socket);
-        let thread = thread::Builder::new().name("jumpvpn-control".into());
-        thread.spawn(move || listen(&listening, &shared)).map_err(|source| SocketError::Io {
-            path: path.to_owned(),
-            action: "serve",
-            source,
-        })?;
-        Ok(ControlServer { socket })
+    pub fn bind(path: &Path) -> Result<ControlSocket, SocketError> {
+        BoundSocket::bind(path).map(|socket| ControlSocket { socket: Arc::new(socket) })
     }
-}
 
-impl Drop for ControlServer {
-    fn drop(&mut self) {
+    /// Starts to serve.
+    ///
+    /// # Errors
+    /// The thread cannot be started.
+    pub fn serve(&self, console: Box<dyn Console>, telemetry: Telemetry) -> Result<(), SocketError> {
+        let socket = Arc::clone(&self.socket);
+        let path = self.socket.path().to_owned();
+        let shared = Arc::new(Shared { console, telemetry, client_count: AtomicUsize::new(0) });
+        let thread = thread::Builder::new().name("jumpvpn-control".into());
+        let spawned = thread.spawn(move || listen(&socket, &shared));
+        spawned.map(drop).map_err(|source| SocketError::Io { path, action: "serve", source })
+    }
+
+    /// Removes the file and takes no more clients.
+    pub fn close(&self) {
         self.socket.close();
     }
 }
 
-fn listen(socket: &ControlSocket, shared: &Arc<Shared>) {
+impl Drop for ControlSocket {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn listen(socket: &BoundSocket, shared: &Arc<Shared>) {
     loop {
         match socket.accept() {
             Ok(Some(stream)) => admit(stream, shared),

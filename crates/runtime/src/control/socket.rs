@@ -43,8 +43,15 @@ pub enum SocketError {
     },
 }
 
+impl SocketError {
+    /// Whether the process lacks a right.
+    pub fn is_permission(&self) -> bool {
+        matches!(self, SocketError::Io { source, .. } if source.kind() == ErrorKind::PermissionDenied)
+    }
+}
+
 /// A bound socket and its file.
-pub(super) struct ControlSocket {
+pub(super) struct BoundSocket {
     listener: UnixListener,
     path: PathBuf,
     /// Device and inode of our file, so that a successor's file is not removed.
@@ -52,8 +59,8 @@ pub(super) struct ControlSocket {
     closed: AtomicBool,
 }
 
-impl ControlSocket {
-    pub(super) fn bind(path: &Path) -> Result<ControlSocket, SocketError> {
+impl BoundSocket {
+    pub(super) fn bind(path: &Path) -> Result<BoundSocket, SocketError> {
         clear_the_way(path)?;
         let failed = |action| {
             let path = path.to_owned();
@@ -62,7 +69,11 @@ impl ControlSocket {
         let listener = bind_with_mode(path).map_err(failed("make"))?;
         let metadata = std::fs::symlink_metadata(path).map_err(failed("find"))?;
         let identity = (metadata.dev(), metadata.ino());
-        Ok(ControlSocket { listener, path: path.to_owned(), identity, closed: AtomicBool::new(false) })
+        Ok(BoundSocket { listener, path: path.to_owned(), identity, closed: AtomicBool::new(false) })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The next client; nothing once the socket is closed.

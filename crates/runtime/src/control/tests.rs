@@ -40,8 +40,9 @@ impl Bed {
         Bed { path: dir.join("control.sock"), dir, writer: Telemetry::start(options).unwrap() }
     }
 
-    fn start(&self) -> Result<ControlServer, SocketError> {
-        ControlServer::start(&self.path, Box::new(Echo), self.writer.telemetry().clone())
+    fn start(&self) -> Result<ControlSocket, SocketError> {
+        let socket = ControlSocket::bind(&self.path)?;
+        socket.serve(Box::new(Echo), self.writer.telemetry().clone()).map(|()| socket)
     }
 
     fn connect(&self) -> Peer {

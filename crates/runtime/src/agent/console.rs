@@ -1,0 +1,60 @@
+//! The agent's side of the control socket.
+
+use jumpvpn_engine::agent::Command;
+use jumpvpn_policy::Policy;
+use serde_json::{Value, json};
+
+use super::{Look, Question, report};
+use crate::control::{Console, Refused, Request, Subject};
+use crate::door::Door;
+
+/// Answers requests about one agent.
+pub(crate) struct AgentConsole {
+    pub(crate) door: Door<Question>,
+    /// The policy in force, which does not change while the agent runs.
+    pub(crate) policy: Policy,
+    /// The gateway as `show peers` tells it.
+    pub(crate) gateway: Value,
+}
+
+impl Console for AgentConsole {
+    fn ask(&self, request: &Request) -> Result<Value, Refused> {
+        match request {
+            Request::Status => self.look().map(|look| report::status(&look)),
+            Request::Show { what } => self.show(*what),
+            Request::Jump { to } => self.command(Command::Jump { to: to.clone() }, "jumpvpn.jump/1"),
+            Request::Pin { path } => self.command(Command::Pin { path: path.clone() }, "jumpvpn.pin/1"),
+            Request::Unpin => self.command(Command::Unpin, "jumpvpn.pin/1"),
+            Request::Events { .. } => Err(Refused::failed("events are not served here")),
+        }
+    }
+}
+
+impl AgentConsole {
+    fn look(&self) -> Result<Look, Refused> {
+        self.door.ask(Question::Look)
+    }
+
+    fn show(&self, what: Subject) -> Result<Value, Refused> {
+        let look = self.look()?;
+        let schema = if what == Subject::All { "show" } else { what.as_str() };
+        let mut shown = json!({ "schema": format!("jumpvpn.{schema}/1"), "role": "agent" });
+        for subject in [Subject::Paths, Subject::Sessions, Subject::Policy, Subject::Peers] {
+            if what == Subject::All || what == subject {
+                shown[subject.as_str()] = match subject {
+                    Subject::Paths => report::paths(&look.status),
+                    Subject::Sessions => report::sessions(&look.status),
+                    Subject::Policy => crate::report::policy(&self.policy),
+                    Subject::Peers | Subject::All => json!([self.gateway]),
+                };
+            }
+        }
+        Ok(shown)
+    }
+
+    fn command(&self, command: Command, schema: &str) -> Result<Value, Refused> {
+        let outcome = self.door.ask(|answer| Question::Command(command, answer))?;
+        outcome.map_err(|refusal| Refused::by_engine(refusal.reason, refusal.retry_after))?;
+        Ok(json!({ "schema": schema, "ok": true }))
+    }
+}

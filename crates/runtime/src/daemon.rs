@@ -1,0 +1,110 @@
+//! The process around the engines: starts everything in an order in which each failure is one clear line, supervises,
+//! and takes everything away again, however it ends.
+//!
+//! The thread that calls [`run_agent`] or [`run_gateway`] becomes the supervisor. It owns what is on the machine (routes,
+//! rules, addresses), so that a panic in an engine's thread still removes it, and it holds the TUN device open until then.
+
+mod ground;
+mod start;
+mod supervisor;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use jumpvpn_engine::{agent, gateway};
+use jumpvpn_events::Reason;
+use serde_json::Value;
+
+use crate::machine::{LinkWatch, MachineError, TunnelHost, TunnelSettings};
+use crate::telemetry::LogLevel;
+
+pub use start::{run_agent, run_gateway};
+
+/// What agents and gateways have in common.
+pub struct DaemonOptions {
+    /// Name of the interface.
+    pub interface: String,
+    /// MTU of the interface in bytes; an agent's session may ask for less.
+    pub mtu: u16,
+    /// Path of the control socket.
+    pub control_socket: PathBuf,
+    /// File for the events.
+    pub events: Option<PathBuf>,
+    /// Value of the key `gateway` in events: the name of this program's configuration.
+    pub name: String,
+    /// What the log on stderr shows.
+    pub log_level: LogLevel,
+    /// The machine.
+    pub host: Box<dyn TunnelHost>,
+}
+
+/// What an agent is made of.
+pub struct AgentOptions {
+    /// The common part.
+    pub daemon: DaemonOptions,
+    /// The engine's configuration.
+    pub engine: agent::Config,
+    /// Tells what links there are.
+    pub watch: Box<dyn LinkWatch>,
+    /// Interfaces that may carry paths; all with a default route when empty.
+    pub uplinks: Vec<String>,
+    /// Firewall mark of the sockets, which keeps their packets out of the tunnel.
+    pub mark: u32,
+    /// Whether the machine is to be closed before the first session is established.
+    pub kill_switch: bool,
+    /// The gateway as `show peers` tells it.
+    pub gateway: Value,
+}
+
+/// What a gateway is made of.
+pub struct GatewayOptions {
+    /// The common part.
+    pub daemon: DaemonOptions,
+    /// The engine's configuration; `started_minute` is set here.
+    pub engine: gateway::Config,
+    /// UDP addresses to listen on.
+    pub listen: Vec<SocketAddr>,
+    /// The peers as `show peers` tells them.
+    pub peers: Vec<Value>,
+}
+
+/// How a daemon ended when nothing failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// By a signal.
+    Asked,
+    /// The gateway refused the agent for good.
+    Refused(Reason),
+}
+
+/// Why a daemon did not start, or could not go on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct DaemonError {
+    /// One line that says what failed and what to do.
+    pub message: String,
+    /// Whether the process lacks a right.
+    pub permission: bool,
+}
+
+impl DaemonError {
+    fn failed(message: impl Into<String>) -> DaemonError {
+        DaemonError { message: message.into(), permission: false }
+    }
+}
+
+impl From<MachineError> for DaemonError {
+    fn from(error: MachineError) -> DaemonError {
+        DaemonError { message: error.message, permission: error.permission }
+    }
+}
+
+/// What the supervisor is told.
+pub(crate) enum Word {
+    /// The process received a signal.
+    Signal(i32),
+    /// A tunnel is up and wants these settings on the machine.
+    Tunnel(TunnelSettings),
+    /// An engine's thread ended.
+    Ended(Result<Ended, String>),
+}

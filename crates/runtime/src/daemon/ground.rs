@@ -1,0 +1,135 @@
+//! What stands before the engines do: log, control socket, interface, and what is on the machine because of it.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+
+use jumpvpn_events::Severity;
+use jumpvpn_tun::{Tun, TunError, TunOptions};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use super::supervisor::{EngineDoor, Supervisor};
+use super::{DaemonError, DaemonOptions, Ended, Word};
+use crate::control::{Console, ControlSocket, SocketError};
+use crate::machine::{TunnelHost, TunnelSettings};
+use crate::telemetry::{Options, Telemetry, Writer, open_event_file};
+
+/// See the head of this file. Dropped in this order: the machine is cleaned while the interface still exists.
+pub(super) struct Ground {
+    pub(super) host: Box<dyn TunnelHost>,
+    /// What `host` has put in place.
+    pub(super) settings: Option<TunnelSettings>,
+    /// A second descriptor of the TUN device.
+    tun: Option<OwnedFd>,
+    pub(super) interface: String,
+    pub(super) mtu: u16,
+    pub(super) writer: Writer,
+    socket: ControlSocket,
+    pub(super) words: Sender<Word>,
+    pub(super) heard: Receiver<Word>,
+}
+
+impl Ground {
+    /// Listens for signals, claims the control socket, opens the event file and sweeps the machine.
+    pub(super) fn prepare(options: DaemonOptions) -> Result<Ground, DaemonError> {
+        let (words, heard) = channel();
+        listen_for_signals(words.clone())?;
+        // First of all that touch anything: an instance that is running already must not be disturbed.
+        let socket = ControlSocket::bind(&options.control_socket)?;
+        let file = match &options.events {
+            Some(path) => Some(open_event_file(path).map_err(|error| {
+                DaemonError::failed(format!("cannot write events to {}: {error}", path.display()))
+            })?),
+            None => None,
+        };
+        let telemetry = Options {
+            gateway: options.name,
+            file,
+            file_path: options.events.unwrap_or_default(),
+            log_level: options.log_level,
+            lane_count: 1,
+        };
+        let writer = Telemetry::start(telemetry).map_err(no_thread)?;
+        let mut host = options.host;
+        host.sweep()?;
+        let (interface, mtu) = (options.interface, options.mtu);
+        Ok(Ground { host, settings: None, tun: None, interface, mtu, writer, socket, words, heard })
+    }
+
+    pub(super) fn telemetry(&self) -> &Telemetry {
+        self.writer.telemetry()
+    }
+
+    /// Creates the interface, which then exists until this value is dropped.
+    pub(super) fn create_tun(&mut self) -> Result<Tun, DaemonError> {
+        let options = TunOptions { mtu: self.mtu, offload: true, queues: 1 };
+        let tun = Tun::create(&self.interface, &options).map_err(|error| {
+            let permission = matches!(error, TunError::PermissionDenied { .. });
+            DaemonError { message: error.to_string(), permission }
+        })?;
+        let second = tun.as_fd().try_clone_to_owned();
+        self.tun =
+            Some(second.map_err(|error| DaemonError::failed(format!("too many open files: {error}")))?);
+        Ok(tun)
+    }
+
+    /// Puts the settings on the machine, unless they are there already.
+    pub(super) fn apply(&mut self, settings: TunnelSettings) -> Result<(), DaemonError> {
+        let settings = TunnelSettings { mtu: settings.mtu.min(self.mtu), ..settings };
+        if self.settings.as_ref() == Some(&settings) {
+            return Ok(());
+        }
+        for warning in self.host.apply(&settings)? {
+            self.telemetry().note(Severity::Warning, warning);
+        }
+        self.settings = Some(settings);
+        Ok(())
+    }
+
+    /// Serves the control socket and stays with the engines until they end.
+    pub(super) fn supervise(
+        self,
+        console: Box<dyn Console>,
+        engines: Vec<Box<dyn EngineDoor>>,
+    ) -> Result<Ended, DaemonError> {
+        let telemetry = self.telemetry().clone();
+        self.socket.serve(console, telemetry)?;
+        Supervisor { ground: self, engines }.run()
+    }
+
+    /// Takes everything away: nothing of it is left on the machine. What could not be removed is said.
+    pub(super) fn clear(mut self, flush_limit: std::time::Duration) {
+        self.socket.close();
+        if let Err(error) = self.host.remove() {
+            self.telemetry().note(Severity::Error, error.message);
+        }
+        self.tun = None;
+        self.writer.finish(flush_limit);
+    }
+}
+
+impl From<SocketError> for DaemonError {
+    fn from(error: SocketError) -> DaemonError {
+        DaemonError { permission: error.is_permission(), message: error.to_string() }
+    }
+}
+
+fn no_thread(error: std::io::Error) -> DaemonError {
+    DaemonError::failed(format!("cannot start a thread: {error}"))
+}
+
+/// Passes the signals on to the supervisor. SIGHUP is among them so that it does not kill.
+fn listen_for_signals(words: Sender<Word>) -> Result<(), DaemonError> {
+    let failed = |error| DaemonError::failed(format!("cannot listen for signals: {error}"));
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(failed)?;
+    let thread = thread::Builder::new().name("jumpvpn-signals".into());
+    let spawned = thread.spawn(move || {
+        for signal in signals.forever() {
+            if words.send(Word::Signal(signal)).is_err() {
+                return;
+            }
+        }
+    });
+    spawned.map(drop).map_err(no_thread)
+}

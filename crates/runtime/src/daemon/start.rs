@@ -1,0 +1,126 @@
+//! Starting: everything that can fail does so here, before the service manager is told that the daemon is ready.
+
+use std::net::{IpAddr, SocketAddr};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::Sender;
+use std::thread;
+
+use jumpvpn_engine::{Agent, Gateway, SocketKey};
+use jumpvpn_ownership::MemoryStore;
+use jumpvpn_transport::{BindError, BindOptions, UdpBinding};
+use jumpvpn_tun::Tun;
+
+use super::ground::Ground;
+use super::{AgentOptions, DaemonError, Ended, GatewayOptions, Word};
+use crate::agent::{AgentConsole, AgentLoop, LinkRules};
+use crate::door::Door;
+use crate::gateway::{GatewayConsole, Shard, Side};
+use crate::machine::TunnelSettings;
+use crate::pump::Pump;
+use crate::telemetry::Telemetry;
+use crate::{SystemRandom, clock};
+
+/// Kernel buffers of a gateway's socket, bytes: all clients share it. 8 MiB are 60 ms at 1 Gbit/s.
+const GATEWAY_BUFFER_LEN: usize = 8 << 20;
+/// Places of the store beyond the sessions that live: tombstones stay as long as their sessions could have lived, and an
+/// agent that comes and goes leaves one each time. A record has about 250 bytes, taken only when it is there.
+const TOMBSTONE_COUNT: usize = 1 << 18;
+/// Fencing number of this incarnation. A store in memory knows no other one.
+const FIRST_EPOCH: u64 = 1;
+
+/// Runs an agent until it is told to stop, or refused for good.
+///
+/// # Errors
+/// Why it did not start, or could not go on.
+pub fn run_agent(options: AgentOptions) -> Result<Ended, DaemonError> {
+    let AgentOptions { daemon, engine, watch, uplinks, mark, kill_switch, gateway } = options;
+    let mut ground = Ground::prepare(daemon)?;
+    let tun = ground.create_tun()?;
+    if kill_switch {
+        ground.apply(TunnelSettings { addresses: Vec::new(), mtu: ground.mtu })?;
+    }
+    let rules = LinkRules {
+        uplinks,
+        tunnel: ground.interface.clone(),
+        ipv4: engine.endpoints.iter().any(SocketAddr::is_ipv4),
+        ipv6: engine.endpoints.iter().any(SocketAddr::is_ipv6),
+    };
+    let policy = engine.policy.clone();
+    let engine = Agent::new(engine, Box::new(SystemRandom), clock::now());
+    let pump = Pump::new(tun, ground.telemetry().feed(0)).map_err(no_pump)?;
+    let (door, questions) = Door::new(pump.waker());
+    let words = ground.words.clone();
+    let agent = AgentLoop { pump, engine, watch, rules, mark, questions, words };
+    spawn_engine(0, ground.words.clone(), move || agent.run())?;
+    let console = AgentConsole { door: door.clone(), policy, gateway };
+    ground.supervise(Box::new(console), vec![Box::new(door)])
+}
+
+/// Runs a gateway until it is told to stop.
+///
+/// # Errors
+/// Why it did not start, or could not go on.
+pub fn run_gateway(options: GatewayOptions) -> Result<Ended, DaemonError> {
+    let GatewayOptions { daemon, engine, listen, peers } = options;
+    let mut ground = Ground::prepare(daemon)?;
+    let sockets = listen.into_iter().map(bind).collect::<Result<Vec<_>, _>>()?;
+    let tun = ground.create_tun()?;
+    let addresses = engine.networks.iter().map(|network| (network.addr(), network.prefix_len())).collect();
+    ground.apply(TunnelSettings { addresses, mtu: ground.mtu })?;
+    let policy = engine.policy.clone();
+    let (pump, side) = shard(engine, tun, sockets, ground.telemetry())?;
+    let (door, questions) = Door::new(pump.waker());
+    let shard = Shard { pump, side, questions };
+    spawn_engine(0, ground.words.clone(), move || shard.run())?;
+    let console = GatewayConsole { doors: vec![door.clone()], policy, peers, store_kind: "memory" };
+    ground.supervise(Box::new(console), vec![Box::new(door)])
+}
+
+/// The parts of the only shard.
+fn shard(
+    mut config: jumpvpn_engine::gateway::Config,
+    tun: Tun,
+    sockets: Vec<UdpBinding>,
+    telemetry: &Telemetry,
+) -> Result<(Pump, Side), DaemonError> {
+    config.started_minute = clock::minutes_since_2026();
+    let store = MemoryStore::new(config.capacity + TOMBSTONE_COUNT, FIRST_EPOCH);
+    let engine = Gateway::new(config, Box::new(SystemRandom), clock::now()).map_err(|error| {
+        DaemonError::failed(format!("the random numbers of this machine are unusable: {error}"))
+    })?;
+    let mut pump = Pump::new(tun, telemetry.feed(0)).map_err(no_pump)?;
+    let mut bound: Vec<(SocketKey, IpAddr)> = Vec::new();
+    for (key, socket) in (1..).map(SocketKey).zip(sockets) {
+        bound.push((key, socket.local_addr().ip()));
+        pump.sockets().open(key, socket).map_err(no_pump)?;
+    }
+    Ok((pump, Side { engine, store: Box::new(store), bound }))
+}
+
+fn bind(local: SocketAddr) -> Result<UdpBinding, DaemonError> {
+    let options = BindOptions { mark: None, reuse_port: false, buffer_len: Some(GATEWAY_BUFFER_LEN) };
+    UdpBinding::bind(local, None, &options).map_err(|error| {
+        let permission = matches!(error, BindError::NoRights { .. });
+        DaemonError { message: format!("cannot listen: {error}"), permission }
+    })
+}
+
+fn no_pump(error: std::io::Error) -> DaemonError {
+    DaemonError::failed(format!("cannot poll the interface and the sockets: {error}"))
+}
+
+/// Runs an engine on a thread of its own. However it ends, the supervisor is told.
+fn spawn_engine(
+    number: usize,
+    words: Sender<Word>,
+    run: impl FnOnce() -> Result<Ended, String> + Send + 'static,
+) -> Result<(), DaemonError> {
+    let thread = thread::Builder::new().name(format!("jumpvpn-engine-{number}"));
+    let spawned = thread.spawn(move || {
+        // What the panic left behind is not looked at again: the process ends.
+        let outcome = catch_unwind(AssertUnwindSafe(run));
+        let ended = outcome.unwrap_or_else(|_| Err("a fault of this program, see the lines above".into()));
+        words.send(Word::Ended(ended)).ok();
+    });
+    spawned.map(drop).map_err(|error| DaemonError::failed(format!("cannot start a thread: {error}")))
+}

@@ -1,0 +1,123 @@
+//! Staying with the engines: signals, network settings, watchdog, and an orderly end within a second.
+
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::{Duration, Instant};
+
+use jumpvpn_events::Severity;
+use sd_notify::NotifyState;
+use signal_hook::consts::SIGHUP;
+
+use super::ground::Ground;
+use super::{DaemonError, Ended, Word};
+use crate::door::Door;
+use crate::{agent, gateway};
+
+/// How long the engines may take to say goodbye. Together with the limits below it stays under the second in which a
+/// stopped daemon is to be gone.
+const STOP_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long the last events may take to be written.
+const FLUSH_TIMEOUT: Duration = Duration::from_millis(200);
+/// Wake-ups without a watchdog: none are needed, this is merely far away.
+const NO_WATCHDOG: Duration = Duration::from_secs(3600);
+
+/// What the supervisor wants of an engine.
+pub(super) trait EngineDoor {
+    /// Asks it to end.
+    fn stop(&self);
+    /// Whether it answers.
+    fn is_alive(&self) -> bool;
+}
+
+impl EngineDoor for Door<agent::Question> {
+    fn stop(&self) {
+        self.send(agent::Question::Stop);
+    }
+
+    fn is_alive(&self) -> bool {
+        self.ask(agent::Question::Ping).is_ok()
+    }
+}
+
+impl EngineDoor for Door<gateway::Question> {
+    fn stop(&self) {
+        self.send(gateway::Question::Stop);
+    }
+
+    fn is_alive(&self) -> bool {
+        self.ask(gateway::Question::Ping).is_ok()
+    }
+}
+
+/// See the head of this file.
+pub(super) struct Supervisor {
+    pub(super) ground: Ground,
+    pub(super) engines: Vec<Box<dyn EngineDoor>>,
+}
+
+impl Supervisor {
+    /// Runs until an engine ends or a signal asks for the end.
+    pub(super) fn run(mut self) -> Result<Ended, DaemonError> {
+        notify(&NotifyState::Ready);
+        let outcome = self.watch();
+        notify(&NotifyState::Stopping);
+        self.stop_engines();
+        self.ground.clear(FLUSH_TIMEOUT);
+        outcome
+    }
+
+    /// Handles what is said until it is time to end.
+    fn watch(&mut self) -> Result<Ended, DaemonError> {
+        // Twice per period, as sd_watchdog_enabled(3) recommends.
+        let period = sd_notify::watchdog_enabled().map(|period| period / 2);
+        let mut next_beat = Instant::now();
+        loop {
+            if period.is_some_and(|_| next_beat <= Instant::now()) {
+                self.beat();
+                next_beat = Instant::now() + period.unwrap_or(NO_WATCHDOG);
+            }
+            let pause = period.map_or(NO_WATCHDOG, |_| next_beat.saturating_duration_since(Instant::now()));
+            match self.ground.heard.recv_timeout(pause) {
+                Ok(Word::Signal(SIGHUP)) => {
+                    let text = "SIGHUP does nothing yet: restart the daemon to read its configuration again";
+                    self.ground.telemetry().note(Severity::Notice, text);
+                }
+                Ok(Word::Signal(_)) => return Ok(Ended::Asked),
+                Ok(Word::Tunnel(settings)) => self.ground.apply(settings)?,
+                Ok(Word::Ended(ended)) => {
+                    self.engines.clear();
+                    return ended.map_err(DaemonError::failed);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                // invariant: the ground holds a sender itself.
+                Err(RecvTimeoutError::Disconnected) => return Ok(Ended::Asked),
+            }
+        }
+    }
+
+    /// Tells the service manager that all engines are alive, if they are.
+    fn beat(&self) {
+        if self.engines.iter().all(|engine| engine.is_alive()) {
+            notify(&NotifyState::Watchdog);
+        }
+    }
+
+    /// Asks every engine to end and waits for it, within limits.
+    fn stop_engines(&mut self) {
+        let deadline = Instant::now() + STOP_TIMEOUT;
+        self.engines.iter().for_each(|engine| engine.stop());
+        let mut left_count = self.engines.len();
+        while left_count > 0 {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.ground.heard.recv_timeout(left) {
+                Ok(Word::Ended(_)) => left_count -= 1,
+                Ok(_) => {}
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+/// Says something to the service manager, if there is one.
+fn notify(state: &NotifyState<'_>) {
+    sd_notify::notify(std::slice::from_ref(state)).ok();
+}

@@ -1,0 +1,1 @@
+//! Tests of the pump with an engine that encrypts nothing.
