@@ -382,3 +382,25 @@ fn reference_page_has_every_key() {
     }
     assert!(page.contains("`switching.switch_cooldown`"));
 }
+
+/// Damage at every place of a good file: whatever stands there, there is an answer, and findings lie in the file.
+#[test]
+fn damaged_files_are_answered() {
+    let folder = Folder::new();
+    for text in [GATEWAY, AGENT] {
+        let lines = text.lines().count() + 1;
+        for (at, character) in text.char_indices() {
+            let (before, after) = (&text[..at], &text[at + character.len_utf8()..]);
+            for damaged in [before.to_owned(), format!("{before}{after}"), format!("{before}\u{0}\"[{after}")]
+            {
+                if let Err(report) = parse(&damaged, &folder.path("vpn.toml")) {
+                    assert!(report.error_count() > 0, "{damaged}");
+                    assert!(
+                        report.findings.iter().all(|f| (1..=lines).contains(&f.line) && f.column >= 1),
+                        "{report}"
+                    );
+                }
+            }
+        }
+    }
+}
