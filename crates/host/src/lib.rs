@@ -10,12 +10,17 @@
 pub mod clock;
 mod debounce;
 mod error;
+mod firewall;
+mod lock;
 mod monitor;
 mod netlink;
 mod network;
+mod nft;
 mod routing;
+mod slot;
 mod snapshot;
 pub mod suspend;
+mod sysctl;
 mod tunnel;
 
 pub use debounce::{ADDITION_DELAY, Debounce};
@@ -23,5 +28,6 @@ pub use error::HostError;
 pub use monitor::{Changed, Changes, LinkMonitor, Loss};
 pub use network::{Family, Network};
 pub use routing::{RouteSpec, RuleSpec};
+pub use slot::TUNNEL_MARK;
 pub use snapshot::{DefaultRoute, Link, Snapshot};
-pub use tunnel::{NatSpec, TUNNEL_MARK, TunnelNetwork, TunnelSpec};
+pub use tunnel::{NatSpec, TunnelNetwork, TunnelSpec};

@@ -4,3 +4,4 @@
 mod monitor;
 mod netns;
 mod network;
+mod tunnel;

@@ -7,7 +7,7 @@ use jumpvpn_host::{Changed, LinkMonitor, Loss};
 use jumpvpn_tun::Tap;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::netns::{Peer, in_namespace, run};
+use crate::netns::{Peer, in_namespace, in_namespace_with_devices, run, wait_until};
 
 /// Waits until `wanted` is among the losses; returns all losses until then and the time it took.
 fn wait_for_loss(monitor: &mut LinkMonitor, wanted: &Loss) -> (Vec<Loss>, Duration) {
@@ -30,13 +30,10 @@ fn drain(monitor: &mut LinkMonitor) {
     while monitor.try_changed().unwrap() != Changed::None {}
 }
 
-/// Waits until the snapshot is as wanted; changes of links are passed on by the kernel with a delay.
-fn wait_for(monitor: &mut LinkMonitor, wanted: impl Fn(&jumpvpn_host::Snapshot) -> bool) {
-    let began = Instant::now();
-    while !wanted(&monitor.snapshot().unwrap()) {
-        assert!(began.elapsed() < Duration::from_secs(10), "{:?}", monitor.snapshot());
-        std::thread::yield_now();
-    }
+/// Waits until `interface` can carry packets; the kernel works changes of links off a little later.
+fn wait_until_up(monitor: &mut LinkMonitor, interface: &str) {
+    let is_up = || monitor.snapshot().unwrap().link_named(interface).is_some_and(|link| link.up);
+    wait_until("the link is up", is_up);
 }
 
 #[test]
@@ -52,7 +49,7 @@ fn a_snapshot_shows_what_is_there() {
         let link = |monitor: &mut LinkMonitor| monitor.snapshot().unwrap().link_named("up0").unwrap().clone();
         assert!(!link(&mut monitor).up, "the other end is down: no carrier");
         run("ip link set up1 up");
-        wait_for(&mut monitor, |snapshot| snapshot.link_named("up0").is_some_and(|link| link.up));
+        wait_until_up(&mut monitor, "up0");
         run("ip route add default via 192.0.2.254 dev up0 metric 600");
         run("ip route add default via 192.0.2.253 dev up0 metric 700");
         run("ip route add default via 192.0.2.252 dev up0 table 77");
@@ -90,12 +87,12 @@ fn default_routes_over_several_next_hops_count_for_each_link() {
 
 #[test]
 fn a_pulled_cable_is_a_lost_carrier() {
-    in_namespace(|| {
+    in_namespace_with_devices(|| {
         let tap = Tap::create("up0").unwrap();
         run("ip addr add 192.0.2.1/24 dev up0");
         run("ip link set up0 up");
         let mut monitor = LinkMonitor::new().unwrap();
-        wait_for(&mut monitor, |snapshot| snapshot.link_named("up0").is_some_and(|link| link.up));
+        wait_until_up(&mut monitor, "up0");
         drain(&mut monitor);
         tap.set_carrier(false).unwrap();
         let (losses, elapsed) = wait_for_loss(&mut monitor, &Loss::CarrierLost { index: tap.index() });
@@ -117,7 +114,7 @@ fn the_other_end_of_a_link_going_down_is_a_lost_carrier() {
         run("ip link set up0 up");
         peer.command("ip link set up1 up");
         let mut monitor = LinkMonitor::new().unwrap();
-        wait_for(&mut monitor, |snapshot| snapshot.link_named("up0").is_some_and(|link| link.up));
+        wait_until_up(&mut monitor, "up0");
         let index = monitor.snapshot().unwrap().link_named("up0").unwrap().index;
         drain(&mut monitor);
         peer.command("ip link set up1 down");
@@ -132,7 +129,7 @@ fn each_loss_is_told_apart() {
         run("ip link set up1 up");
         run("ip link set up0 up");
         let mut monitor = LinkMonitor::new().unwrap();
-        wait_for(&mut monitor, |snapshot| snapshot.link_named("up0").is_some_and(|link| link.up));
+        wait_until_up(&mut monitor, "up0");
         let index = monitor.snapshot().unwrap().link_named("up0").unwrap().index;
         run("ip addr add 192.0.2.1/24 dev up0");
         run("ip addr add 2001:db8::1/64 dev up0 nodad");

@@ -6,6 +6,7 @@
 use std::process::Command;
 use std::sync::mpsc;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::thread::UnshareFlags;
 
@@ -34,6 +35,33 @@ pub fn in_namespace(test: impl FnOnce() + Send) {
         Ok(false) => again_in_user_namespace(),
         Err(panic) => std::panic::resume_unwind(panic),
     }
+}
+
+/// Like [`in_namespace`], for tests that need TUN or TAP devices, which users other than root may lack.
+pub fn in_namespace_with_devices(test: impl FnOnce() + Send) {
+    in_namespace(|| {
+        let device = std::fs::OpenOptions::new().read(true).write(true).open("/dev/net/tun");
+        match device {
+            Ok(_) => test(),
+            Err(error) => eprintln!("SKIPPED: /dev/net/tun cannot be used: {error}"),
+        }
+    });
+}
+
+/// Waits until `wanted` is true; what the kernel finishes later than the call that asked for it.
+#[track_caller]
+pub fn wait_until(what: &str, mut wanted: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !wanted() {
+        assert!(began.elapsed() < PATIENCE, "waited in vain until {what}");
+        thread::yield_now();
+    }
+}
+
+/// Waits until an interface is gone. Its device may stay open a little longer than the value that stands for it: in
+/// a process that another test is just starting, between fork and exec.
+pub fn wait_until_gone(interface: &str) {
+    wait_until(&format!("{interface} is gone"), || !try_run(&format!("ip link show {interface}")).0);
 }
 
 fn enter_new() -> rustix::io::Result<()> {
@@ -73,6 +101,9 @@ pub fn try_run(command_line: &str) -> (bool, String) {
     let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     (output.status.success(), text.into_owned())
 }
+
+/// Longest wait for the kernel; far longer than it ever takes, as the machine may be busy.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 type Task = Box<dyn FnOnce() + Send>;
 

@@ -5,26 +5,26 @@ use std::net::UdpSocket;
 
 use jumpvpn_tun::{PacketBatch, Tap, Tun, TunError, TunOptions};
 
-use crate::netns::{in_namespace, run};
+use crate::netns::{in_namespace_with_devices, run, wait_until_gone};
 
 const PLAIN: TunOptions = TunOptions { mtu: 1_420, offload: false, queues: 1 };
 
 #[test]
 fn a_device_lives_as_long_as_its_value() {
-    in_namespace(|| {
+    in_namespace_with_devices(|| {
         let tun = Tun::create("jump0", &PLAIN).unwrap();
         assert_eq!(tun.name(), "jump0");
         let text = run("ip link show jump0");
         assert!(text.starts_with(&format!("{}: jump0:", tun.index())), "{text}");
         assert!(text.contains("mtu 1420"), "{text}");
         drop(tun);
-        assert!(!run("ip link show").contains("jump0"));
+        wait_until_gone("jump0");
     });
 }
 
 #[test]
 fn each_failure_says_what_it_is() {
-    in_namespace(|| {
+    in_namespace_with_devices(|| {
         let _tun = Tun::create("jump0", &PLAIN).unwrap();
         let multi = TunOptions { queues: 2, ..PLAIN };
         for options in [PLAIN, multi] {
@@ -48,7 +48,7 @@ fn each_failure_says_what_it_is() {
 
 #[test]
 fn packets_go_both_ways_without_offload_and_long_ones_are_counted() {
-    in_namespace(|| {
+    in_namespace_with_devices(|| {
         let mut tun = Tun::create("jump0", &PLAIN).unwrap();
         run("ip addr add 10.77.0.1/24 dev jump0");
         run("ip link set jump0 up");
@@ -83,7 +83,7 @@ fn packets_go_both_ways_without_offload_and_long_ones_are_counted() {
 
 #[test]
 fn a_device_that_is_down_or_gone_is_an_error() {
-    in_namespace(|| {
+    in_namespace_with_devices(|| {
         let mut tun = Tun::create("jump0", &TunOptions { offload: true, ..PLAIN }).unwrap();
         let packet = [0x45_u8; 20];
         assert_eq!(tun.try_send(&[&packet]).unwrap_err().raw_os_error(), Some(5), "EIO");
@@ -96,20 +96,20 @@ fn a_device_that_is_down_or_gone_is_an_error() {
 
 #[test]
 fn several_queues_share_a_device() {
-    in_namespace(|| {
+    in_namespace_with_devices(|| {
         let first = Tun::create("jump0", &TunOptions { mtu: 1_420, offload: true, queues: 2 }).unwrap();
         let second = first.open_queue().unwrap();
         assert_eq!(first.index(), second.index());
         drop(first);
         assert!(run("ip link show").contains("jump0"));
         drop(second);
-        assert!(!run("ip link show").contains("jump0"));
+        wait_until_gone("jump0");
     });
 }
 
 #[test]
 fn a_tap_carries_frames_and_its_cable_can_be_pulled() {
-    in_namespace(|| {
+    in_namespace_with_devices(|| {
         let tap = Tap::create("tap0").unwrap();
         run("ip link set tap0 up");
         assert!(run("ip link show tap0").contains("LOWER_UP"));

@@ -2,13 +2,14 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use jumpvpn_tun::{PacketBatch, Tun, TunCounters, TunOptions};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::netns::{Peer, in_namespace, run};
+use crate::netns::{Peer, in_namespace_with_devices, run, wait_until};
 
 const MTU: u16 = 1_420;
 
@@ -17,6 +18,9 @@ fn tun(offload: bool, number: u8) -> Tun {
     run(&format!("ip addr add 10.77.0.{number}/24 dev jump0"));
     run(&format!("ip addr add fd77::{number}/64 dev jump0 nodad"));
     run("ip link set jump0 up");
+    // The kernel starts to use an IPv6 address a little after it lists it.
+    let local = format!("local fd77::{number} ");
+    wait_until("the address works", || run("ip -6 route show table local").contains(&local));
     tun
 }
 
@@ -53,9 +57,14 @@ fn with_tunnel(
             }
             (here.counters(), there.counters())
         });
-        test(&peer);
+        let outcome = catch_unwind(AssertUnwindSafe(|| test(&peer)));
         done.store(true, Ordering::Relaxed);
-        pump.join().unwrap()
+        let counters = pump.join().unwrap();
+        if let Err(panic) = outcome {
+            eprintln!("the devices counted {counters:?}");
+            resume_unwind(panic);
+        }
+        counters
     })
 }
 
@@ -88,7 +97,7 @@ fn echo_tcp(peer: &Peer, server: &str, total_len: usize) -> Duration {
 
 #[test]
 fn tcp_with_offload_moves_many_packets_per_system_call() {
-    in_namespace(|| {
+    in_namespace_with_devices(|| {
         for server in ["10.77.0.2:5000", "[fd77::2]:5000"] {
             let total_len = 8 << 20;
             let (here, there) = with_tunnel((true, true), |peer| {
@@ -105,7 +114,7 @@ fn tcp_with_offload_moves_many_packets_per_system_call() {
 
 #[test]
 fn tcp_works_when_only_one_side_offloads() {
-    in_namespace(|| {
+    in_namespace_with_devices(|| {
         for sides in [(true, false), (false, true), (false, false)] {
             with_tunnel(sides, |peer| {
                 echo_tcp(peer, "10.77.0.2:5000", 1 << 20);
@@ -116,7 +125,7 @@ fn tcp_works_when_only_one_side_offloads() {
 
 #[test]
 fn udp_with_offload_keeps_datagrams_apart() {
-    in_namespace(|| {
+    in_namespace_with_devices(|| {
         let (here, there) = with_tunnel((true, true), |peer| {
             for (local, remote) in [("10.77.0.1:0", "10.77.0.2:6000"), ("[fd77::1]:0", "[fd77::2]:6000")] {
                 let server = peer.run(move || UdpSocket::bind(remote).unwrap());
@@ -173,7 +182,7 @@ fn drain_tcp(peer: &Peer, total_len: usize) -> Duration {
 #[test]
 #[ignore = "a measurement"]
 fn throughput_with_and_without_offload() {
-    in_namespace(|| {
+    in_namespace_with_devices(|| {
         for sides in [(true, true), (false, false)] {
             let total_len = 1 << 30;
             let mut elapsed = Duration::ZERO;
