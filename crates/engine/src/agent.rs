@@ -227,7 +227,13 @@ impl Agent {
             resending: None,
             last_use: now,
         };
-        Agent { core, paths: Paths::default(), phase: Phase::Waiting { until: now }, failures: 0, handshakes: 0 }
+        Agent {
+            core,
+            paths: Paths::default(),
+            phase: Phase::Waiting { until: now },
+            failures: 0,
+            handshakes: 0,
+        }
     }
 
     /// A whole snapshot of the usable links; `gone` says why a socket of the one before is missing.
@@ -370,7 +376,9 @@ impl Agent {
             (Phase::Live(live), Command::Jump { to }) => {
                 live.operator_jump(&mut self.core, &mut self.paths, to.as_deref(), now)
             }
-            (Phase::Live(live), Command::Pin { path }) => live.pin(&mut self.core, &mut self.paths, &path, now),
+            (Phase::Live(live), Command::Pin { path }) => {
+                live.pin(&mut self.core, &mut self.paths, &path, now)
+            }
             (Phase::Live(live), Command::Unpin) => {
                 live.pinned = None;
                 Ok(())

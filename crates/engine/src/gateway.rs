@@ -23,7 +23,8 @@ use jumpvpn_events::{Event, EventKind, Reason, SessionLabel, Time};
 use jumpvpn_ownership::{Answer, Fence, Request};
 use jumpvpn_policy::Policy;
 use jumpvpn_session::{
-    CookieKeys, PresharedKey, PrivateKey, PublicKey, Responder, SuiteSet, TicketKeys, TokenKey, WeakRandomness,
+    CookieKeys, PresharedKey, PrivateKey, PublicKey, Responder, SuiteSet, TicketKeys, TokenKey,
+    WeakRandomness,
 };
 use jumpvpn_wire::Kind;
 use rand_core::CryptoRng;
@@ -172,14 +173,20 @@ impl Gateway {
     ///
     /// # Errors
     /// [`WeakRandomness`] when the random generator gives zeros.
-    pub fn new(config: Config, mut rng: Box<dyn CryptoRng + Send>, now: Time) -> Result<Gateway, WeakRandomness> {
+    pub fn new(
+        config: Config,
+        mut rng: Box<dyn CryptoRng + Send>,
+        now: Time,
+    ) -> Result<Gateway, WeakRandomness> {
         let tokens = token_key(&config.private)?;
         let reset_key = config.private.derive("session reset");
-        let mut peer_by_key = KeyedMap::with_capacity_and_hasher(config.peers.len(), KeyedState::new(&mut *rng));
+        let mut peer_by_key =
+            KeyedMap::with_capacity_and_hasher(config.peers.len(), KeyedState::new(&mut *rng));
         for (index, peer) in config.peers.iter().enumerate() {
             peer_by_key.insert(peer.public.0, index);
         }
-        let own = config.own.iter().copied().chain(config.networks.iter().map(|network| network.addr())).collect();
+        let own =
+            config.own.iter().copied().chain(config.networks.iter().map(|network| network.addr())).collect();
         let resend = config.policy.volatility.detection.replay_last_rtt.then(ResendRing::new);
         let table = Table::new(config.capacity, birth::PENDING_CAPACITY, &mut *rng, now);
         let admission = Admission::new(&mut *rng);

@@ -27,7 +27,8 @@ fn ipv4(packet: &[u8]) -> Result<(IpAddr, IpAddr), Reason> {
     if total_len < IPV4_HEADER_LEN || total_len > packet.len() {
         return Err(Reason::NotIp);
     }
-    let at = |start: usize| Ipv4Addr::new(header[start], header[start + 1], header[start + 2], header[start + 3]);
+    let at =
+        |start: usize| Ipv4Addr::new(header[start], header[start + 1], header[start + 2], header[start + 3]);
     Ok((at(12).into(), at(16).into()))
 }
 

@@ -12,8 +12,8 @@
 
 pub mod agent;
 mod api;
-pub mod gateway;
 pub mod counters;
+pub mod gateway;
 mod inner;
 mod keyed;
 mod outbox;
@@ -24,8 +24,8 @@ mod wheel;
 
 pub use agent::Agent;
 pub use api::*;
-pub use gateway::Gateway;
 pub use counters::Counters;
+pub use gateway::Gateway;
 
 /// The reason code of a malformed datagram.
 fn malformed_reason(malformed: jumpvpn_wire::Malformed) -> jumpvpn_events::Reason {

@@ -88,19 +88,15 @@ impl ArrivalSpacing {
         self.samples = self.samples.saturating_add(1);
     }
 
-    /// Last arrival.
-    pub fn last(&self) -> Option<Time> {
-        self.last
+    /// The silence from which on it is suspicious: spacing + 4 × deviation, clamped to `min..=max`. `None` while no
+    /// steady stream is known.
+    pub fn tolerance(&self, min: Duration, max: Duration) -> Option<Duration> {
+        (self.samples >= SPACING_MIN_SAMPLES).then(|| (self.mean + self.deviation * 4).clamp(min, max))
     }
 
-    /// When the present silence becomes suspicious: last arrival + spacing + 4 × deviation, the silence
-    /// clamped to `min..=max`. `None` while no steady stream is known.
+    /// When the present silence becomes suspicious: last arrival + tolerance.
     pub fn deadline(&self, min: Duration, max: Duration) -> Option<Time> {
-        if self.samples < SPACING_MIN_SAMPLES {
-            return None;
-        }
-        let silence = (self.mean + self.deviation * 4).clamp(min, max);
-        self.last.map(|last| last + silence)
+        Some(self.last? + self.tolerance(min, max)?)
     }
 }
 

@@ -99,10 +99,16 @@ impl Agent {
     fn start_attempt(&mut self, now: Time) {
         let Phase::Handshaking(handshake) = &mut self.phase else { return };
         let policy = &self.core.config.policy;
-        let views: Vec<_> = self.paths.iter().filter(|path| path.up).map(|path| path.view(0, 0, Duration::ZERO, now)).collect();
+        let views: Vec<_> = self
+            .paths
+            .iter()
+            .filter(|path| path.up)
+            .map(|path| path.view(0, 0, Duration::ZERO, now))
+            .collect();
         let raced = |key: u32| handshake.attempts.iter().any(|attempt| attempt.path == key);
         let next = rank(policy, now, &views).into_iter().map(|rank| rank.id).find(|key| !raced(*key));
-        let Some(path) = next.and_then(|key| self.paths.by_key(key)).filter(|_| handshake.attempts.len() < RACE_WIDTH)
+        let Some(path) =
+            next.and_then(|key| self.paths.by_key(key)).filter(|_| handshake.attempts.len() < RACE_WIDTH)
         else {
             handshake.next_start = handshake.round_ends;
             return;
@@ -217,14 +223,10 @@ impl Agent {
             path_id: PathId(0),
             label,
             context: BindingContext::birth(),
-            channel: Channel {
-                traffic,
-                local_cid: established.local_cid,
-                peer_cid: established.peer_cid,
-            },
+            channel: Channel { traffic, local_cid: established.local_cid, peer_cid: established.peer_cid },
             previous: None,
             spacing: ArrivalSpacing::default(),
-            bound_at: now,
+            heard: now,
         })
     }
 }
@@ -240,7 +242,13 @@ fn epoch_context(established: &Established, payload: &RespPayload) -> EpochConte
     }
 }
 
-fn new_live(established: Established, payload: &RespPayload, active: Binding, hybrid: bool, now: Time) -> Live {
+fn new_live(
+    established: Established,
+    payload: &RespPayload,
+    active: Binding,
+    hybrid: bool,
+    now: Time,
+) -> Live {
     let epoch = epoch_context(&established, payload);
     let control = established.secret.control(&epoch);
     Live {
@@ -327,6 +335,8 @@ impl Live {
                 path.health = Health::Unproven;
             }
         }
+        // Tells us under which outer address the gateway sees us, so that a rebinding is noticed at once.
+        self.send_probe(core, paths, key, super::probe::ProbeOrder::default(), now);
     }
 }
 

@@ -65,6 +65,9 @@ impl Live {
             if self.stage != Stage::Ready {
                 return Err(Reason::PqRequired);
             }
+            if role != Role::Retiring {
+                self.active.spacing.note(now);
+            }
             core.last_use = now;
             core.counters.packets_in += 1;
             core.counters.bytes_in += plaintext.len() as u64;
@@ -83,7 +86,12 @@ impl Live {
         if self.active.channel.local_cid == cid {
             return Some(Role::Active);
         }
-        if self.active.previous.as_ref().is_some_and(|(channel, until)| channel.local_cid == cid && now < *until) {
+        if self
+            .active
+            .previous
+            .as_ref()
+            .is_some_and(|(channel, until)| channel.local_cid == cid && now < *until)
+        {
             return Some(Role::Previous);
         }
         if self.pending.as_ref().is_some_and(|pending| pending.binding.channel.local_cid == cid) {

@@ -9,8 +9,8 @@ use jumpvpn_events::{BindingState, EventKind, Reason, State, Time};
 use jumpvpn_policy::{Cause, Health, PathView, Verdict, choose, rank};
 use jumpvpn_session::{AeadKey, BindingContext, Side, Trigger, seal_control};
 use jumpvpn_wire::{
-    CONTROL_HEADER_LEN, ControlHeader, Kind, ObservedAddress, Quality, ReattachPayload, ResultPayload, ResultStatus,
-    TAG_LEN, TicketPayload, TransportClass,
+    CONTROL_HEADER_LEN, ControlHeader, Kind, ObservedAddress, Quality, ReattachPayload, ResultPayload,
+    ResultStatus, TAG_LEN, TicketPayload, TransportClass,
 };
 
 use super::live::{Binding, Channel, Live};
@@ -73,7 +73,14 @@ impl Live {
     }
 
     /// Asks the policy and carries its verdict out. `detect` is the time it took to notice the cause.
-    pub(super) fn decide(&mut self, core: &mut Core, paths: &mut Paths, cause: Cause, detect: Duration, now: Time) {
+    pub(super) fn decide(
+        &mut self,
+        core: &mut Core,
+        paths: &mut Paths,
+        cause: Cause,
+        detect: Duration,
+        now: Time,
+    ) {
         let (active, others) = self.views(paths, now);
         let policy = &core.config.policy;
         match choose(policy, now, active.as_ref(), &others, cause, &self.history, self.pinned) {
@@ -138,7 +145,14 @@ impl Live {
         }
     }
 
-    fn send_reattach(&mut self, core: &mut Core, paths: &mut Paths, intent: Intent, held: HeldTicket, now: Time) {
+    fn send_reattach(
+        &mut self,
+        core: &mut Core,
+        paths: &mut Paths,
+        intent: Intent,
+        held: HeldTicket,
+        now: Time,
+    ) {
         let cseq = self.next_cseq();
         let client_nonce = core.random();
         let Some(path) = paths.by_key(intent.to) else { return };
@@ -181,15 +195,23 @@ impl Live {
             channel: Channel { traffic, local_cid: held.cid, peer_cid: held.ticket.server_cid() },
             previous: None,
             spacing: ArrivalSpacing::default(),
-            bound_at: now,
+            heard: now,
         };
         let early = leaves_a_dead_path(intent.reason) && !intent.rebind;
         let retry_at = now + retry_pause(path);
         let (socket, remote) = (path.link.socket, path.remote);
         core.send(socket, remote, |slot| super::birth::copy_into(slot, &datagram));
         self.intent = None;
-        self.pending =
-            Some(Box::new(PendingJump { binding, intent, cseq, early, datagram, sent: now, retry_at, attempts: 1 }));
+        self.pending = Some(Box::new(PendingJump {
+            binding,
+            intent,
+            cseq,
+            early,
+            datagram,
+            sent: now,
+            retry_at,
+            attempts: 1,
+        }));
         if early {
             self.resend_recent(core, paths, now);
         }
@@ -197,8 +219,9 @@ impl Live {
 
     /// What the dead path may have swallowed is sent again under the new binding.
     fn resend_recent(&self, core: &mut Core, paths: &Paths, now: Time) {
-        let rtt = paths.by_key(self.active.path).map_or(Duration::ZERO, |path| path.rtt.smoothed_or_initial());
-        let since = self.watch.last_acknowledged().unwrap_or(self.active.last_heard()) - rtt;
+        let rtt =
+            paths.by_key(self.active.path).map_or(Duration::ZERO, |path| path.rtt.smoothed_or_initial());
+        let since = self.watch.last_acknowledged().unwrap_or(self.active.heard) - rtt;
         core.resending = core.resend.as_ref().map(|ring| ring.cursor(0, since, now));
     }
 
@@ -243,7 +266,8 @@ impl Live {
 
     /// No jump is under way any more: back to the active path if it works, else on to the next candidate.
     fn after_refusal(&mut self, core: &mut Core, paths: &mut Paths, reason: Reason, now: Time) {
-        let works = paths.by_key(self.active.path).is_some_and(|path| path.up && path.health == Health::Alive);
+        let works =
+            paths.by_key(self.active.path).is_some_and(|path| path.up && path.health == Health::Alive);
         if works {
             if self.state() == State::Volatile {
                 self.transition(core, Trigger::Recovered, Reason::PathRecovered, now);
@@ -264,7 +288,13 @@ impl Live {
     }
 
     /// REATTACH_RESULT.
-    pub(super) fn handle_result(&mut self, core: &mut Core, paths: &mut Paths, result: &ResultPayload, now: Time) {
+    pub(super) fn handle_result(
+        &mut self,
+        core: &mut Core,
+        paths: &mut Paths,
+        result: &ResultPayload,
+        now: Time,
+    ) {
         let answers = self.pending.as_ref().is_some_and(|pending| pending.cseq == result.cseq);
         match result.status {
             ResultStatus::Committed if answers => self.committed(core, paths, Some(result), now),
@@ -283,8 +313,7 @@ impl Live {
     ) {
         let Some(pending) = self.pending.take() else { return };
         let PendingJump { mut binding, intent, attempts, early, sent, .. } = *pending;
-        binding.spacing.note(now);
-        binding.bound_at = now;
+        binding.heard = now;
         self.version = result.map_or(self.version + 1, |result| result.version.max(self.version + 1));
         let old = std::mem::replace(&mut self.active, binding);
         let jump = LastJump {
@@ -292,7 +321,7 @@ impl Live {
             to: self.active.label,
             reason: intent.reason,
             detect: intent.detect,
-            gap: now.since(old.last_heard()),
+            gap: now.since(old.heard),
             at: now,
         };
         self.settle_paths(core, paths, &old, &jump, now);
@@ -312,7 +341,14 @@ impl Live {
     }
 
     /// Events and path states of a committed jump; every ticket died with the version.
-    fn settle_paths(&mut self, core: &mut Core, paths: &mut Paths, old: &Binding, jump: &LastJump, now: Time) {
+    fn settle_paths(
+        &mut self,
+        core: &mut Core,
+        paths: &mut Paths,
+        old: &Binding,
+        jump: &LastJump,
+        now: Time,
+    ) {
         if old.path != self.active.path {
             self.set_binding(core, paths, old.path, BindingState::Draining, Reason::PathRetired, now);
             if let Some(path) = paths.by_key_mut(old.path) {
@@ -382,7 +418,8 @@ impl Live {
             reason,
             Reason::SwitchCooldown | Reason::SwitchRateLimited | Reason::SwitchBudget | Reason::RateLimited
         );
-        let works = paths.by_key(self.active.path).is_some_and(|path| path.up && path.health == Health::Alive);
+        let works =
+            paths.by_key(self.active.path).is_some_and(|path| path.up && path.health == Health::Alive);
         if limited && !works {
             self.denied(core, reason, retry_after, now);
             return self.start_recovery(core, paths, reason, now);
@@ -414,7 +451,8 @@ impl Live {
         if self.intent.is_none() {
             let to = self.active.path;
             let reason = Reason::StaleStateVersion;
-            let intent = Intent { to, reason, detect: Duration::ZERO, rebind: false, tries: 1, not_before: None };
+            let intent =
+                Intent { to, reason, detect: Duration::ZERO, rebind: false, tries: 1, not_before: None };
             self.start_jump(core, paths, intent, now);
         }
     }
@@ -456,7 +494,7 @@ impl Live {
             let intent = Intent {
                 to,
                 reason: Reason::NatRebinding,
-                detect: now.since(self.active.last_heard()),
+                detect: now.since(self.active.heard),
                 rebind: true,
                 tries: 0,
                 not_before: Some(probe.sent + hold + HOLD_MARGIN),
@@ -464,7 +502,8 @@ impl Live {
             self.start_jump(core, paths, intent, now);
         } else if self.recovering_since.is_some() {
             let reason = Reason::PathRecovered;
-            let intent = Intent { to, reason, detect: Duration::ZERO, rebind: false, tries: 0, not_before: None };
+            let intent =
+                Intent { to, reason, detect: Duration::ZERO, rebind: false, tries: 0, not_before: None };
             self.start_jump(core, paths, intent, now);
         }
     }
@@ -552,9 +591,19 @@ impl Live {
         let policy = &core.config.policy;
         let to = match to {
             Some(name) => paths.by_name(name).ok_or(refuse(Reason::UnknownPath))?,
-            None => rank(policy, now, &others).first().map(|best| best.id).ok_or(refuse(Reason::NoCandidate))?,
+            None => {
+                rank(policy, now, &others).first().map(|best| best.id).ok_or(refuse(Reason::NoCandidate))?
+            }
         };
-        match choose(policy, now, active.as_ref(), &others, Cause::Operator { to }, &self.history, self.pinned) {
+        match choose(
+            policy,
+            now,
+            active.as_ref(),
+            &others,
+            Cause::Operator { to },
+            &self.history,
+            self.pinned,
+        ) {
             Verdict::Switch { to, reason } => {
                 let detect = Duration::ZERO;
                 let intent = Intent { to, reason, detect, rebind: false, tries: 0, not_before: None };
@@ -564,12 +613,20 @@ impl Live {
             Verdict::Deny { reason, retry_after } => {
                 Err(Refusal { reason, retry_after: (!retry_after.is_zero()).then_some(retry_after) })
             }
-            Verdict::Stay(reason) | Verdict::Degrade(reason) | Verdict::Terminate(reason) => Err(refuse(reason)),
+            Verdict::Stay(reason) | Verdict::Degrade(reason) | Verdict::Terminate(reason) => {
+                Err(refuse(reason))
+            }
         }
     }
 
     /// A person binds the session to a path.
-    pub(super) fn pin(&mut self, core: &mut Core, paths: &mut Paths, name: &str, now: Time) -> Result<(), Refusal> {
+    pub(super) fn pin(
+        &mut self,
+        core: &mut Core,
+        paths: &mut Paths,
+        name: &str,
+        now: Time,
+    ) -> Result<(), Refusal> {
         let unknown = Refusal { reason: Reason::UnknownPath, retry_after: None };
         let key = paths.by_name(name).ok_or(unknown)?;
         self.pinned = None;

@@ -36,20 +36,17 @@ pub(crate) struct Binding {
     pub channel: Channel,
     /// The channel of the key epoch before, still opened until the time beside it.
     pub previous: Option<(Channel, Time)>,
+    /// Arrivals of user packets.
     pub spacing: ArrivalSpacing,
-    pub bound_at: Time,
+    /// Last authentic packet, or when it was bound.
+    pub heard: Time,
 }
 
 impl Binding {
-    /// Last authentic packet under this binding, or when it was bound.
-    pub fn last_heard(&self) -> Time {
-        self.spacing.last().unwrap_or(self.bound_at)
-    }
-
     /// What was received under it.
     pub fn report(&self, now: Time) -> ReceiveReport {
         let recv = &self.channel.traffic.recv;
-        let silent = now.since(self.last_heard());
+        let silent = now.since(self.heard);
         ReceiveReport {
             path_id: self.path_id.0,
             highest: recv.highest().unwrap_or(0),
@@ -203,12 +200,7 @@ impl Live {
     }
 
     /// Seals a user packet in place.
-    pub fn seal(
-        &mut self,
-        paths: &Paths,
-        buffer: &mut [u8],
-        now: Time,
-    ) -> Result<Transmit, Reason> {
+    pub fn seal(&mut self, paths: &Paths, buffer: &mut [u8], now: Time) -> Result<Transmit, Reason> {
         let binding = self.outbound();
         let path = paths.by_key(binding.path).ok_or(Reason::NoUsablePath)?;
         let cid = binding.channel.peer_cid;

@@ -278,7 +278,8 @@ impl Paths {
     }
 
     fn forget_one(&mut self) -> bool {
-        let oldest = self.all.iter().enumerate().filter(|(_, path)| !path.up).min_by_key(|(_, path)| path.up_since);
+        let oldest =
+            self.all.iter().enumerate().filter(|(_, path)| !path.up).min_by_key(|(_, path)| path.up_since);
         match oldest.map(|(at, _)| at) {
             Some(at) => {
                 self.all.remove(at);

@@ -4,8 +4,8 @@ use std::time::Duration;
 use jumpvpn_events::{BindingState, Reason, Time};
 use jumpvpn_policy::Health;
 use jumpvpn_wire::{
-    CONTROL_HEADER_LEN, Cid, ControlHeader, Frame, Kind, PathId, ProbeFlags, ProbePayload, TAG_LEN, TicketPayload,
-    TransportClass,
+    CONTROL_HEADER_LEN, Cid, ControlHeader, Frame, Kind, PathId, ProbeFlags, ProbePayload, TAG_LEN,
+    TicketPayload, TransportClass,
 };
 
 use super::Core;
@@ -54,6 +54,9 @@ impl Live {
 
     /// Probes that are due, and answers that never came.
     pub(super) fn run_probes(&mut self, core: &mut Core, paths: &mut Paths, now: Time) {
+        if self.stage != Stage::Ready {
+            return;
+        }
         let due: Vec<(u32, bool)> = paths
             .iter()
             .filter(|path| path.up && self.probe_due(path).is_some_and(|due| due <= now))
@@ -84,9 +87,10 @@ impl Live {
             return;
         }
         path.note_probe_lost(&core.config.policy, now);
-        let dead = path.health == Health::Dead;
-        path.next_probe = now + if dead { DEAD_PROBE_PAUSE } else { Duration::ZERO };
-        if dead {
+        if path.health != Health::Dead {
+            self.send_probe(core, paths, key, ProbeOrder::default(), now);
+        } else {
+            path.next_probe = now + DEAD_PROBE_PAUSE;
             self.set_binding(core, paths, key, BindingState::Candidate, Reason::PathSilent, now);
             self.target_failed(core, paths, key, now);
         }

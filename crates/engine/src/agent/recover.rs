@@ -87,10 +87,11 @@ impl Live {
     pub(super) fn check_ends(&mut self, core: &mut Core, now: Time) {
         let policy = &core.config.policy;
         let ttl = policy.session.transport_lost_ttl.min(self.limits.idle_ttl);
-        let degraded = self.degraded_since.is_some_and(|since| now.since(since) >= policy.switching.degraded_timeout);
+        let degraded =
+            self.degraded_since.is_some_and(|since| now.since(since) >= policy.switching.degraded_timeout);
         if now.since(self.born) >= policy.session.max_lifetime.min(self.limits.lifetime) {
             self.finish(Reason::SessionExpired, false);
-        } else if self.stage == Stage::Ready && now.since(self.active.last_heard()) >= ttl {
+        } else if self.stage == Stage::Ready && now.since(self.active.heard) >= ttl {
             self.finish(Reason::TransportLostTtl, false);
         } else if degraded {
             self.finish(Reason::DegradedTimeout, false);
@@ -103,7 +104,7 @@ impl Live {
         let ttl = policy.session.transport_lost_ttl.min(self.limits.idle_ttl);
         let lifetime = policy.session.max_lifetime.min(self.limits.lifetime);
         let degraded = self.degraded_since.map(|since| since + policy.switching.degraded_timeout);
-        let end = (self.born + lifetime).min(self.active.last_heard() + ttl);
+        let end = (self.born + lifetime).min(self.active.heard + ttl);
         degraded.map_or(end, |degraded| end.min(degraded))
     }
 

@@ -102,7 +102,13 @@ impl Live {
     }
 
     /// REKEY_RESP.
-    pub(super) fn handle_rekey_response(&mut self, core: &mut Core, paths: &mut Paths, response: &[u8], now: Time) {
+    pub(super) fn handle_rekey_response(
+        &mut self,
+        core: &mut Core,
+        paths: &mut Paths,
+        response: &[u8],
+        now: Time,
+    ) {
         let Some(rekey) = &self.rekey else { return };
         let finished = match rekey.initiator.finish(&self.secret, response) {
             Ok(finished) => finished,
@@ -111,8 +117,7 @@ impl Live {
         self.rekey = None;
         let context = EpochContext { n: finished.n, ..self.epoch };
         let traffic = finished.secret.binding(&context, &self.active.context, Side::Client);
-        let fresh =
-            Channel { traffic, local_cid: finished.client_cid, peer_cid: finished.terms.server_cid };
+        let fresh = Channel { traffic, local_cid: finished.client_cid, peer_cid: finished.terms.server_cid };
         let old = std::mem::replace(&mut self.active.channel, fresh);
         self.active.previous = Some((old, now + PREVIOUS_TTL));
         let control = finished.secret.control(&context);
@@ -130,6 +135,6 @@ impl Live {
         }
         // The first packet under the new epoch confirms it to the gateway.
         self.watch.restart(now);
-        self.beat_now(core, paths, now);
+        self.send_beat(core, paths, now);
     }
 }

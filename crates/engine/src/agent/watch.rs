@@ -26,8 +26,6 @@ const SAMPLE_SPACING: Duration = Duration::from_millis(4);
 const SAMPLE_COUNT: usize = 64;
 /// After a suspicion was cleared, or the path was bound, no new one for a while: at least this long.
 const QUIET_MIN: Duration = Duration::from_millis(50);
-/// Traffic within this time makes heartbeats frequent.
-const IN_USE: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Beat {
@@ -50,7 +48,7 @@ struct Suspicion {
 /// The watch over one binding.
 pub(crate) struct Watch {
     beats: [Option<Beat>; BEAT_COUNT],
-    next_beat: Time,
+    last_beat: Time,
     suspicion: Option<Suspicion>,
     quiet_until: Time,
     samples: [(Time, u64); SAMPLE_COUNT],
@@ -65,7 +63,7 @@ impl Watch {
     pub fn new(now: Time) -> Watch {
         Watch {
             beats: [None; BEAT_COUNT],
-            next_beat: now,
+            last_beat: Time::ZERO,
             suspicion: None,
             quiet_until: now + QUIET_MIN,
             samples: [(Time::ZERO, 0); SAMPLE_COUNT],
@@ -101,12 +99,16 @@ impl Watch {
 
     /// New keys, new numbers: what was sent before cannot be judged by reports to come.
     pub fn restart(&mut self, now: Time) {
-        *self = Watch { next_beat: now, last_sent: self.last_sent, ..Watch::new(now) };
+        *self = Watch { last_sent: self.last_sent, ..Watch::new(now) };
     }
 
     /// Earliest time at which something was sent that is not covered by `highest` (position + 1 received).
     fn unreceived_since(&self, highest: u64) -> Option<Time> {
-        self.samples.iter().filter(|(at, position)| *at > Time::ZERO && *position > highest + 1).map(|(at, _)| *at).min()
+        self.samples
+            .iter()
+            .filter(|(at, position)| *at > Time::ZERO && *position > highest + 1)
+            .map(|(at, _)| *at)
+            .min()
     }
 
     fn oldest_beat(&self) -> Option<Beat> {
@@ -117,7 +119,7 @@ impl Watch {
 impl Live {
     /// An authentic packet of the active binding arrived.
     pub(super) fn note_heard(&mut self, core: &mut Core, paths: &mut Paths, key: u32, now: Time) {
-        self.active.spacing.note(now);
+        self.active.heard = now;
         let Some(path) = paths.by_key_mut(key) else { return };
         if path.health != Health::Alive && path.up && self.watch.suspicion.is_none() {
             path.note_alive(&core.config.policy, now);
@@ -152,7 +154,13 @@ impl Live {
 
     /// The gateway says what it has heard. When things we sent more than a round trip ago are missing, our
     /// packets vanish although its packets arrive.
-    pub(super) fn judge_report(&mut self, core: &mut Core, paths: &mut Paths, report: &ReceiveReport, now: Time) {
+    pub(super) fn judge_report(
+        &mut self,
+        core: &mut Core,
+        paths: &mut Paths,
+        report: &ReceiveReport,
+        now: Time,
+    ) {
         if report.path_id != self.active.path_id.0 || self.watch.suspicion.is_some() {
             return;
         }
@@ -164,19 +172,18 @@ impl Live {
         }
     }
 
+    /// A jump under way or a recovery asks every path anyway.
+    fn may_doubt(&self) -> bool {
+        !self.is_jumping() && self.recovering_since.is_none()
+    }
+
     /// Raises a suspicion: ask the path in doubt, ask the others, decide later.
     fn suspect(&mut self, core: &mut Core, paths: &mut Paths, reason: Reason, last_sign: Time, now: Time) {
-        if now < self.watch.quiet_until || self.is_jumping() || self.recovering_since.is_some() {
+        if now < self.watch.quiet_until || !self.may_doubt() {
             return;
         }
-        self.watch.suspicion = Some(Suspicion {
-            since: now,
-            reason,
-            last_sign,
-            pings: 0,
-            next_ping: now,
-            deadline: None,
-        });
+        self.watch.suspicion =
+            Some(Suspicion { since: now, reason, last_sign, pings: 0, next_ping: now, deadline: None });
         self.ask_others(core, paths, now);
         // A rebound address looks like silence too; this probe shows it and asks the old address meanwhile.
         self.send_probe(core, paths, self.active.path, ProbeOrder { urgent: true, rebind: true }, now);
@@ -200,12 +207,13 @@ impl Live {
         if self.stage != Stage::Ready {
             return;
         }
-        match self.watch.suspicion {
-            Some(suspicion) => self.run_suspicion(core, paths, suspicion, now),
-            None => self.look_for_doubt(core, paths, now),
+        if self.watch.suspicion.is_none() && self.may_doubt() && now >= self.watch.quiet_until {
+            self.look_for_doubt(core, paths, now);
         }
-        if self.watch.next_beat <= now {
-            self.watch.next_beat = now + self.beat_interval(core, now);
+        if let Some(suspicion) = self.watch.suspicion {
+            self.run_suspicion(core, paths, suspicion, now);
+        }
+        if self.beat_due(core) <= now {
             self.send_beat(core, paths, now);
         }
     }
@@ -214,30 +222,24 @@ impl Live {
         let detection = &core.config.policy.volatility.detection;
         let timeout = paths.by_key(self.active.path).map(|path| path.rtt.timeout());
         let silent = self.silence_deadline(detection).is_some_and(|due| due <= now);
-        let unanswered = self.watch.oldest_beat().filter(|beat| {
-            timeout.is_some_and(|timeout| beat.sent + timeout <= now)
-        });
+        let unanswered =
+            self.watch.oldest_beat().filter(|beat| timeout.is_some_and(|timeout| beat.sent + timeout <= now));
         if silent {
-            let last_sign = self.active.last_heard();
+            let last_sign = self.active.heard;
             self.suspect(core, paths, Reason::PathSilent, last_sign, now);
         } else if let Some(beat) = unanswered {
-            let heard = self.active.last_heard() > beat.sent;
+            let heard = self.active.heard > beat.sent;
             let reason = if heard { Reason::PathSilentUplink } else { Reason::PathSilent };
             self.suspect(core, paths, reason, beat.sent, now);
-            if self.watch.suspicion.is_none() {
-                // Too early for another doubt: this beat has had its say.
-                self.watch.beats.iter_mut().for_each(|slot| *slot = slot.filter(|other| other.seq != beat.seq));
-            }
         }
     }
 
     /// When silence becomes a doubt: only once per silence.
     fn silence_deadline(&self, detection: &Detection) -> Option<Time> {
         let due = self.active.spacing.deadline(detection.min_silence, detection.max_silence)?;
-        let due = due.max(self.watch.quiet_until);
-        // An answered suspicion explains the silence: the sender pauses.
-        let explained = self.watch.last_ack.is_some_and(|ack| ack > self.active.last_heard());
-        (!explained).then_some(due)
+        // A ping sent after that time and answered explains the silence: the sender pauses.
+        let explained = self.watch.last_ack.is_some_and(|ack| ack >= due);
+        (!explained).then_some(due.max(self.watch.quiet_until))
     }
 
     fn run_suspicion(&mut self, core: &mut Core, paths: &mut Paths, mut suspicion: Suspicion, now: Time) {
@@ -259,7 +261,9 @@ impl Live {
         }
     }
 
-    fn send_beat(&mut self, core: &mut Core, paths: &Paths, now: Time) {
+    /// Sends a heartbeat now.
+    pub(super) fn send_beat(&mut self, core: &mut Core, paths: &Paths, now: Time) {
+        self.watch.last_beat = now;
         self.heartbeat_seq = self.heartbeat_seq.wrapping_add(1);
         let seq = self.heartbeat_seq;
         let oldest = self.watch.beats.iter_mut().min_by_key(|slot| slot.map_or(Time::ZERO, |beat| beat.sent));
@@ -270,20 +274,13 @@ impl Live {
         self.send_frames(core, paths, &[Frame::Heartbeat(beat)]);
     }
 
-    /// A heartbeat out of turn.
-    pub(super) fn beat_now(&mut self, core: &mut Core, paths: &Paths, now: Time) {
-        self.watch.next_beat = now + self.beat_interval(core, now);
-        self.send_beat(core, paths, now);
-    }
-
-    fn beat_interval(&self, core: &Core, now: Time) -> Duration {
+    /// When the next heartbeat is due: soon if user packets flowed since the last one, else to keep the session
+    /// and the NAT mapping alive.
+    fn beat_due(&self, core: &Core) -> Time {
         let policy = &core.config.policy;
         let idle = policy.session.keepalive_idle.min(self.limits.idle_ttl / 3);
-        if now.since(core.last_use) < IN_USE || self.is_in_doubt() {
-            policy.volatility.heartbeat_interval.min(idle)
-        } else {
-            idle
-        }
+        let in_use = core.last_use > self.watch.last_beat || self.recovering_since.is_some();
+        self.watch.last_beat + if in_use { policy.volatility.heartbeat_interval.min(idle) } else { idle }
     }
 
     /// When the watch wants to run next.
@@ -292,17 +289,19 @@ impl Live {
             return None;
         }
         let detection = &core.config.policy.volatility.detection;
-        let mut due = self.watch.next_beat;
-        // In use again after a pause: the next heartbeat comes at the pace of use.
-        due = due.min(core.last_use + core.config.policy.volatility.heartbeat_interval).max(core.last_use);
+        let due = self.beat_due(core);
         match &self.watch.suspicion {
             Some(suspicion) => {
                 let pinging = suspicion.pings < detection.ping_count;
                 Some(due.min(if pinging { suspicion.next_ping } else { suspicion.deadline.unwrap_or(due) }))
             }
             None => {
+                if !self.may_doubt() {
+                    return Some(due);
+                }
                 let timeout = paths.by_key(self.active.path).map(|path| path.rtt.timeout());
                 let beat = self.watch.oldest_beat().zip(timeout).map(|(beat, timeout)| beat.sent + timeout);
+                let beat = beat.map(|due| due.max(self.watch.quiet_until));
                 let silence = self.silence_deadline(detection);
                 Some([beat, silence].into_iter().flatten().fold(due, Time::min))
             }

@@ -10,8 +10,8 @@ use jumpvpn_events::{Event, EventKind, PathLabel, Reason, SessionLabel, State, T
 use jumpvpn_ownership::{Answer, Expected, RecordState, Request, RequestId, Rev, SessionRecord};
 use jumpvpn_policy::{PostQuantum, SwitchHistory};
 use jumpvpn_session::{
-    BindingContext, ControlWindow, EpochContext, Established, InitRead, Machine, RekeyReassembly, Side, Traffic,
-    Trigger,
+    BindingContext, ControlWindow, EpochContext, Established, InitRead, Machine, RekeyReassembly, Side,
+    Traffic, Trigger,
 };
 use jumpvpn_wire::{
     Cid, Frame, FrameReader, HS_RESP_LEN, Handle, HsInit, HsRetry, PathId, RespPayload, RouteToken,
@@ -129,7 +129,8 @@ impl Gateway {
         let read =
             self.core.responder.read_init(datagram, self.core.suites).map_err(|_| Reason::BadHandshake)?;
         let peer = *self.core.peer_by_key.get(&read.peer.0).ok_or(Reason::UnknownPeer)?;
-        if self.core.policy.security.pq == PostQuantum::Required && read.payload.features & features::PQ == 0 {
+        if self.core.policy.security.pq == PostQuantum::Required && read.payload.features & features::PQ == 0
+        {
             return Err(Reason::PqRequired);
         }
         if self.pending.of_peer(peer) >= PENDING_PER_PEER {
@@ -144,9 +145,7 @@ impl Gateway {
     /// Whether the datagram carries a valid cookie; under load one is required and asked for.
     fn check_cookie(&mut self, from: From, init: &HsInit<'_>, now: Time) -> Result<bool, Reason> {
         let valid = match init.cookie() {
-            Some(cookie) => {
-                self.core.cookies.check(now, from.source, init.client_cid(), &cookie)
-            }
+            Some(cookie) => self.core.cookies.check(now, from.source, init.client_cid(), &cookie),
             None => false,
         };
         if valid || !self.admission.cookie_needed(now) {
@@ -246,7 +245,8 @@ impl Gateway {
             idle_ttl_ms: u32::try_from(policy.session.transport_lost_ttl.as_millis()).unwrap_or(u32::MAX),
             max_switches_per_min: policy.switching.max_switches_per_min,
             cooldown_ms: u16::try_from(policy.switching.switch_cooldown.as_millis()).unwrap_or(u16::MAX),
-            ticket_age_ms: u16::try_from(policy.security.reattach_proof_max_age.as_millis()).unwrap_or(u16::MAX),
+            ticket_age_ms: u16::try_from(policy.security.reattach_proof_max_age.as_millis())
+                .unwrap_or(u16::MAX),
             node_id: self.core.node,
             token,
             reset_token: jumpvpn_session::reset_token(&self.core.reset_key, handle),
@@ -355,8 +355,6 @@ impl Gateway {
     fn new_session(&self, entry: PendingBirth, rev: Rev, now: Time) -> Box<Session> {
         let peer = &self.core.peers[entry.peer];
         let (v4, v6) = inner_pair(peer);
-        let mut spacing = ArrivalSpacing::default();
-        spacing.note(now);
         let binding = Binding {
             path_id: PathId(0),
             label: path_label(PathId(0)),
@@ -370,7 +368,8 @@ impl Gateway {
                 local_cid: entry.established.local_cid,
                 peer_cid: entry.established.peer_cid,
             },
-            spacing,
+            spacing: ArrivalSpacing::default(),
+            heard: now,
             heard_at_address: now,
             silence_reports: 0,
         };

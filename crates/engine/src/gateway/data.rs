@@ -16,7 +16,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use jumpvpn_events::{Reason, Time};
-use jumpvpn_wire::{DATA_HEADER_LEN, DataHeader, HintPayload, Kind, ObservedAddress, REBIND_HINT_TRIGGER_LEN, is_ip_packet};
+use jumpvpn_wire::{
+    DATA_HEADER_LEN, DataHeader, HintPayload, Kind, ObservedAddress, REBIND_HINT_TRIGGER_LEN, is_ip_packet,
+};
 
 use super::session::{Channel, Session};
 use super::table::{CidEntry, CidRole};
@@ -86,6 +88,10 @@ impl Gateway {
         } else {
             self.check_inner(slot, &datagram[opened.range.clone()], now)?;
             self.hint(slot, role, from, datagram.len(), now);
+            if let Some(session) = self.table.session(slot).filter(|_| role != CidRole::Retiring) {
+                session.binding.spacing.note(now);
+                session.binding.silence_reports = 0;
+            }
             self.core.counters.packets_in += 1;
             self.core.counters.bytes_in += opened.range.len() as u64;
             return Ok(Received::Packet(opened.range));
@@ -117,8 +123,7 @@ impl Gateway {
         match role {
             CidRole::Retiring => {}
             _ => {
-                session.binding.spacing.note(now);
-                session.binding.silence_reports = 0;
+                session.binding.heard = now;
                 if from.source == session.binding.address {
                     session.binding.heard_at_address = now;
                 }
@@ -140,10 +145,8 @@ impl Gateway {
         if !wanted {
             return;
         }
-        let payload = HintPayload {
-            observed: ObservedAddress::new(from.source),
-            path_id: session.binding.path_id,
-        };
+        let payload =
+            HintPayload { observed: ObservedAddress::new(from.source), path_id: session.binding.path_id };
         let cid = session.binding.channel.peer_cid;
         self.reply_control(slot, from, Kind::RebindHint, cid, &payload.encode());
     }

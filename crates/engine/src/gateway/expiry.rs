@@ -4,10 +4,10 @@ use jumpvpn_ownership::{Request, RequestId};
 use jumpvpn_session::Trigger;
 use jumpvpn_wire::Frame;
 
-use super::{Gateway, store_handle};
 use super::birth::session_event;
 use super::data::KEY_HARD_LIMIT;
 use super::session::Session;
+use super::{Gateway, store_handle};
 use jumpvpn_policy::{Policy, PostQuantum};
 
 /// Reports of silence sent in a row: at 25, 50, 100, 200, 400 ms … the client has switched or is gone.
@@ -45,11 +45,8 @@ impl Gateway {
         let previous = session.previous.take_if(|previous| previous.until <= now);
         let retired = session.retiring.take_if(|retiring| retiring.1 <= now);
         let gone = retired.as_ref().map(|retiring| {
-            let kind = EventKind::PathState {
-                path: retiring.0.label,
-                binding: BindingState::Gone,
-                rtt: None,
-            };
+            let kind =
+                EventKind::PathState { path: retiring.0.label, binding: BindingState::Gone, rtt: None };
             session_event(session, Reason::PathRetired, kind, now)
         });
         let cids = [
@@ -183,9 +180,8 @@ fn next_report(session: &Session, policy: &Policy) -> Option<Time> {
     if reports >= SILENCE_REPORTS {
         return None;
     }
-    let deadline = session.binding.spacing.deadline(detection.min_silence, detection.max_silence)?;
-    let silence = deadline.since(session.binding.last_heard());
-    Some(session.binding.last_heard() + silence * (1 << reports))
+    let tolerance = session.binding.spacing.tolerance(detection.min_silence, detection.max_silence)?;
+    Some(session.binding.heard + tolerance * (1 << reports))
 }
 
 /// Silence after which our side calls the session VOLATILE: an idle client is heard once per keep-alive.

@@ -139,7 +139,7 @@ fn config_frame(core: &Core, inner: [Option<IpAddr>; 2]) -> ConfigFrame {
 /// What we have received on the binding.
 fn report(session: &Session, now: Time) -> ReceiveReport {
     let recv = &session.binding.channel.traffic.recv;
-    let silent = now.since(session.binding.last_heard());
+    let silent = now.since(session.binding.heard);
     ReceiveReport {
         path_id: session.binding.path_id.0,
         highest: recv.highest().unwrap_or(0),

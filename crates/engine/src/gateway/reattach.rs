@@ -9,12 +9,12 @@ use std::time::Duration;
 use jumpvpn_events::{BindingState, EventKind, Reason, Time};
 use jumpvpn_policy::{AdmitCause, Class, Policy, admit};
 use jumpvpn_session::{
-    AddressRules, BindingContext, Decision, RebindCheck, Record, Side, TicketBinding, Trigger, open_control, seal_control,
-    verify,
+    AddressRules, BindingContext, Decision, RebindCheck, Record, Side, TicketBinding, Trigger, open_control,
+    seal_control, verify,
 };
 use jumpvpn_wire::{
-    Cid, CloseAckPayload, ClosePayload, ControlHeader, Kind, ObservedAddress, PathId,
-    ProbePayload, REPLY_HEADER_LEN, ReattachPayload, ReplyHeader, ResultPayload, ResultStatus, TAG_LEN, TicketPayload,
+    Cid, CloseAckPayload, ClosePayload, ControlHeader, Kind, ObservedAddress, PathId, ProbePayload,
+    REPLY_HEADER_LEN, ReattachPayload, ReplyHeader, ResultPayload, ResultStatus, TAG_LEN, TicketPayload,
     TransportClass,
 };
 
@@ -329,8 +329,6 @@ impl Gateway {
             ticket: Some(proof.ticket),
         };
         let traffic = session.epoch.secret.binding(&session.epoch.context, &context, Side::Server);
-        let mut spacing = ArrivalSpacing::default();
-        spacing.note(now);
         let fresh = Binding {
             path_id: proof.path_id,
             label: path_label(proof.path_id),
@@ -340,13 +338,14 @@ impl Gateway {
             local: from.local,
             context,
             channel: Channel { traffic, local_cid: server_cid, peer_cid: proof.client_cid },
-            spacing,
+            spacing: ArrivalSpacing::default(),
+            heard: now,
             heard_at_address: now,
             silence_reports: 0,
         };
         let drain = (session.rtt() * 2).min(drain_max);
         let old = std::mem::replace(&mut session.binding, fresh);
-        let (old_path, gap) = (old.label, now.since(old.last_heard()));
+        let (old_path, gap) = (old.label, now.since(old.heard));
         let old_id = old.path_id.0;
         session.retiring = Some(Box::new((old, now + drain)));
         session.version += 1;
@@ -425,13 +424,7 @@ impl Gateway {
     }
 
     /// CLOSE: valid from any address, because it binds nothing.
-    fn handle_close(
-        &mut self,
-        proven: &Proven,
-        from: From,
-        payload: &[u8],
-        now: Time,
-    ) -> Result<(), Reason> {
+    fn handle_close(&mut self, proven: &Proven, from: From, payload: &[u8], now: Time) -> Result<(), Reason> {
         let close = ClosePayload::decode(payload).map_err(crate::malformed_reason)?;
         let slot = proven.slot;
         let session = self.table.session(slot).ok_or(Reason::UnknownSession)?;
@@ -475,7 +468,7 @@ impl Gateway {
             return;
         }
         let Some(session) = self.table.session(slot) else { return };
-        let heard = session.retiring.as_ref().map_or(now, |retiring| retiring.0.last_heard());
+        let heard = session.retiring.as_ref().map_or(now, |retiring| retiring.0.heard);
         let cursor = ring.cursor(u64::from(slot), heard - session.rtt(), now);
         self.core.resending.push((slot, cursor));
     }
@@ -555,7 +548,8 @@ impl Session {
         self.mark(header.cseq);
         if self.newest_probe.as_ref().is_none_or(|newest| newest.cseq < header.cseq) {
             let cseq = header.cseq;
-            self.newest_probe = Some(NewestProbe { cseq, source: from.source, at: now, copy_answered: false });
+            self.newest_probe =
+                Some(NewestProbe { cseq, source: from.source, at: now, copy_answered: false });
         }
     }
 }
@@ -610,5 +604,8 @@ fn local_of(from: From) -> SocketAddr {
 
 /// A refusal by the policy, as opposed to a stale or wrong request.
 fn is_policy(reason: Reason) -> bool {
-    matches!(reason, Reason::SwitchCooldown | Reason::SwitchRateLimited | Reason::SwitchBudget | Reason::ChurnLimit)
+    matches!(
+        reason,
+        Reason::SwitchCooldown | Reason::SwitchRateLimited | Reason::SwitchBudget | Reason::ChurnLimit
+    )
 }

@@ -6,7 +6,8 @@ use jumpvpn_events::{PathLabel, Reason, SessionLabel, State, Time};
 use jumpvpn_ownership::{Expected, Fence};
 use jumpvpn_policy::SwitchHistory;
 use jumpvpn_session::{
-    BindingContext, ControlKeys, ControlWindow, EpochContext, EpochSecret, Machine, RebindCheck, RekeyReassembly, Traffic,
+    BindingContext, ControlKeys, ControlWindow, EpochContext, EpochSecret, Machine, RebindCheck,
+    RekeyReassembly, Traffic,
 };
 use jumpvpn_wire::{Cid, Handle, PathId, ResultPayload, TransportClass};
 
@@ -44,18 +45,14 @@ pub(crate) struct Binding {
     pub local: IpAddr,
     pub context: BindingContext,
     pub channel: Channel,
+    /// Arrivals of user packets.
     pub spacing: ArrivalSpacing,
+    /// Last authentic datagram, from wherever.
+    pub heard: Time,
     /// Last authentic datagram from `address`.
     pub heard_at_address: Time,
-    /// Reports of silence sent since the client was last heard.
+    /// Reports of silence sent since the last user packet.
     pub silence_reports: u32,
-}
-
-impl Binding {
-    /// Last authentic datagram under this binding, from wherever.
-    pub fn last_heard(&self) -> Time {
-        self.spacing.last().unwrap_or(self.heard_at_address)
-    }
 }
 
 /// Secrets of one key epoch.
@@ -177,7 +174,7 @@ impl Session {
 
     /// Last authentic datagram on the binding.
     pub fn last_heard(&self) -> Time {
-        self.binding.last_heard()
+        self.binding.heard
     }
 
     /// Whether this instance may act for the session now.

@@ -17,7 +17,8 @@ fn attached() -> World {
 
 fn assert_gaps(world: &World, since: Time, up: Duration, down: Duration) {
     let gaps = (world.gap(true, since), world.gap(false, since));
-    assert!(gaps.0 <= up && gaps.1 <= down, "gaps {gaps:?}: {:#?}", &world.agent_events);
+    let drops: Vec<_> = world.drops.iter().filter(|(at, ..)| *at >= since).collect();
+    assert!(gaps.0 <= up && gaps.1 <= down, "gaps {gaps:?}: {:#?} {drops:?}", &world.agent_events);
 }
 
 #[test]

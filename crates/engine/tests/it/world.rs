@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use jumpvpn_engine::agent::{Config as AgentConfig, Link, Notice};
 use jumpvpn_engine::gateway::{Config as GatewayConfig, Peer};
-use jumpvpn_engine::{Agent, Gateway, HEADROOM, Received, SocketKey, TAILROOM, TRANSMIT_BUFFER_LEN, Transmit};
+use jumpvpn_engine::{
+    Agent, Gateway, HEADROOM, Received, SocketKey, TAILROOM, TRANSMIT_BUFFER_LEN, Transmit,
+};
 use jumpvpn_events::{Event, PathLabel, Reason, Time};
 use jumpvpn_ownership::{Fence, MemoryStore, OwnershipStore};
 use jumpvpn_policy::Policy;
@@ -152,10 +154,11 @@ impl World {
     /// Lets time pass.
     pub fn run(&mut self, span: Duration) {
         let end = self.now + span;
+        self.collect();
         loop {
             let arrival = self.flying.keys().next().map(|(at, _)| *at);
             let due = [arrival, self.agent.poll_timeout(), self.gateway.poll_timeout()];
-            let next = due.into_iter().flatten().min().unwrap_or(end).max(self.now);
+            let next = due.into_iter().flatten().min().unwrap_or(Time::MAX).max(self.now);
             if next > end {
                 self.now = end;
                 return;
@@ -166,7 +169,10 @@ impl World {
             self.gateway.handle_timeout(self.now);
             self.collect();
             assert!(self.agent.poll_timeout().is_none_or(|due| due > self.now), "agent timer stands still");
-            assert!(self.gateway.poll_timeout().is_none_or(|due| due > self.now), "gateway timer stands still");
+            assert!(
+                self.gateway.poll_timeout().is_none_or(|due| due > self.now),
+                "gateway timer stands still"
+            );
         }
     }
 
