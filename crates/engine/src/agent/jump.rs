@@ -424,11 +424,12 @@ impl Live {
             self.denied(core, reason, retry_after, now);
             return self.start_recovery(core, paths, reason, now);
         }
-        if !limited && !intent.rebind {
-            if let Some(path) = paths.by_key_mut(intent.to) {
-                path.note_dead(&core.config.policy, now);
-                path.next_probe = now + Duration::from_secs(1);
-            }
+        if !limited
+            && !intent.rebind
+            && let Some(path) = paths.by_key_mut(intent.to)
+        {
+            path.note_dead(&core.config.policy, now);
+            path.next_probe = now + Duration::from_secs(1);
         }
         self.after_refusal(core, paths, intent.reason, now);
     }

@@ -128,10 +128,10 @@ impl Live {
         if self.end.is_some() {
             return;
         }
-        if self.stage_retry <= now {
-            if let Stage::Confirming { .. } = self.stage {
-                self.confirm(core, paths, now);
-            }
+        if self.stage_retry <= now
+            && let Stage::Confirming { .. } = self.stage
+        {
+            self.confirm(core, paths, now);
         }
         self.drop_stale(core, paths, now);
         self.run_rekey(core, paths, now);

@@ -26,11 +26,11 @@ impl Gateway {
         let Some(session) = self.table.session(slot) else { return };
         let Ok(Some(request)) = session.reassembly.push(part, parts, body) else { return };
         let request: Box<[u8]> = request.into();
-        if let Some(next) = &session.next {
-            if next.request == request {
-                let response = next.response.clone();
-                return self.send_frames(slot, &[Frame::RekeyResp(&response)]);
-            }
+        if let Some(next) = &session.next
+            && next.request == request
+        {
+            let response = next.response.clone();
+            return self.send_frames(slot, &[Frame::RekeyResp(&response)]);
         }
         let too_soon = session.epoch.context.n > 0 && now.since(session.epoch.since) < MIN_INTERVAL;
         if too_soon {

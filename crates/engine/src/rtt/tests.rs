@@ -33,14 +33,14 @@ fn spacing_needs_a_steady_stream() {
     let mut now = Time::from_millis(1000);
     for _ in 0..8 {
         spacing.note(now);
-        now = now + ms(5);
+        now += ms(5);
     }
     assert_eq!(spacing.deadline(ms(10), ms(500)), None, "seven gaps are not yet a stream");
     let mut last = now;
     for _ in 0..40 {
         last = now;
         spacing.note(now);
-        now = now + ms(5);
+        now += ms(5);
     }
     assert_eq!(spacing.deadline(ms(10), ms(500)), Some(last + ms(10)), "clamped to the minimum");
     spacing.note(last + ms(400));

@@ -38,7 +38,7 @@ proptest! {
             let at = now + Duration::from_millis(delay);
             wheel.set(key, at);
             model.insert(key, (at, now));
-            now = now + Duration::from_millis(step);
+            now += Duration::from_millis(step);
             for fired in drain(&mut wheel, now) {
                 let (due, set) = model[&fired];
                 if due <= now {
