@@ -158,20 +158,7 @@ impl Live {
         let Some(path) = paths.by_key(intent.to) else { return };
         let Some(path_id) = path.path_id else { return };
         let Some(token) = path.token.or_else(|| paths.iter().find_map(|path| path.token)) else { return };
-        let payload = ReattachPayload {
-            ticket: held.ticket,
-            version: held.version,
-            owner_epoch: held.owner_epoch,
-            path_id,
-            rebind: intent.rebind,
-            warm: intent.tries == 0,
-            transport: TransportClass::Udp,
-            reason: intent.reason.number(),
-            observed: ObservedAddress::new(held.observed),
-            client_cid: held.cid,
-            client_nonce,
-            quality: quality(path, held.received, now),
-        };
+        let payload = proof(&intent, &held, path, path_id, client_nonce, now);
         let header = ControlHeader {
             kind: Kind::Reattach,
             token_config: self.token_config,
@@ -668,6 +655,31 @@ impl Live {
 /// A verdict on loss looks back over one window.
 fn policy_window(core: &Core) -> Duration {
     core.config.policy.volatility.loss_window
+}
+
+/// What a REATTACH says.
+fn proof(
+    intent: &Intent,
+    held: &HeldTicket,
+    path: &Path,
+    path_id: PathId,
+    client_nonce: [u8; 16],
+    now: Time,
+) -> ReattachPayload {
+    ReattachPayload {
+        ticket: held.ticket,
+        version: held.version,
+        owner_epoch: held.owner_epoch,
+        path_id,
+        rebind: intent.rebind,
+        warm: intent.tries == 0,
+        transport: TransportClass::Udp,
+        reason: intent.reason.number(),
+        observed: ObservedAddress::new(held.observed),
+        client_cid: held.cid,
+        client_nonce,
+        quality: quality(path, held.received, now),
+    }
 }
 
 fn retry_pause(path: &Path) -> Duration {
