@@ -9,8 +9,8 @@ use jumpvpn_events::{BindingState, EventKind, Reason, State, Time};
 use jumpvpn_policy::{Cause, Health, PathView, Verdict, choose, rank};
 use jumpvpn_session::{AeadKey, BindingContext, Side, Trigger, seal_control};
 use jumpvpn_wire::{
-    CONTROL_HEADER_LEN, ControlHeader, Kind, ObservedAddress, Quality, ReattachPayload, ResultPayload,
-    ResultStatus, TAG_LEN, TicketPayload, TransportClass,
+    CONTROL_HEADER_LEN, ControlHeader, Kind, ObservedAddress, PathId, Quality, ReattachPayload,
+    ResultPayload, ResultStatus, TAG_LEN, TicketPayload, TransportClass,
 };
 
 use super::live::{Binding, Channel, Live};
