@@ -17,6 +17,10 @@ pub(crate) struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
+    /// Run a gateway in the foreground.
+    Gateway(DaemonArgs),
+    /// Run an agent in the foreground.
+    Agent(DaemonArgs),
     /// Show in one screen how the session, or the gateway, is doing.
     Status(StatusArgs),
     /// Show details: paths, sessions, policy or peers.
@@ -45,6 +49,20 @@ pub(crate) enum Verb {
     Man(ManArgs),
     /// Print a JSON Schema.
     Schema(SchemaArgs),
+}
+
+/// What a daemon is started with.
+#[derive(Debug, Args)]
+pub(crate) struct DaemonArgs {
+    /// Configuration file.
+    #[arg(short, long, value_name = "FILE", env = "JUMPVPN_CONFIG")]
+    pub(crate) config: PathBuf,
+    /// Log everything; given neither this nor --quiet, debugging details are left out.
+    #[arg(short, long, conflicts_with = "quiet")]
+    pub(crate) verbose: bool,
+    /// Log only what does not work.
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
 }
 
 /// How to find the daemon.

@@ -2,14 +2,18 @@
 //!
 //! Deliberately not here: anything about packets or sessions. A verb is a thin file beside this one.
 
+mod agent;
 mod args;
 mod audit;
 mod check;
 mod control;
+mod daemon;
 mod exit;
 mod explain;
+mod gateway;
 mod generate;
 mod keys;
+mod machine;
 mod show;
 mod status;
 mod steer;
@@ -27,6 +31,8 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> exit::Outcome {
     match cli.verb {
+        Verb::Gateway(args) => gateway::run(&args),
+        Verb::Agent(args) => agent::run(&args),
         Verb::Genkey => keys::genkey(),
         Verb::Pubkey => keys::pubkey(),
         Verb::Genpsk => keys::genpsk(),

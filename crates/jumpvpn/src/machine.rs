@@ -1,0 +1,133 @@
+//! Joins the room that knows this machine with the room that pumps packets.
+
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+
+use ipnet::IpNet;
+use jumpvpn_host::{Changed, HostError, LinkMonitor, TunnelNetwork, TunnelSpec};
+use jumpvpn_runtime::machine::{
+    Changes, Interface, LinkWatch, Loss, MachineError, TunnelHost, TunnelSettings,
+};
+
+use crate::exit::{Code, Failure};
+
+/// The interfaces of this machine.
+pub(crate) struct Links(LinkMonitor);
+
+impl Links {
+    /// Subscribes to their changes.
+    pub(crate) fn new() -> Result<Links, Failure> {
+        LinkMonitor::new().map(Links).map_err(|error| failure(&error))
+    }
+
+    /// All interfaces now.
+    pub(crate) fn interfaces(&mut self) -> Result<Vec<Interface>, Failure> {
+        self.0.snapshot().map(interfaces).map_err(|error| failure(&error))
+    }
+}
+
+impl AsRawFd for Links {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+impl LinkWatch for Links {
+    fn try_changes(&mut self) -> io::Result<Option<Changes>> {
+        Ok(match self.0.try_changed()? {
+            Changed::None => None,
+            Changed::Overrun => Some(Changes { overrun: true, ..Changes::default() }),
+            Changed::Some(changes) => {
+                let losses = changes.losses.into_iter().map(loss).collect();
+                Some(Changes { losses, gains: changes.gains, overrun: false })
+            }
+        })
+    }
+
+    fn snapshot(&mut self) -> io::Result<Vec<Interface>> {
+        self.0.snapshot().map(interfaces).map_err(io::Error::other)
+    }
+}
+
+fn loss(loss: jumpvpn_host::Loss) -> Loss {
+    match loss {
+        jumpvpn_host::Loss::LinkRemoved { index }
+        | jumpvpn_host::Loss::LinkDown { index }
+        | jumpvpn_host::Loss::CarrierLost { index } => Loss::Link { index },
+        jumpvpn_host::Loss::AddressRemoved { index, address } => Loss::Address { index, address },
+        jumpvpn_host::Loss::DefaultRouteRemoved { index, ipv6 } => Loss::DefaultRoute { index, ipv6 },
+    }
+}
+
+fn interfaces(snapshot: jumpvpn_host::Snapshot) -> Vec<Interface> {
+    let interface = |link: jumpvpn_host::Link| Interface {
+        index: link.index,
+        up: link.up,
+        mtu: link.mtu,
+        loopback: link.loopback,
+        default_v4: link.has_default_v4(),
+        default_v6: link.has_default_v6(),
+        addresses: link.addresses.iter().map(IpNet::addr).collect(),
+        name: link.name,
+    };
+    snapshot.links.into_iter().map(interface).collect()
+}
+
+/// What the tunnel puts on this machine.
+pub(crate) struct Machine {
+    /// Everything but the addresses and the MTU, which come later.
+    spec: TunnelSpec,
+    applied: Option<TunnelNetwork>,
+}
+
+impl Machine {
+    /// Nothing yet, but by these rules once there is something.
+    pub(crate) fn new(spec: TunnelSpec) -> Machine {
+        Machine { spec, applied: None }
+    }
+}
+
+impl TunnelHost for Machine {
+    fn sweep(&mut self) -> Result<(), MachineError> {
+        if self.spec.kill_switch {
+            // What was closed by a killed process stays closed: `apply` takes over from it.
+            return Ok(());
+        }
+        TunnelNetwork::sweep(&self.spec.ifname).map_err(|error| machine_error(&error))
+    }
+
+    fn apply(&mut self, settings: &TunnelSettings) -> Result<Vec<String>, MachineError> {
+        let mut addresses = Vec::with_capacity(settings.addresses.len());
+        for (address, prefix_len) in &settings.addresses {
+            let network = IpNet::new(*address, *prefix_len).map_err(|_| MachineError {
+                message: format!("the gateway gave us {address}/{prefix_len}, which is no address"),
+                permission: false,
+            })?;
+            addresses.push(network);
+        }
+        let spec = TunnelSpec { addresses, mtu: u32::from(settings.mtu), ..self.spec.clone() };
+        // Not dropped, which would open a kill switch for a moment: `apply` replaces what is there.
+        if let Some(applied) = self.applied.take() {
+            std::mem::forget(applied);
+        }
+        let applied = TunnelNetwork::apply(&spec).map_err(|error| machine_error(&error))?;
+        let warnings = applied.warnings().to_vec();
+        self.applied = Some(applied);
+        Ok(warnings)
+    }
+
+    fn remove(&mut self) -> Result<(), MachineError> {
+        let removed = self.applied.take().map_or(Ok(()), TunnelNetwork::remove);
+        removed.map_err(|error| machine_error(&error))
+    }
+}
+
+fn machine_error(error: &HostError) -> MachineError {
+    let permission = matches!(error, HostError::PermissionDenied { .. });
+    MachineError { message: error.to_string(), permission }
+}
+
+fn failure(error: &HostError) -> Failure {
+    let MachineError { message, permission } = machine_error(error);
+    Failure::new(if permission { Code::Permission } else { Code::Failed }, message)
+}
