@@ -150,6 +150,16 @@ impl Core {
         Received::Dropped(reason)
     }
 
+    /// Rotates the keys of tickets and cookies when their time has come.
+    ///
+    /// # Errors
+    /// `INTERNAL` when the random generator gives zeros: nothing may be issued then.
+    pub fn refresh_keys(&mut self, now: Time) -> Result<(), Reason> {
+        let rng = &mut *self.rng;
+        let refreshed = self.tickets.refresh(now, rng).and_then(|()| self.cookies.refresh(now, rng));
+        refreshed.map_err(|_| Reason::Internal)
+    }
+
     /// Counts a drop that is also a security event; repeated ones are aggregated by the counter.
     pub fn security(&mut self, reason: Reason, session: Option<SessionLabel>, now: Time) {
         if let Some(count) = self.counters.note_security(reason, now) {

@@ -152,6 +152,7 @@ impl Gateway {
             return Ok(valid);
         }
         if self.admission.may_retry(now) {
+            self.core.refresh_keys(now)?;
             let cookie = self.core.cookies.issue(now, from.source, init.client_cid());
             let retry = self.core.responder.write_retry(init, cookie);
             self.reply(from, &retry);

@@ -159,6 +159,9 @@ impl Gateway {
     }
 
     fn send_ticket(&mut self, slot: u32, from: From, order: &TicketOrder, now: Time) {
+        if let Err(reason) = self.core.refresh_keys(now) {
+            return self.core.counters.drops.record(reason);
+        }
         let server_cid = Cid(self.core.rng.next_u64());
         let Some(session) = self.table.session(slot) else { return };
         let binding = TicketBinding {

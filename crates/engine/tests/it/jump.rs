@@ -34,6 +34,19 @@ fn a_planned_jump_loses_nothing() {
 }
 
 #[test]
+fn a_jump_works_long_after_the_gateway_started() {
+    let mut world = attached();
+    for _ in 0..20 {
+        world.run(ms(30_000));
+        world.run_with_traffic(ms(3000));
+    }
+    world.agent.handle_command(Command::Jump { to: Some("lte".into()) }, world.now).unwrap();
+    world.run_with_traffic(ms(1000));
+    assert_eq!(world.active(), "lte", "{:?}", world.drops);
+    assert_eq!(world.agent.status(world.now).version, 2);
+}
+
+#[test]
 fn a_link_that_goes_down_is_left_at_once() {
     let mut world = attached();
     let since = world.now;
