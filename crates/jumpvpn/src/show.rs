@@ -20,7 +20,7 @@ const CLEAR: &str = "\x1b[2J\x1b[H";
 
 /// Columns of paths in the order of reading; further fields follow in alphabetical order.
 const PATH_COLUMNS: &[&str] =
-    &["name", "class", "iface", "binding", "rtt_ms", "loss", "mtu", "score", "local", "remote"];
+    &["name", "class", "iface", "binding", "health", "rtt_ms", "loss", "mtu", "score", "local", "remote"];
 
 /// Columns of sessions.
 const SESSION_COLUMNS: &[&str] = &["session", "peer", "state", "inner", "remote", "path", "version", "epoch"];
@@ -70,9 +70,15 @@ pub(crate) fn page(answer: &Value) -> String {
     page
 }
 
-/// The paths of an agent.
-pub(crate) fn paths(list: &Value) -> String {
-    subject(list, PATH_COLUMNS)
+/// A list with those of the named columns that occur.
+pub(crate) fn columns(value: &Value, names: &[&str]) -> String {
+    match value.as_array() {
+        Some(items) if !items.is_empty() => {
+            let occurs = |name: &&str| items.iter().any(|item| item.get(name).is_some());
+            rows(items, &names.iter().copied().filter(occurs).collect::<Vec<_>>())
+        }
+        _ => "  none\n".to_owned(),
+    }
 }
 
 fn subject(value: &Value, order: &[&'static str]) -> String {
@@ -99,6 +105,10 @@ fn list(items: &[Value], order: &[&'static str]) -> String {
     let known = order.iter().copied().filter(|name| occurring.contains(name));
     let names: Vec<&str> =
         known.chain(occurring.iter().copied().filter(|name| !order.contains(name))).collect();
+    rows(items, &names)
+}
+
+fn rows(items: &[Value], names: &[&str]) -> String {
     let column = |name: &&str| {
         let right = items.iter().all(|item| item[name].is_number() || item[name].is_null());
         Column { heading: name.to_uppercase(), right }

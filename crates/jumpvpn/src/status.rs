@@ -10,6 +10,9 @@ use crate::exit::{Code, Failure, Outcome};
 use crate::style::{self, coloured};
 use crate::{control, show};
 
+/// What one screen has room for; `jumpvpn show paths` has the rest.
+const PATH_COLUMNS: &[&str] = &["name", "binding", "health", "rtt_ms", "loss", "mtu", "score"];
+
 /// Runs the verb: succeeds whenever the daemon could be asked, unless `--check` asks for more.
 pub(crate) fn run(args: &StatusArgs) -> Outcome {
     let status = control::ask(&args.socket, &json!({ "request": "status" }), args.json)?;
@@ -56,8 +59,25 @@ fn agent(status: &Value, colour: bool, screen: &mut String) {
     line(screen, "gateway", &show::cell(&status["gateway"]));
     line(screen, "inner", &show::cell(&status["inner"]));
     line(screen, "jumps", &jumps(status));
+    if status["pinned"].is_string() {
+        line(screen, "pinned", &show::cell(&status["pinned"]));
+    }
+    traffic(status, screen);
     screen.push('\n');
-    screen.push_str(&show::paths(&status["paths"]));
+    screen.push_str(&show::columns(&status["paths"], PATH_COLUMNS));
+}
+
+/// What went through the tunnel, and what did not.
+fn traffic(status: &Value, screen: &mut String) {
+    if status["packets"].is_object() {
+        let [packets, bytes] = ["packets", "bytes"].map(|key| &status[key]);
+        let way = |way: &str| {
+            format!("{way} {} packets, {} bytes", show::cell(&packets[way]), show::cell(&bytes[way]))
+        };
+        line(screen, "traffic", &format!("{}; {}", way("in"), way("out")));
+    }
+    let drops = status["drops"].as_object().map(show::nonzero).filter(|text| !text.is_empty());
+    line(screen, "drops", drops.as_deref().unwrap_or("none"));
 }
 
 /// The number of jumps and what is known about the last one.
@@ -93,8 +113,7 @@ fn gateway(status: &Value, screen: &mut String) {
     line(screen, "shards", &show::cell(&status["shards"]));
     line(screen, "store", &show::pairs(&status["store"]));
     line(screen, "limits", &show::pairs(&status["limits"]));
-    let drops = status["drops"].as_object().map(show::nonzero).filter(|text| !text.is_empty());
-    line(screen, "drops", drops.as_deref().unwrap_or("none"));
+    traffic(status, screen);
 }
 
 #[cfg(test)]
