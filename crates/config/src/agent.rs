@@ -145,14 +145,13 @@ fn routes(section: &Section<'_>, notes: &mut Notes) -> RoutesConfig {
     let mut allowed_ips: Vec<IpNet> = networks.iter().map(|network| network.value.trunc()).collect();
     allowed_ips.sort();
     allowed_ips.dedup();
+    let dns = section.list("dns", notes, value::address).unwrap_or_default();
+    if let Some(first) = dns.first() {
+        notes.warning(&first.span, "name servers are not set up by this version", "set them by hand");
+    }
     RoutesConfig {
         allowed_ips,
-        dns: section
-            .list("dns", notes, value::address)
-            .unwrap_or_default()
-            .into_iter()
-            .map(|d| d.value)
-            .collect(),
+        dns: dns.into_iter().map(|address| address.value).collect(),
         kill_switch: section.flag("kill_switch", notes).unwrap_or(false),
         mtu: section.auto_or_number("mtu", MTU_MIN, MTU_MAX, notes),
     }

@@ -286,7 +286,12 @@ pub const AGENT: FileSpec = FileSpec {
             meaning: "What goes through the tunnel.",
             keys: &[
                 optional("allowed_ips", Shape::Networks, "none", "Destinations that lead into the tunnel."),
-                optional("dns", Shape::Addresses, "none", "Name servers to use while connected."),
+                optional(
+                    "dns",
+                    Shape::Addresses,
+                    "none",
+                    "Name servers to use while connected. Not set up by this version: a warning says so.",
+                ),
                 optional(
                     "kill_switch",
                     Shape::Flag,

@@ -310,6 +310,13 @@ fn host_bits_of_a_route_are_dropped_with_a_warning() {
 }
 
 #[test]
+fn name_servers_are_read_but_not_set_up() {
+    let Loaded { config, warnings } = agent(&AGENT.replace("dns = []", "dns = [\"10.77.0.1\"]"));
+    assert_eq!(config.routes.dns, ["10.77.0.1".parse::<std::net::IpAddr>().unwrap()]);
+    assert!(warnings.to_string().contains("15:8: warning: name servers are not set up"), "{warnings}");
+}
+
+#[test]
 fn policy_in_all_its_places() {
     let own = "[policy]\npreset = \"vehicle\"\nswitching.max_switches_per_min = 12\nvolatility = { heartbeat_interval_ms = 300 }\n";
     let text = AGENT.replace("policy = \"laptop\"", "") + own;

@@ -20,9 +20,6 @@ const ENDPOINTS_MAX: usize = 4;
 /// Runs the verb.
 pub(crate) fn run(args: &DaemonArgs) -> Outcome {
     let config = daemon::accepted(jumpvpn_config::load_agent(&args.config))?;
-    if !config.routes.dns.is_empty() {
-        eprintln!("jumpvpn: warning: `dns` is not set up by this version: set the name servers by hand");
-    }
     let options = AgentOptions {
         engine: engine(&config)?,
         watch: Box::new(Links::new()?),

@@ -75,8 +75,9 @@ const ROOMS: &[Room] = &[
     },
     Room {
         name: "lab",
-        may_know: &["events", "config"],
-        why_no_other: "the lab drives the program from outside, as a user would, or its stories prove nothing",
+        may_know: &["events", "config", "tun", "host"],
+        why_no_other: "the lab drives the program from outside, as a user would, or its stories prove nothing; \
+                       devices and links it makes with the code of the house",
     },
     Room {
         name: "sim",
