@@ -313,7 +313,7 @@ fn host_bits_of_a_route_are_dropped_with_a_warning() {
 fn name_servers_are_read_but_not_set_up() {
     let Loaded { config, warnings } = agent(&AGENT.replace("dns = []", "dns = [\"10.77.0.1\"]"));
     assert_eq!(config.routes.dns, ["10.77.0.1".parse::<std::net::IpAddr>().unwrap()]);
-    assert!(warnings.to_string().contains("15:8: warning: name servers are not set up"), "{warnings}");
+    assert!(warnings.to_string().contains("13:8: warning: name servers are not set up"), "{warnings}");
 }
 
 #[test]
