@@ -3,6 +3,7 @@
 //! Shared by the tests of the rooms that touch the kernel's network (`tun`, `transport`, `host`).
 #![allow(unsafe_code, dead_code, clippy::expect_used)] // unshare(2) has no safe wrapper; no binary uses all of this
 
+use std::io::Write;
 use std::process::Command;
 use std::sync::mpsc;
 use std::thread;
@@ -43,9 +44,15 @@ pub fn in_namespace_with_devices(test: impl FnOnce() + Send) {
         let device = std::fs::OpenOptions::new().read(true).write(true).open("/dev/net/tun");
         match device {
             Ok(_) => test(),
-            Err(error) => eprintln!("SKIPPED: /dev/net/tun cannot be used: {error}"),
+            Err(error) => skip("a test of devices", &format!("/dev/net/tun cannot be used: {error}")),
         }
     });
+}
+
+/// Says so past the capture of the test harness, which would hide it.
+pub fn skip(test: &str, why: &str) {
+    let line = format!("SKIPPED {test}: {why}\n");
+    std::io::stderr().write_all(line.as_bytes()).expect("standard error");
 }
 
 /// Waits until `wanted` is true; what the kernel finishes later than the call that asked for it.
@@ -78,8 +85,7 @@ fn again_in_user_namespace() {
     };
     let possible = unshare().arg("true").output().is_ok_and(|output| output.status.success());
     if !possible || std::env::var_os(INSIDE).is_some() || name == "main" {
-        eprintln!("SKIPPED {name}: this system allows no network namespace (run as root)");
-        return;
+        return skip(&name, "this system allows no network namespace (run as root)");
     }
     let program = std::env::current_exe().expect("path of the test binary");
     let status = unshare().arg(program).args([&name, "--exact", "--nocapture"]).env(INSIDE, "1").status();

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use jumpvpn_transport::{BindError, BindOptions, DatagramBatch, SendError, UdpBinding};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::netns::{Peer, in_namespace, run, try_run};
+use crate::netns::{Peer, in_namespace, run, skip, try_run};
 
 fn bind(local: &str, device: Option<&str>) -> UdpBinding {
     UdpBinding::bind(local.parse().unwrap(), device, &BindOptions::default()).unwrap()
@@ -201,8 +201,7 @@ fn a_local_firewall_is_a_refusal_not_a_dead_path() {
             "add table inet t; add chain inet t out { type filter hook output priority 0; policy drop; }";
         let nft = std::process::Command::new("nft").arg(rule).status();
         if !nft.is_ok_and(|status| status.success()) {
-            eprintln!("SKIPPED a_local_firewall_is_a_refusal_not_a_dead_path: nft does not work here");
-            return;
+            return skip("a_local_firewall_is_a_refusal_not_a_dead_path", "nft does not work here");
         }
         let mut binding = bind("127.0.0.1:0", None);
         let result = binding.try_send("127.0.0.1:9".parse().unwrap(), None, b"x", None);
@@ -223,6 +222,52 @@ fn a_full_socket_buffer_says_how_far_it_came() {
         match error {
             Some(SendError::WouldBlock { sent_len }) => assert_eq!(sent_len % 1_000, 0),
             other => panic!("{other:?}"),
+        }
+    });
+}
+
+/// Not a test of correctness: prints what a run with the release profile moves (`--ignored --nocapture`).
+#[test]
+#[ignore = "a measurement"]
+fn throughput_over_a_link() {
+    in_namespace(|| {
+        let peer = link_to_peer();
+        run("ip link set up0 mtu 1500");
+        let options = BindOptions { buffer_len: Some(8 << 20), ..BindOptions::default() };
+        let bind_there = move || UdpBinding::bind("192.0.2.2:7000".parse().unwrap(), None, &options).unwrap();
+        let mut receiver = peer.run(bind_there);
+        let remote = receiver.local_addr();
+        let mut sender = bind("192.0.2.1:0", Some("up0"));
+        let (datagram_len, total_len) = (1_452, 2_usize << 30);
+        for burst_count in [1, 44] {
+            let burst = vec![0; datagram_len * burst_count];
+            let began = Instant::now();
+            let got = std::thread::scope(|scope| {
+                let sending = scope.spawn(|| {
+                    for _ in 0..total_len / burst.len() {
+                        while sender.try_send(remote, None, &burst, Some(datagram_len)).is_err() {}
+                    }
+                });
+                let mut batch = DatagramBatch::new(32);
+                let (mut count, mut calls) = (0, 0_usize);
+                while !sending.is_finished() {
+                    let mut fds = [PollFd::new(&receiver, PollFlags::IN)];
+                    poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 20_000_000 })).unwrap();
+                    while let Ok(got) = receiver.try_recv(&mut batch) {
+                        (count, calls) = (count + got, calls + 1);
+                    }
+                }
+                (count, calls)
+            });
+            let seconds = began.elapsed().as_secs_f64();
+            let rate = got.0 as f64 / seconds;
+            println!(
+                "{burst_count} per call: {:.2} Gbit/s and {:.0} datagrams/s arrived, {:.1} per receive, {:.1} % lost",
+                rate * 8.0 * datagram_len as f64 / 1e9,
+                rate,
+                got.0 as f64 / got.1 as f64,
+                100.0 - 100.0 * got.0 as f64 / (total_len / datagram_len) as f64,
+            );
         }
     });
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use jumpvpn_tun::{PacketBatch, Tun, TunCounters, TunOptions};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::netns::{Peer, in_namespace_with_devices, run, wait_until};
+use crate::netns::{Peer, in_namespace_with_devices, run, wait_until, wait_until_gone};
 
 const MTU: u16 = 1_420;
 
@@ -46,7 +46,7 @@ fn with_tunnel(
     let mut here = tun(offload_here, 1);
     let mut there = peer.run(move || tun(offload_there, 2));
     let done = AtomicBool::new(false);
-    std::thread::scope(|scope| {
+    let counters = std::thread::scope(|scope| {
         let pump = scope.spawn(|| {
             let mut batch = PacketBatch::new(64, usize::from(MTU));
             while !done.load(Ordering::Relaxed) {
@@ -65,7 +65,10 @@ fn with_tunnel(
             resume_unwind(panic);
         }
         counters
-    })
+    });
+    drop((here, there));
+    wait_until_gone("jump0");
+    counters
 }
 
 /// Sends `total_len` patterned bytes to an echo server on the peer and checks what comes back.
