@@ -5,11 +5,10 @@
 //! the inner senders slow down, instead of having their packets dropped here.
 
 use std::io;
-use std::ops::Range;
 
 use jumpvpn_engine::{SocketKey, Transmit};
 use jumpvpn_events::{DropCounters, Reason, Time};
-use jumpvpn_tun::{HEADROOM, PacketBatch, TAILROOM, Tun};
+use jumpvpn_tun::{PacketBatch, Tun};
 
 use super::Engine;
 use super::sockets::{Sent, Sockets};
@@ -25,8 +24,6 @@ pub(super) struct Outbound {
     batch: PacketBatch,
     /// Where each packet of the batch goes; `None` for those the engine refused.
     transmits: Vec<Option<Transmit>>,
-    /// Where the datagrams of a run stand one behind the other.
-    staging: Vec<u8>,
     /// The first packet that is not sent yet.
     next: usize,
     /// Whose room is waited for.
@@ -38,7 +35,6 @@ impl Outbound {
         Outbound {
             batch: PacketBatch::new(BATCH_COUNT, PACKET_MAX_LEN),
             transmits: Vec::with_capacity(BATCH_COUNT),
-            staging: Vec::with_capacity(BATCH_COUNT * (HEADROOM + PACKET_MAX_LEN + TAILROOM)),
             next: 0,
             stalled_on: None,
         }
@@ -84,7 +80,7 @@ impl Outbound {
             };
             let end = run_end(&self.transmits, self.next);
             let count = end - self.next;
-            let bytes = joined(&mut self.batch, self.next..end, &mut self.staging);
+            let bytes = self.batch.joined(self.next..end);
             match sockets.send(&transmit, bytes, (count > 1).then_some(transmit.len)) {
                 Sent::All => self.next = end,
                 Sent::Blocked { sent_len } => {
@@ -106,15 +102,6 @@ impl Outbound {
         }
         true
     }
-}
-
-/// The whole buffers of the packets in `range`, one behind the other.
-fn joined<'a>(batch: &mut PacketBatch, range: Range<usize>, staging: &'a mut Vec<u8>) -> &'a [u8] {
-    staging.clear();
-    for mut packet in batch.packets_mut().skip(range.start).take(range.len()) {
-        staging.extend_from_slice(packet.buffer_mut());
-    }
-    staging
 }
 
 /// The end of the run that begins at `start`: same way, same length, the last one may be shorter.
