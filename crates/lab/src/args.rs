@@ -1,5 +1,6 @@
 //! The command line of `jumpvpn lab`: what a person or a script may ask for.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -52,4 +53,11 @@ pub enum LabVerb {
     },
     /// List the built-in stories.
     Stories,
+    /// Run a program as an ordinary user of a user namespace (for sshd).
+    #[command(hide = true)]
+    AsPlainUser {
+        /// The program and its arguments.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        command: Vec<OsString>,
+    },
 }

@@ -6,9 +6,23 @@
 //! derived from arrival times. Deliberately not here: anything the VPN itself does.
 
 pub mod args;
+mod clock;
+mod entry;
+pub mod gaps;
+pub mod link;
+pub mod live;
+pub mod namespace;
 pub mod nat;
 pub mod packet;
+pub mod plan;
+pub mod play;
+pub mod report;
 pub mod shaper;
 pub mod story;
+pub mod streams;
+pub mod tunnel;
+pub mod veth;
+pub mod world;
 
 pub use args::{LabArgs, LabVerb};
+pub use entry::main_lab;

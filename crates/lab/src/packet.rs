@@ -14,6 +14,8 @@ pub const UDP: u8 = 17;
 /// EtherTypes (IANA "IEEE 802 Numbers").
 const ETHERTYPE_IPV4: [u8; 2] = [0x08, 0x00];
 const ETHERTYPE_ARP: [u8; 2] = [0x08, 0x06];
+/// How an ARP request begins: Ethernet, IPv4, address lengths 6 and 4, operation 1 (RFC 826).
+const ARP_REQUEST: [u8; 8] = [0, 1, 8, 0, 6, 4, 0, 1];
 /// Shortest IPv4 header (RFC 791 section 3.1).
 const IPV4_HEADER_LEN: usize = 20;
 
@@ -98,6 +100,26 @@ pub fn look_into(frame: &[u8], router_mac: [u8; 6]) -> Frame<'_> {
     }
 }
 
+/// A question to everybody for the hardware address of `wanted` (RFC 826).
+#[must_use]
+pub fn arp_request(from_mac: [u8; 6], from: Ipv4Addr, wanted: Ipv4Addr) -> Vec<u8> {
+    let mut frame = vec![0xff; 6];
+    frame.extend_from_slice(&from_mac);
+    frame.extend_from_slice(&ETHERTYPE_ARP);
+    frame.extend_from_slice(&ARP_REQUEST);
+    frame.extend_from_slice(&from_mac);
+    frame.extend_from_slice(&from.octets());
+    frame.extend_from_slice(&[0; 6]);
+    frame.extend_from_slice(&wanted.octets());
+    frame
+}
+
+/// Who sent an Ethernet frame.
+#[must_use]
+pub fn sender_of(frame: &[u8]) -> Option<[u8; 6]> {
+    frame.get(6..12)?.try_into().ok()
+}
+
 /// Puts an IPv4 packet into a frame from `from` to `to`.
 #[must_use]
 pub fn frame_ipv4(packet: &[u8], from: [u8; 6], to: [u8; 6]) -> Vec<u8> {
@@ -111,11 +133,9 @@ pub fn frame_ipv4(packet: &[u8], from: [u8; 6], to: [u8; 6]) -> Vec<u8> {
 
 /// Answers an ARP request (RFC 826) for any address but the asker's own, which is how duplicates are looked for.
 fn arp_reply(request: &[u8], router_mac: [u8; 6]) -> Option<Vec<u8>> {
-    /// Ethernet, IPv4, address lengths 6 and 4, operation 1.
-    const REQUEST: [u8; 8] = [0, 1, 8, 0, 6, 4, 0, 1];
     let request = request.get(..28)?;
     let (asker_mac, asker_ip, wanted_ip) = (&request[8..14], &request[14..18], &request[24..28]);
-    if request[..8] != REQUEST || asker_ip == wanted_ip || asker_ip == [0; 4] {
+    if request[..8] != ARP_REQUEST || asker_ip == wanted_ip || asker_ip == [0; 4] {
         return None;
     }
     let mut reply = Vec::with_capacity(ETHERNET_HEADER_LEN + 28);
@@ -129,3 +149,6 @@ fn arp_reply(request: &[u8], router_mac: [u8; 6]) -> Option<Vec<u8>> {
     reply.extend_from_slice(asker_ip);
     Some(reply)
 }
+
+#[cfg(test)]
+mod tests;

@@ -123,6 +123,12 @@ impl Story {
         Ok(story)
     }
 
+    /// What the radio links are like unless a story says otherwise.
+    #[must_use]
+    pub fn calm_network() -> [Conditions; 2] {
+        [read::CALM; 2]
+    }
+
     /// When the clock of gap and detection starts: the first step.
     #[must_use]
     pub fn fault_at(&self) -> Duration {

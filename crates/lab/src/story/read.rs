@@ -12,6 +12,17 @@ use crate::shaper::Conditions;
 
 /// One-way delay of a radio link unless the story says otherwise: 20 ms there and back, which the limits are given for.
 const DEFAULT_DELAY: Duration = Duration::from_millis(10);
+/// A radio link nothing happens to.
+pub(super) const CALM: Conditions = Conditions {
+    delay: DEFAULT_DELAY,
+    jitter: Duration::ZERO,
+    loss_ppm: 0,
+    reorder_ppm: 0,
+    rate_bps: None,
+    max_packet_len: None,
+    udp_blocked: false,
+    black_hole: false,
+};
 /// Spacing of the numbered datagrams: fine enough to see a gap of one round-trip time with ± 5 ms.
 const DEFAULT_SPACING: Duration = Duration::from_millis(5);
 /// Streams go on this long after the last step: past the longest gap any built-in story allows, four times.
@@ -139,8 +150,7 @@ impl Reader<'_> {
     }
 
     fn network(&mut self, raw: &BTreeMap<Spanned<String>, RawLink>) -> [Conditions; 2] {
-        let calm = Conditions { delay: DEFAULT_DELAY, ..Conditions::default() };
-        let mut network = [calm; 2];
+        let mut network = [CALM; 2];
         for (name, link) in raw {
             let Some(uplink) = Uplink::ALL.into_iter().find(|uplink| uplink.name() == name.as_ref()) else {
                 self.mistake(&name.span(), &format!("no uplink {:?}, there are wifi and lte", name.as_ref()));

@@ -1,0 +1,204 @@
+//! Playing a story: warm up, let things happen, settle, draw up the accounts. Again and again, as often as it says.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::gaps::Account;
+use crate::plan::{self, UPLINKS};
+use crate::story::{Direction, Step, Story, Uplink};
+use crate::streams::{SshVerdict, Streams, TcpVerdict};
+use crate::tunnel::{self, Moment, Program, Switch, Tunnel};
+use crate::world::World;
+
+/// Datagrams that are under way when sending stops need half a round trip, a resent one a whole: half a second is
+/// plenty on every path the lab is meant for, and what comes later than that is lost to any application.
+const DRAIN: Duration = Duration::from_millis(500);
+/// TCP doubles its retransmission timer from 0.2 s: after a gap of 350 ms the last retry comes within 0.8 s, after a
+/// whole second within 1.6 s.
+const TCP_PATIENCE: Duration = Duration::from_secs(3);
+/// The streams must flow before the story begins; longer than a few round trips means that nothing goes through.
+const FLOW_TIMEOUT: Duration = Duration::from_secs(3);
+/// A look at the counters.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
+/// What happened in one run.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// The account of the datagrams, by [`Direction::index`].
+    pub accounts: [Account; 2],
+    /// Longest pause of the TCP stream from the fault on, by [`Direction::index`].
+    pub tcp_stalls: [Duration; 2],
+    /// How the TCP stream is at the end.
+    pub tcp: TcpVerdict,
+    /// How the ssh session is at the end, if there was one, or why there was none.
+    pub ssh: Option<Result<SshVerdict, String>>,
+    /// What the agent says; nothing without a tunnel.
+    pub agent: Option<AgentAccount>,
+    /// From nothing to both paths warm and all streams flowing.
+    pub start_up: Duration,
+}
+
+/// What the agent's status and audit say about a run.
+#[derive(Debug, Clone)]
+pub struct AgentAccount {
+    /// Session ids before the fault and at the end.
+    pub sessions: [Option<String>; 2],
+    /// Names of the active path before the fault and at the end.
+    pub active: [Option<String>; 2],
+    /// Switches from the fault on, with their time since the fault.
+    pub switches: Vec<(Duration, Switch)>,
+}
+
+impl AgentAccount {
+    /// Switches to another path, with their time since the fault.
+    pub fn jumps(&self) -> impl Iterator<Item = &(Duration, Switch)> {
+        self.switches.iter().filter(|(_, switch)| switch.is_jump())
+    }
+
+    /// From the fault to the decision, for the first switch after it: what the agent says, else when it was committed.
+    #[must_use]
+    pub fn detect(&self) -> Option<Duration> {
+        self.switches.first().map(|(at, switch)| switch.detect.unwrap_or(*at))
+    }
+}
+
+/// What is needed to play.
+#[derive(Debug)]
+pub struct Stage<'a> {
+    /// The network.
+    pub world: &'a World,
+    /// The program under test; without it the streams cross the Wi-Fi link directly.
+    pub program: Option<&'a Program>,
+    /// Receives the files of each run.
+    pub folder: &'a Path,
+}
+
+impl Stage<'_> {
+    /// Plays a story once and appends to the merged event file.
+    ///
+    /// # Errors
+    /// A sentence: the run could not be made. Failed expectations are not errors.
+    pub fn play(&self, story: &Story, number: u32, merged: &mut File) -> io::Result<Run> {
+        let began = Instant::now();
+        let mut notes = Vec::new();
+        self.world.calm_down()?;
+        let folder = self.folder.join(format!("run-{number}"));
+        std::fs::create_dir_all(&folder)?;
+        let mut tunnel = match self.program {
+            Some(program) => Some(Tunnel::start(program, self.world, &folder, &Uplink::ALL)?),
+            None => None,
+        };
+        let streams = self.start_streams(story, tunnel.is_some())?;
+        let before = status(tunnel.as_ref())?;
+        let start_up = began.elapsed();
+        tunnel::note(&mut notes, number, &format!("{} begins", story.name));
+        let fault = self.let_it_happen(story, number, &streams, tunnel.as_ref(), &mut notes)?;
+        let end = Instant::now();
+        streams.stop_sending();
+        drain(&streams);
+        let tcp = streams.tcp.verdict(TCP_PATIENCE);
+        let ssh = streams.ssh.as_ref().map(|ssh| match ssh {
+            Ok(ssh) => Ok(ssh.verdict_after_one_more(TCP_PATIENCE)),
+            Err(reason) => Err(reason.clone()),
+        });
+        let accounts = Direction::ALL.map(|direction| streams.udp.record(direction).account(fault.at, end));
+        let tcp_stalls = Direction::ALL.map(|direction| streams.tcp.longest_stall(direction));
+        let after = status(tunnel.as_ref())?;
+        let agent = match tunnel.take() {
+            Some(tunnel) => Some(agent_account(tunnel, number, fault, [before, after], &notes, merged)?),
+            None => {
+                tunnel::merge(merged, number, &notes, &[])?;
+                None
+            }
+        };
+        Ok(Run { accounts, tcp_stalls, tcp, ssh, agent, start_up })
+    }
+
+    fn start_streams(&self, story: &Story, through_tunnel: bool) -> io::Result<Streams> {
+        let from = if through_tunnel { plan::LAPTOP_INNER } else { UPLINKS[0].laptop };
+        let ssh = story.ssh.then_some(self.folder);
+        let streams = Streams::start(&self.world.laptop, &self.world.server, from, story.spacing, ssh)?;
+        let until = Instant::now() + FLOW_TIMEOUT;
+        let flows = |direction| streams.udp.progress(direction).0 > 0 && streams.tcp.right_len(direction) > 0;
+        while !Direction::ALL.into_iter().all(flows) {
+            if Instant::now() >= until {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "nothing comes through the network"));
+            }
+            thread::sleep(LOOK_AGAIN);
+        }
+        Ok(streams)
+    }
+
+    /// Does one step after the other, waits for the end, and returns the moment of the first step.
+    fn let_it_happen(
+        &self,
+        story: &Story,
+        number: u32,
+        streams: &Streams,
+        tunnel: Option<&Tunnel>,
+        notes: &mut Vec<String>,
+    ) -> io::Result<Moment> {
+        let start = Instant::now();
+        let mut fault = None;
+        for Step { at, action } in &story.steps {
+            sleep_until(start + *at);
+            tunnel::note(notes, number, &action.to_string());
+            if fault.is_none() {
+                streams.tcp.mark();
+                fault = Some(Moment::now());
+            }
+            match tunnel {
+                Some(tunnel) if action.needs_agent() => tunnel.steer(action)?,
+                _ => self.world.apply(action)?,
+            }
+        }
+        sleep_until(start + story.ends_at());
+        Ok(fault.unwrap_or_else(Moment::now))
+    }
+}
+
+fn status(tunnel: Option<&Tunnel>) -> io::Result<Option<tunnel::Status>> {
+    tunnel.map(Tunnel::status).transpose()
+}
+
+fn sleep_until(moment: Instant) {
+    thread::sleep(moment.saturating_duration_since(Instant::now()));
+}
+
+/// Waits until every datagram has arrived, or can be called lost.
+fn drain(streams: &Streams) {
+    let until = Instant::now() + DRAIN;
+    let complete = |direction: Direction| {
+        let record = streams.udp.record(direction);
+        record.arrivals.len() >= record.sent.len()
+    };
+    while Instant::now() < until && !Direction::ALL.into_iter().all(complete) {
+        thread::sleep(LOOK_AGAIN);
+    }
+}
+
+/// Ends the daemons, so that their event files are whole, and reads those.
+fn agent_account(
+    tunnel: Tunnel,
+    number: u32,
+    fault: Moment,
+    [before, after]: [Option<tunnel::Status>; 2],
+    notes: &[String],
+    merged: &mut File,
+) -> io::Result<AgentAccount> {
+    let (agent_events, gateway_events): (PathBuf, PathBuf) = (tunnel.agent_events(), tunnel.gateway_events());
+    tunnel.stop()?;
+    tunnel::merge(merged, number, notes, &[("laptop", &agent_events), ("gateway", &gateway_events)])?;
+    let switches = tunnel::switches(&agent_events)?;
+    let since = |switch: Switch| (switch.unix.saturating_sub(fault.unix), switch);
+    let statuses = [before.unwrap_or_default(), after.unwrap_or_default()];
+    let active = |status: &tunnel::Status| status.active().map(|path| path.name.clone());
+    Ok(AgentAccount {
+        active: [active(&statuses[0]), active(&statuses[1])],
+        sessions: statuses.map(|status| status.session),
+        switches: switches.into_iter().filter(|switch| switch.unix >= fault.unix).map(since).collect(),
+    })
+}

@@ -1,0 +1,313 @@
+//! The VPN under test: the real binary as gateway and as agent in their nodes, its configuration, its control sockets.
+
+mod control;
+mod events;
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+pub use control::{PathStatus, Status};
+pub use events::{Moment, Switch, merge, note, switches, unix_now};
+
+use crate::plan;
+use crate::story::{Action, Uplink};
+use crate::world::World;
+
+/// Longest wait until the daemons answer and the session lives: the promise for the whole start is 3 s.
+const START_TIMEOUT: Duration = Duration::from_secs(10);
+/// Between two looks at a daemon that starts.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+/// The socket of the agent, in the lab's private `/run`.
+pub const AGENT_SOCKET: &str = "/run/jumpvpn/agent.sock";
+/// The socket of the gateway.
+pub const GATEWAY_SOCKET: &str = "/run/jumpvpn/gateway.sock";
+
+/// The program under test, and the keys both sides use for all runs.
+#[derive(Debug)]
+pub struct Program {
+    path: PathBuf,
+    gateway_public: String,
+    agent_public: String,
+    keys: PathBuf,
+    policy: String,
+}
+
+impl Program {
+    /// Makes keys with the program itself: `$JUMPVPN_BIN`, or the one that is running.
+    ///
+    /// # Errors
+    /// A sentence for a person.
+    pub fn prepare(folder: &Path, policy: &str) -> io::Result<Program> {
+        let path = std::env::var_os("JUMPVPN_BIN").map_or_else(|| "/proc/self/exe".into(), PathBuf::from);
+        let keys = folder.join("keys");
+        fs::create_dir_all(&keys)?;
+        let mut publics = ["gateway", "agent"].into_iter().map(|side| {
+            let private = run(&path, "genkey", "")?;
+            let mut file = File::options();
+            let file = file.write(true).create(true).truncate(true).mode(0o600).open(keys.join(side))?;
+            io::Write::write_all(&mut &file, private.as_bytes())?;
+            run(&path, "pubkey", &private).map(|public| public.trim().to_owned())
+        });
+        let missing = || io::Error::other("no key");
+        let gateway_public = publics.next().ok_or_else(missing)??;
+        let agent_public = publics.next().ok_or_else(missing)??;
+        Ok(Program { path, gateway_public, agent_public, keys, policy: policy.to_owned() })
+    }
+
+    /// What `--version` says.
+    #[must_use]
+    pub fn version(&self) -> Option<String> {
+        run(&self.path, "--version", "").ok().map(|text| text.trim().to_owned())
+    }
+
+    fn command(&self, verb: &str, config: &Path, log: &Path) -> io::Result<Command> {
+        let log = File::create(log)?;
+        let mut command = Command::new(&self.path);
+        command.arg0("jumpvpn").arg(verb).arg("-c").arg(config);
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        // A notification of readiness would go to whoever started the lab.
+        command.env_remove("NOTIFY_SOCKET").env_remove("WATCHDOG_USEC").env_remove("WATCHDOG_PID");
+        Ok(command)
+    }
+
+    fn gateway_config(&self, folder: &Path) -> String {
+        format!(
+            "[gateway]\nprivate_key_file = {:?}\nlisten = [\"udp://{}:{}\"]\ninterface = \"jump0\"\n\
+             address = [\"{}/24\"]\ncontrol_socket = \"{GATEWAY_SOCKET}\"\nevents = {:?}\n\n\
+             [store]\nkind = \"memory\"\n\n[[peer]]\nname = \"laptop\"\npublic_key = \"{}\"\ninner = [\"{}\"]\n",
+            self.keys.join("gateway"),
+            plan::GATEWAY,
+            plan::GATEWAY_PORT,
+            plan::GATEWAY_INNER,
+            folder.join("gateway.jsonl"),
+            self.agent_public,
+            plan::LAPTOP_INNER,
+        )
+    }
+
+    fn agent_config(&self, folder: &Path) -> String {
+        format!(
+            "[agent]\nprivate_key_file = {:?}\ninterface = \"jump0\"\ncontrol_socket = \"{AGENT_SOCKET}\"\n\
+             policy = {:?}\nuplinks = [\"{}\", \"{}\"]\nevents = {:?}\n\n\
+             [[gateway]]\npublic_key = \"{}\"\nendpoints = [\"udp://{}:{}\"]\n\n\
+             [routes]\nallowed_ips = [\"{}/24\", \"{}/24\"]\n",
+            self.keys.join("agent"),
+            self.policy,
+            Uplink::Wifi.interface(),
+            Uplink::Lte.interface(),
+            folder.join("agent.jsonl"),
+            self.gateway_public,
+            plan::GATEWAY,
+            plan::GATEWAY_PORT,
+            network_of(plan::GATEWAY_INNER),
+            network_of(plan::GATEWAY_LAN),
+        )
+    }
+}
+
+/// Gateway and agent, running; dropping it ends both.
+#[derive(Debug)]
+pub struct Tunnel {
+    gateway: Daemon,
+    agent: Daemon,
+    folder: PathBuf,
+}
+
+impl Tunnel {
+    /// Starts both and waits until the session lives and each of `wanted` is validated or active.
+    ///
+    /// # Errors
+    /// A sentence with the end of the log that tells why.
+    pub fn start(program: &Program, world: &World, folder: &Path, wanted: &[Uplink]) -> io::Result<Tunnel> {
+        fs::create_dir_all(folder)?;
+        let at = |name: &str| folder.join(name);
+        for leftover in ["gateway.jsonl", "agent.jsonl"] {
+            match fs::remove_file(at(leftover)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        fs::write(at("gateway.toml"), program.gateway_config(folder))?;
+        fs::write(at("agent.toml"), program.agent_config(folder))?;
+        let mut gateway = program.command("gateway", &at("gateway.toml"), &at("gateway.log"))?;
+        let mut agent = program.command("agent", &at("agent.toml"), &at("agent.log"))?;
+        let gateway = Daemon::start("gateway", world.gateway.spawn(&mut gateway)?, at("gateway.log"));
+        let mut tunnel = Tunnel {
+            gateway,
+            agent: Daemon::start("agent", world.laptop.spawn(&mut agent)?, at("agent.log")),
+            folder: folder.to_owned(),
+        };
+        tunnel.wait_until_warm(wanted)?;
+        Ok(tunnel)
+    }
+
+    /// Waits until the session is attached and each of `wanted` is validated or active.
+    ///
+    /// # Errors
+    /// A daemon ended, or the patience did.
+    pub fn wait_until_warm(&mut self, wanted: &[Uplink]) -> io::Result<()> {
+        let until = Instant::now() + START_TIMEOUT;
+        loop {
+            let status = self.status();
+            if status.as_ref().is_ok_and(|status| status.is_warm(wanted)) {
+                return Ok(());
+            }
+            self.gateway.check()?;
+            self.agent.check()?;
+            if Instant::now() >= until {
+                let last = status.map_or_else(|error| error.to_string(), |status| format!("{status:?}"));
+                return Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    format!(
+                        "the session was not ready after {START_TIMEOUT:?}: {last}\n{}",
+                        self.agent.log_tail()
+                    ),
+                ));
+            }
+            thread::sleep(LOOK_AGAIN);
+        }
+    }
+
+    /// What the agent says about itself.
+    ///
+    /// # Errors
+    /// It cannot be asked.
+    pub fn status(&self) -> io::Result<Status> {
+        control::status(Path::new(AGENT_SOCKET))
+    }
+
+    /// Asks the agent to do what an operator would ask of it.
+    ///
+    /// # Errors
+    /// It refused, or cannot be asked.
+    pub fn steer(&self, action: &Action) -> io::Result<()> {
+        control::steer(Path::new(AGENT_SOCKET), action)
+    }
+
+    /// The event file of the agent.
+    #[must_use]
+    pub fn agent_events(&self) -> PathBuf {
+        self.folder.join("agent.jsonl")
+    }
+
+    /// The event file of the gateway.
+    #[must_use]
+    pub fn gateway_events(&self) -> PathBuf {
+        self.folder.join("gateway.jsonl")
+    }
+
+    /// Processor time both daemons have used.
+    #[must_use]
+    pub fn cpu_times(&self) -> [Option<Duration>; 2] {
+        [self.agent.cpu_time(), self.gateway.cpu_time()]
+    }
+
+    /// Ends both daemons in good order, so that their last events are written.
+    ///
+    /// # Errors
+    /// One of them did not end by itself, or badly.
+    pub fn stop(mut self) -> io::Result<()> {
+        self.agent.stop()?;
+        self.gateway.stop()
+    }
+}
+
+/// One process of the program under test; killed when dropped.
+#[derive(Debug)]
+struct Daemon {
+    name: &'static str,
+    process: Child,
+    log: PathBuf,
+}
+
+/// A daemon that is told to stop says goodbye to its peer (one round trip, repeated a few times) and writes its events.
+const STOP_TIMEOUT: Duration = Duration::from_secs(3);
+/// Lines of a log that are shown when a daemon failed.
+const LOG_TAIL: usize = 12;
+
+impl Daemon {
+    fn start(name: &'static str, process: Child, log: PathBuf) -> Daemon {
+        Daemon { name, process, log }
+    }
+
+    /// Whether it still runs.
+    fn check(&mut self) -> io::Result<()> {
+        match self.process.try_wait()? {
+            None => Ok(()),
+            Some(status) => {
+                let text = format!("the {} ended ({status}):\n{}", self.name, self.log_tail());
+                Err(io::Error::other(text))
+            }
+        }
+    }
+
+    fn log_tail(&self) -> String {
+        let text = fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(LOG_TAIL)..].join("\n")
+    }
+
+    fn cpu_time(&self) -> Option<Duration> {
+        /// Unit of the times in `/proc/PID/stat`; USER_HZ is 100 on every Linux of today.
+        const TICK: Duration = Duration::from_millis(10);
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.id())).ok()?;
+        // The program's name may hold spaces; user and system time are fields 14 and 15, twelve after it.
+        let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+        let ticks = |index: usize| fields.get(index)?.parse::<u32>().ok();
+        Some(TICK * (ticks(11)? + ticks(12)?))
+    }
+
+    fn stop(&mut self) -> io::Result<()> {
+        let pid = rustix::process::Pid::from_child(&self.process);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+        let until = Instant::now() + STOP_TIMEOUT;
+        while Instant::now() < until {
+            match self.process.try_wait()? {
+                None => thread::sleep(LOOK_AGAIN),
+                Some(status) if status.success() => return Ok(()),
+                Some(status) => {
+                    return Err(io::Error::other(format!(
+                        "the {} ended badly ({status}):\n{}",
+                        self.name,
+                        self.log_tail()
+                    )));
+                }
+            }
+        }
+        Err(io::Error::new(io::ErrorKind::TimedOut, format!("the {} does not stop", self.name)))
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.process.kill().and_then(|()| self.process.wait()).ok();
+    }
+}
+
+fn network_of(address: std::net::Ipv4Addr) -> std::net::Ipv4Addr {
+    let [a, b, c, _] = address.octets();
+    std::net::Ipv4Addr::new(a, b, c, 0)
+}
+
+/// Runs a verb of the program that reads `input` and prints a line or two.
+fn run(program: &Path, verb: &str, input: &str) -> io::Result<String> {
+    let mut command = Command::new(program);
+    command.arg0("jumpvpn").arg(verb).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn()?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // A program that does not read (genkey) closes its end first.
+        io::Write::write_all(&mut stdin, input.as_bytes()).ok();
+    }
+    let output = child.wait_with_output()?;
+    if !output.status.success() {
+        let text = String::from_utf8_lossy(&output.stderr);
+        return Err(io::Error::other(format!("`jumpvpn {verb}` failed: {}", text.trim())));
+    }
+    String::from_utf8(output.stdout).map_err(io::Error::other)
+}

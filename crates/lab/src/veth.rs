@@ -1,0 +1,53 @@
+//! A cable between two nodes: a pair of virtual Ethernet interfaces, made over rtnetlink.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+
+use netlink_packet_core::{
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkInfo, LinkMessage};
+use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+
+/// Room for the kernel's acknowledgement, which echoes the request: a few hundred bytes.
+const REPLY_LEN: usize = 4096;
+
+/// Makes `name` in the network namespace of the calling thread, and its other end, `peer_name`, in `peer_namespace`.
+///
+/// # Errors
+/// What the kernel said.
+pub fn connect(name: &str, peer_name: &str, peer_namespace: &File) -> io::Result<()> {
+    let mut peer = LinkMessage::default();
+    peer.attributes.push(LinkAttribute::IfName(peer_name.to_owned()));
+    peer.attributes.push(LinkAttribute::NetNsFd(peer_namespace.as_raw_fd()));
+    let mut link = LinkMessage::default();
+    link.attributes.push(LinkAttribute::IfName(name.to_owned()));
+    link.attributes.push(LinkAttribute::LinkInfo(vec![
+        LinkInfo::Kind(InfoKind::Veth),
+        LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer))),
+    ]));
+    request(RouteNetlinkMessage::NewLink(link)).map_err(|error| {
+        io::Error::new(error.kind(), format!("cannot connect {name} and {peer_name}: {error}"))
+    })
+}
+
+fn request(message: RouteNetlinkMessage) -> io::Result<()> {
+    let mut header = NetlinkHeader::default();
+    header.flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL;
+    let mut message = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(message));
+    message.finalize();
+    let mut bytes = vec![0; message.buffer_len()];
+    message.serialize(&mut bytes);
+    let socket = Socket::new(NETLINK_ROUTE)?;
+    socket.send_to(&bytes, &SocketAddr::new(0, 0), 0)?;
+    let mut reply = Vec::with_capacity(REPLY_LEN);
+    socket.recv_from(&mut reply, 0)?;
+    let reply = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&reply)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
+    match reply.payload {
+        NetlinkPayload::Error(error) if error.code.is_some() => Err(error.to_io()),
+        _ => Ok(()),
+    }
+}

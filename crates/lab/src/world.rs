@@ -1,0 +1,244 @@
+//! The whole network of the lab: its nodes, its cables and its radio links, and what can be done to them.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+
+use ipnet::{IpNet, Ipv4Net};
+use jumpvpn_host::{HostError, Network, RouteSpec};
+use jumpvpn_tun::Tap;
+
+use crate::link::RadioLink;
+use crate::namespace::Node;
+use crate::plan::{self, UPLINKS, UplinkPlan};
+use crate::shaper::Conditions;
+use crate::story::{Action, Direction, Uplink};
+use crate::veth;
+
+/// The main routing table (RT_TABLE_MAIN).
+const MAIN_TABLE: u32 = 254;
+/// Prefix length of every network of the lab.
+const PREFIX_LEN: u8 = 24;
+/// The cable's interface on the internet's side.
+const INTERNET_TO_GATEWAY: &str = "gw0";
+
+/// The network, running; it ends with the process.
+#[derive(Debug)]
+pub struct World {
+    /// Where the agent runs.
+    pub laptop: Node,
+    /// Routers of two providers.
+    pub internet: Node,
+    /// Where the gateway runs.
+    pub gateway: Node,
+    /// What the laptop talks to.
+    pub server: Node,
+    calm: [Conditions; 2],
+    links: [RadioLink; 2],
+}
+
+impl World {
+    /// Builds everything; `calm` is what the radio links are like, by [`Uplink::index`].
+    ///
+    /// # Errors
+    /// A sentence saying what could not be built.
+    pub fn build(calm: [Conditions; 2], seed: u64) -> io::Result<World> {
+        let laptop = Node::create("laptop")?;
+        let internet = Node::create("internet")?;
+        let gateway = Node::create("gateway")?;
+        let server = Node::create("server")?;
+        for node in [&laptop, &internet, &gateway, &server] {
+            node.run(|| with_link("lo", |network, index| network.set_link_up(index)))??;
+        }
+        // A laptop with two default routes must accept answers on either: what distributions set.
+        laptop.set("net.ipv4.conf.all.rp_filter", "2")?;
+        internet.set("net.ipv4.ip_forward", "1")?;
+        gateway.set("net.ipv4.ip_forward", "1")?;
+        cable(&internet, (INTERNET_TO_GATEWAY, plan::GATEWAY_ISP), &gateway, ("eth0", plan::GATEWAY))?;
+        cable(&gateway, ("lan0", plan::GATEWAY_LAN), &server, ("eth0", plan::SERVER))?;
+        gateway.run(|| add_default_route("eth0", plan::GATEWAY_ISP, 100))??;
+        server.run(|| add_default_route("eth0", plan::GATEWAY_LAN, 100))??;
+        let radio = |uplink: Uplink| {
+            let index = uplink.index();
+            // The links must not share their luck.
+            let seed = seed.wrapping_mul(2) + index as u64;
+            radio_link(&laptop, &internet, &UPLINKS[index], calm[index], seed)
+        };
+        let links = [radio(Uplink::Wifi)?, radio(Uplink::Lte)?];
+        Ok(World { laptop, internet, gateway, server, calm, links })
+    }
+
+    /// The node of that name.
+    #[must_use]
+    pub fn node(&self, name: &str) -> Option<&Node> {
+        [&self.laptop, &self.internet, &self.gateway, &self.server]
+            .into_iter()
+            .find(|node| node.name() == name)
+    }
+
+    /// The radio link of an uplink.
+    #[must_use]
+    pub fn link(&self, uplink: Uplink) -> &RadioLink {
+        &self.links[uplink.index()]
+    }
+
+    /// Lets packets between laptop and server pass outside any tunnel.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn open_direct_way(&self) -> io::Result<()> {
+        let lan = Ipv4Net::new_assert(plan::SERVER, PREFIX_LEN).trunc();
+        self.internet.run(|| {
+            with_link(INTERNET_TO_GATEWAY, |network, index| {
+                network.add_route(&route(lan, Some(plan::GATEWAY), index, None))
+            })
+        })?
+    }
+
+    /// Does what a story or a key says to the network.
+    ///
+    /// # Errors
+    /// The kernel refused, or the action is the agent's business.
+    pub fn apply(&self, action: &Action) -> io::Result<()> {
+        let change = |uplink: &Uplink, change: &dyn Fn(&mut Conditions)| {
+            for direction in Direction::ALL {
+                self.change(*uplink, direction, change);
+            }
+            Ok(())
+        };
+        match action {
+            Action::Link(uplink, up) => self.set_link(*uplink, *up),
+            Action::Carrier(uplink, on) => self.link(*uplink).set_carrier(*on),
+            Action::BlackHole(uplink, directions) => {
+                for direction in Direction::ALL.into_iter().filter(|one| directions.includes(*one)) {
+                    self.change(*uplink, direction, &|conditions| conditions.black_hole = true);
+                }
+                Ok(())
+            }
+            Action::UdpBlocked(uplink, blocked) => {
+                change(uplink, &|conditions| conditions.udp_blocked = *blocked)
+            }
+            Action::Delay(uplink, delay) => change(uplink, &|conditions| conditions.delay = *delay),
+            Action::Jitter(uplink, jitter) => change(uplink, &|conditions| conditions.jitter = *jitter),
+            Action::Loss(uplink, ppm) => change(uplink, &|conditions| conditions.loss_ppm = *ppm),
+            Action::Reorder(uplink, ppm) => change(uplink, &|conditions| conditions.reorder_ppm = *ppm),
+            Action::Rate(uplink, bps) => change(uplink, &|c| c.rate_bps = Some(*bps).filter(|bps| *bps > 0)),
+            Action::Mtu(uplink, len) => {
+                change(uplink, &|c| c.max_packet_len = Some(*len).filter(|len| *len > 0))
+            }
+            Action::Clear(uplink) => change(uplink, &|conditions| *conditions = self.calm[uplink.index()]),
+            Action::Rebind(uplink) => {
+                self.link(*uplink).rebind();
+                Ok(())
+            }
+            Action::Jump(_) | Action::Pin(_) | Action::Unpin => {
+                Err(io::Error::new(io::ErrorKind::Unsupported, format!("{action} is for the agent")))
+            }
+        }
+    }
+
+    /// Everything is again as it was built.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn calm_down(&self) -> io::Result<()> {
+        for uplink in Uplink::ALL {
+            self.apply(&Action::Clear(uplink))?;
+            self.apply(&Action::Carrier(uplink, true))?;
+            self.apply(&Action::Link(uplink, true))?;
+        }
+        Ok(())
+    }
+
+    fn change(&self, uplink: Uplink, direction: Direction, change: &dyn Fn(&mut Conditions)) {
+        let link = self.link(uplink);
+        let mut conditions = link.conditions(direction);
+        change(&mut conditions);
+        link.set_conditions(direction, conditions);
+    }
+
+    /// Down takes the kernel's routes along; up brings them back, as a DHCP client would.
+    fn set_link(&self, uplink: Uplink, up: bool) -> io::Result<()> {
+        let uplink = &UPLINKS[uplink.index()];
+        self.laptop.run(|| {
+            let set = |network: &mut Network, index| {
+                if up { network.set_link_up(index) } else { network.set_link_down(index) }
+            };
+            with_link(uplink.interface, set)?;
+            if up { add_default_route(uplink.interface, uplink.router, uplink.metric) } else { Ok(()) }
+        })?
+    }
+}
+
+fn cable(
+    one: &Node,
+    (name, address): (&str, Ipv4Addr),
+    other: &Node,
+    far: (&str, Ipv4Addr),
+) -> io::Result<()> {
+    one.run(|| {
+        veth::connect(name, far.0, other.namespace())?;
+        bring_up(one, name, address)
+    })??;
+    other.run(|| bring_up(other, far.0, far.1))?
+}
+
+fn radio_link(
+    laptop: &Node,
+    internet: &Node,
+    plan: &UplinkPlan,
+    calm: Conditions,
+    seed: u64,
+) -> io::Result<RadioLink> {
+    let end = |node: &Node, interface, address| {
+        node.run(|| {
+            let tap = Tap::create(interface).map_err(io::Error::other)?;
+            bring_up(node, interface, address)?;
+            Ok::<Tap, io::Error>(tap)
+        })?
+    };
+    let laptop_end = end(laptop, plan.interface, plan.laptop)?;
+    let isp_end = end(internet, plan.isp_interface, plan.isp)?;
+    laptop.run(|| add_default_route(plan.interface, plan.router, plan.metric))??;
+    RadioLink::start(*plan, laptop_end, isp_end, calm, seed)
+}
+
+/// Gives an interface its address and sets it up. IPv6 stays off on outer links: it would only chatter.
+fn bring_up(node: &Node, interface: &str, address: Ipv4Addr) -> io::Result<()> {
+    // A kernel without IPv6 has no such setting, and needs none.
+    node.set(&format!("net.ipv6.conf.{interface}.disable_ipv6"), "1").ok();
+    with_link(interface, |network, index| {
+        network.add_address(index, IpNet::V4(Ipv4Net::new_assert(address, PREFIX_LEN)))?;
+        network.set_link_up(index)
+    })
+}
+
+fn add_default_route(interface: &str, via: Ipv4Addr, metric: u32) -> io::Result<()> {
+    let anywhere = Ipv4Net::default();
+    with_link(interface, |network, index| {
+        match network.add_route(&route(anywhere, Some(via), index, Some(metric))) {
+            Err(HostError::Exists { .. }) => Ok(()),
+            other => other,
+        }
+    })
+}
+
+fn route(destination: Ipv4Net, via: Option<Ipv4Addr>, oif: u32, metric: Option<u32>) -> RouteSpec {
+    RouteSpec {
+        destination: IpNet::V4(destination),
+        via: via.map(IpAddr::V4),
+        oif: Some(oif),
+        table: MAIN_TABLE,
+        metric,
+        source: None,
+    }
+}
+
+/// Asks the kernel something about an interface of the calling thread's namespace.
+fn with_link<T>(
+    interface: &str,
+    ask: impl FnOnce(&mut Network, u32) -> Result<T, HostError>,
+) -> io::Result<T> {
+    let mut network = Network::open().map_err(io::Error::other)?;
+    let index = network.link_index(interface).map_err(io::Error::other)?;
+    ask(&mut network, index).map_err(io::Error::other)
+}
