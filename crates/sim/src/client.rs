@@ -1,0 +1,261 @@
+//! A client: the agent under test, its links, and what is known of it from outside.
+use std::collections::{BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use jumpvpn_engine::agent::{Config, Link as EngineLink, Notice};
+use jumpvpn_engine::{Agent, SocketKey};
+use jumpvpn_events::{BindingState, PathLabel, Reason, SessionLabel, State, Time};
+use jumpvpn_policy::Policy;
+use jumpvpn_session::{PrivateKey, SuiteSet};
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
+
+use crate::audit::Log;
+use crate::flight::Flight;
+use crate::invariants::{Invariant, Ledger, Verdict, ensure};
+use crate::network::Link;
+use crate::scenario::ClientPlan;
+use crate::trace::Trace;
+use crate::traffic::Flow;
+
+/// What the process gets of the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Presence {
+    Running,
+    /// No processor: what arrives waits.
+    Stalled,
+    /// The machine sleeps: what arrives is lost.
+    Asleep,
+}
+
+/// What can be seen of an agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AgentFacts {
+    pub state: State,
+    pub session: Option<SessionLabel>,
+    pub step: u64,
+    pub version: u64,
+    pub key_epoch: u32,
+    pub jumps: u32,
+    pub active: Option<PathLabel>,
+}
+
+const NOTHING: AgentFacts = AgentFacts {
+    state: State::Birth,
+    session: None,
+    step: 0,
+    version: 0,
+    key_epoch: 0,
+    jumps: 0,
+    active: None,
+};
+
+/// Control messages are counted over this span …
+const CONTROL_SPAN: Duration = Duration::from_secs(10);
+/// … and an agent sends at most so many of them in it, for each of its paths: probes every 200 ms at the most, and
+/// the repetitions of one jump.
+const CONTROL_LIMIT_PER_PATH: usize = 60;
+
+/// A client.
+pub(crate) struct Client {
+    pub index: usize,
+    pub policy: Policy,
+    pub engine: Option<Agent>,
+    pub presence: Presence,
+    pub links: Vec<Link>,
+    pub up: Flow,
+    pub down: Flow,
+    pub rogue: u32,
+    pub inbox: Vec<Flight>,
+    pub facts: AgentFacts,
+    pub ledger: Ledger,
+    pub log: Log,
+    /// When the engine wants to be called.
+    pub due: Option<Time>,
+    /// Outer addresses it has ever sent from.
+    pub used: BTreeSet<SocketAddr>,
+    /// Links changed and the engine does not know yet; sockets that are gone, with the reason.
+    pub unsaid: Option<Vec<(SocketKey, Reason)>>,
+    /// A person asked it to go.
+    pub leaving: bool,
+    next_socket: u32,
+    control_sent: VecDeque<Time>,
+}
+
+impl Client {
+    pub fn new(index: usize, plan: ClientPlan) -> Client {
+        Client {
+            index,
+            policy: plan.policy,
+            engine: None,
+            presence: Presence::Running,
+            links: plan.links,
+            up: plan.up,
+            down: plan.down,
+            rogue: plan.rogue,
+            inbox: Vec::new(),
+            facts: NOTHING,
+            ledger: Ledger::default(),
+            log: Log::new(format!("client{index}")),
+            due: None,
+            used: BTreeSet::new(),
+            unsaid: None,
+            leaving: false,
+            next_socket: (index * 8) as u32 + 1000,
+            control_sent: VecDeque::new(),
+        }
+    }
+
+    /// Its static key.
+    pub fn key(index: usize) -> PrivateKey {
+        PrivateKey::generate(&mut ChaCha20Rng::seed_from_u64(100 + index as u64))
+    }
+
+    /// Starts a process.
+    pub fn start(&mut self, gateway: &PrivateKey, endpoints: &[SocketAddr], rng: ChaCha20Rng, now: Time) {
+        let config = Config {
+            private: Client::key(self.index),
+            gateway: gateway.public(),
+            psk: None,
+            endpoints: endpoints.to_vec(),
+            suites: SuiteSet::ALL,
+            policy: self.policy.clone(),
+        };
+        for at in 0..self.links.len() {
+            self.open_socket(at);
+        }
+        self.engine = Some(Agent::new(config, Box::new(rng), now));
+        self.facts = NOTHING;
+        self.log.begin_run();
+        self.unsaid = Some(Vec::new());
+    }
+
+    /// Ends the process.
+    pub fn stop(&mut self) {
+        self.engine = None;
+        self.leaving = false;
+        self.due = None;
+        self.inbox.clear();
+    }
+
+    /// Gives a link a socket with a key that was never used before.
+    pub fn open_socket(&mut self, link: usize) {
+        self.next_socket += 1;
+        self.links[link].socket = SocketKey(self.next_socket);
+    }
+
+    /// Whether the process can do anything now.
+    pub fn is_running(&self) -> bool {
+        self.presence == Presence::Running && self.engine.is_some()
+    }
+
+    /// Tells the engine what the operating system has said of the links.
+    pub fn tell_links(&mut self, now: Time) {
+        if !self.is_running() {
+            return;
+        }
+        let Some(gone) = self.unsaid.take() else { return };
+        let links: Vec<EngineLink> = self
+            .links
+            .iter()
+            .filter(|link| link.present)
+            .map(|link| EngineLink {
+                socket: link.socket,
+                iface: link.iface,
+                local: link.local,
+                mtu: 1500,
+                preference: link.preference,
+                metered: link.metered,
+            })
+            .collect();
+        if let Some(engine) = &mut self.engine {
+            engine.handle_links(&links, &gone, now);
+        }
+    }
+
+    /// Reads events, notices and status, and judges them.
+    pub fn observe(&mut self, now: Time, trace: &mut Trace) -> Verdict {
+        let Some(engine) = &mut self.engine else { return Ok(()) };
+        let index = self.index;
+        while let Some(event) = engine.poll_event() {
+            trace.line(now, || {
+                format!(
+                    "c{index}      {} {:?} step {} v{}",
+                    event.reason, event.kind, event.step, event.version
+                )
+            });
+            self.ledger.note(&event)?;
+            self.log.push(&event);
+        }
+        while let Some(notice) = engine.poll_notice() {
+            trace.line(now, || format!("c{index}      {notice:?}"));
+            if let Notice::Stopped { reason } = notice {
+                ensure(self.leaving, Invariant::GivesUp, || {
+                    format!("client {index} stopped for good: {reason}")
+                })?;
+            }
+        }
+        let before = std::mem::replace(&mut self.facts, NOTHING);
+        self.look(now)?;
+        self.judge(&before)
+    }
+
+    fn look(&mut self, now: Time) -> Verdict {
+        let Some(engine) = &self.engine else { return Ok(()) };
+        let status = engine.status(now);
+        self.due = engine.poll_timeout();
+        let mut active = status.paths.iter().filter(|path| path.binding == BindingState::Active);
+        let first = active.next().map(|path| path.name);
+        let index = self.index;
+        ensure(active.next().is_none(), Invariant::OneBinding, || {
+            format!("client {index} has two active paths: {:?}", status.paths)
+        })?;
+        ensure(status.paths.len() <= 32, Invariant::Memory, || format!("{} paths", status.paths.len()))?;
+        self.facts = AgentFacts {
+            state: status.state,
+            session: status.session,
+            step: status.step,
+            version: status.version,
+            key_epoch: status.key_epoch,
+            jumps: status.jumps,
+            active: first,
+        };
+        Ok(())
+    }
+
+    fn judge(&self, before: &AgentFacts) -> Verdict {
+        let (facts, index) = (&self.facts, self.index);
+        if let Some(old) = before.session.filter(|_| facts.session != before.session) {
+            ensure(self.ledger.is_closed(old), Invariant::SessionId, || {
+                format!("client {index} lost session {old} without an end")
+            })?;
+        }
+        let Some(label) = facts.session else { return Ok(()) };
+        ensure(!self.ledger.is_closed(label), Invariant::Absorbing, || {
+            format!("client {index} lives in {label} after its end")
+        })?;
+        if facts.state != State::Birth {
+            let commits = self.ledger.commits(label);
+            ensure(commits == facts.version, Invariant::CommitEvents, || {
+                format!("client {index}: version {}, {commits} commit events", facts.version)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Counts a control message that it sends.
+    pub fn note_control(&mut self, now: Time, endpoints: usize) -> Verdict {
+        self.control_sent.push_back(now);
+        while self.control_sent.front().is_some_and(|at| now.since(*at) > CONTROL_SPAN) {
+            self.control_sent.pop_front();
+        }
+        let (count, limit) = (self.control_sent.len(), CONTROL_LIMIT_PER_PATH * self.links.len() * endpoints);
+        ensure(count <= limit, Invariant::Bounds, || {
+            format!(
+                "client {} sent {count} control messages in {CONTROL_SPAN:?}, at most {limit}",
+                self.index
+            )
+        })
+    }
+}

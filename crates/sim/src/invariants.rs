@@ -1,0 +1,193 @@
+//! The promises, by name, and the books that are kept of each session to judge them.
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use jumpvpn_events::{Event, EventKind, Reason, SessionLabel, State, Time};
+use jumpvpn_policy::Policy;
+
+/// A promise of the protocol that every world has to keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Invariant {
+    /// S1: at most one ACTIVE binding, one session for an inner address.
+    OneBinding,
+    /// S2: the session's id never changes and never comes again.
+    SessionId,
+    /// S3 and S7: what is committed changes only together with its one commit event.
+    CommitEvents,
+    /// S7: a dropped datagram changes nothing.
+    DropsChangeNothing,
+    /// S4: what was accepted once is not accepted again, and copies move nothing.
+    Replay,
+    /// Altered and invented datagrams are dropped.
+    Forgery,
+    /// S5: no packet passes and nothing is committed without a valid fence.
+    Fence,
+    /// S6: moves per minute, cooldown, attempts to recover.
+    Bounds,
+    /// Nothing follows TERMINATED.
+    Absorbing,
+    /// After its work is done, an engine's next timer lies in the future.
+    Timer,
+    /// Inner packets arrive at the right client, as they were sent, and at most a few times.
+    Delivery,
+    /// The gateway sends packets to no address that the client has not used and accepted.
+    Address,
+    /// What goes to an unproven address is no longer than what came from there.
+    Amplification,
+    /// Queues and tables stay within their bounds.
+    Memory,
+    /// No engine ran into a case it takes for impossible.
+    Internal,
+    /// An agent gives up for good only when a person says so.
+    GivesUp,
+    /// When all trouble is over, every client is attached again and packets flow both ways.
+    Liveness,
+    /// The event files of both sides prove the same story.
+    Audit,
+    /// Nothing panics.
+    Panic,
+}
+
+impl Invariant {
+    /// The name in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Invariant::OneBinding => "S1 one active binding",
+            Invariant::SessionId => "S2 session id",
+            Invariant::CommitEvents => "S3/S7 one commit event per version",
+            Invariant::DropsChangeNothing => "S7 a drop changes nothing",
+            Invariant::Replay => "S4 replay",
+            Invariant::Forgery => "forgery",
+            Invariant::Fence => "S5 fence",
+            Invariant::Bounds => "S6 bounds",
+            Invariant::Absorbing => "TERMINATED absorbs",
+            Invariant::Timer => "no busy timer",
+            Invariant::Delivery => "delivery",
+            Invariant::Address => "accepted addresses only",
+            Invariant::Amplification => "reply no longer than request",
+            Invariant::Memory => "bounded memory",
+            Invariant::Internal => "no internal fault",
+            Invariant::GivesUp => "no giving up",
+            Invariant::Liveness => "liveness",
+            Invariant::Audit => "events verify",
+            Invariant::Panic => "no panic",
+        }
+    }
+}
+
+/// A promise that was broken, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Breach {
+    pub invariant: Invariant,
+    pub what: String,
+}
+
+/// What every judgement says.
+pub(crate) type Verdict = Result<(), Breach>;
+
+/// Breaks off unless `holds`.
+pub(crate) fn ensure(holds: bool, invariant: Invariant, what: impl FnOnce() -> String) -> Verdict {
+    if holds { Ok(()) } else { Err(Breach { invariant, what: what() }) }
+}
+
+/// What one side has said of one session.
+#[derive(Clone, Debug)]
+struct Account {
+    state: State,
+    step: u64,
+    commits: u64,
+    closed: bool,
+    switches: VecDeque<(Time, Reason)>,
+}
+
+/// The book of one side: every session it ever spoke of.
+#[derive(Default)]
+pub(crate) struct Ledger {
+    accounts: BTreeMap<SessionLabel, Account>,
+    /// Committed moves of all sessions.
+    pub switches: u64,
+    /// Births.
+    pub births: u64,
+}
+
+impl Ledger {
+    /// Takes an event in and judges it against what was said before.
+    pub fn note(&mut self, event: &Event) -> Verdict {
+        let Some(label) = event.session else { return Ok(()) };
+        let account = self.accounts.entry(label).or_insert_with(|| Account {
+            state: State::Birth,
+            step: 0,
+            commits: 0,
+            closed: false,
+            switches: VecDeque::new(),
+        });
+        let ends = matches!(event.kind, EventKind::Termination { .. });
+        let over = account.closed || (account.state == State::Terminated && !ends);
+        ensure(!over, Invariant::Absorbing, || format!("{event:?} after the end"))?;
+        if let EventKind::StateChange { from, to } = event.kind {
+            let chained = from == account.state && event.step == account.step + 1;
+            ensure(chained, Invariant::CommitEvents, || {
+                format!("{event:?} after step {} in {}", account.step, account.state)
+            })?;
+            (account.state, account.step) = (to, event.step);
+        }
+        if event.kind.is_commit() {
+            let next = account.commits + 1;
+            ensure(event.version == next, Invariant::CommitEvents, || {
+                format!("{event:?}, expected version {next}")
+            })?;
+            let birth = matches!(event.kind, EventKind::SessionBirth { .. });
+            ensure(birth == (next == 1), Invariant::SessionId, || format!("{event:?} as commit {next}"))?;
+            account.commits = next;
+            self.births += u64::from(birth);
+        }
+        if let EventKind::TransportSwitch { .. } = event.kind {
+            self.switches += 1;
+            account.switches.push_back((event.at, event.reason));
+        }
+        account.closed |= ends;
+        Ok(())
+    }
+
+    /// Commit events of a session so far.
+    pub fn commits(&self, label: SessionLabel) -> u64 {
+        self.accounts.get(&label).map_or(0, |account| account.commits)
+    }
+
+    /// Whether the session's end was told.
+    pub fn is_closed(&self, label: SessionLabel) -> bool {
+        self.accounts.get(&label).is_some_and(|account| account.closed)
+    }
+
+    /// The limits of moves, as the gateway's policy names them, for a session that just moved.
+    pub fn check_bounds(&mut self, label: SessionLabel, policy: &Policy) -> Verdict {
+        let Some(account) = self.accounts.get_mut(&label) else { return Ok(()) };
+        let Some((now, reason)) = account.switches.back().copied() else { return Ok(()) };
+        while account.switches.front().is_some_and(|(at, _)| now.since(*at) >= Duration::from_secs(60)) {
+            account.switches.pop_front();
+        }
+        let (count, cap) = (account.switches.len(), usize::from(policy.switching.max_switches_per_min));
+        ensure(count <= cap, Invariant::Bounds, || format!("{count} moves in a minute, at most {cap}"))?;
+        let before = account.switches.iter().rev().nth(1).map(|(at, _)| now.since(*at));
+        let cooldown = policy.switching.switch_cooldown;
+        let kept = may_hurry(reason) || before.is_none_or(|since| since >= cooldown);
+        ensure(kept, Invariant::Bounds, || {
+            format!("moved for {reason} {before:?} after a move, cooldown {cooldown:?}")
+        })
+    }
+}
+
+/// Reasons for which nobody waits for the cooldown: the path is dead, or it is the same path.
+fn may_hurry(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::LinkDown
+            | Reason::AddressGone
+            | Reason::RouteGone
+            | Reason::SocketError
+            | Reason::PathSilent
+            | Reason::PathSilentUplink
+            | Reason::Resumed
+            | Reason::NatRebinding
+    )
+}

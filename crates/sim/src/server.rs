@@ -1,0 +1,272 @@
+//! The gateway: the engine under test, its store and its fence, and what is known of it from outside.
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use jumpvpn_engine::gateway::{Config, Peer};
+use jumpvpn_engine::{Gateway, SocketKey};
+use jumpvpn_events::{EventKind, SessionLabel, State, Time};
+use jumpvpn_ownership::{Answer, Fence, MemoryStore, OwnershipStore, Request};
+use jumpvpn_policy::Policy;
+use jumpvpn_session::{PrivateKey, SuiteSet};
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
+
+use crate::audit::Log;
+use crate::client::Client;
+use crate::dice::Dice;
+use crate::flight::Flight;
+use crate::invariants::{Invariant, Ledger, Verdict, ensure};
+use crate::trace::Trace;
+use crate::traffic;
+
+/// What can be seen of a session at the gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Row {
+    pub client: usize,
+    pub state: State,
+    pub step: u64,
+    pub key_epoch: u32,
+    pub committed: Committed,
+}
+
+/// What only a commit may change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Committed {
+    pub version: u64,
+    pub epoch: u64,
+    pub path_id: u32,
+    pub address: SocketAddr,
+    pub switches: u32,
+}
+
+/// All sessions of the gateway.
+pub(crate) type Rows = BTreeMap<SessionLabel, Row>;
+
+/// Trouble with the store.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StoreTrouble {
+    pub delay: Duration,
+    /// Share of answers that get lost, of a thousand; the change behind them is made or not.
+    pub unknown: u32,
+    pub until: Time,
+}
+
+/// Records the store keeps: more than births in any world.
+const STORE_CAPACITY: usize = 4096;
+/// Minutes between 2026-01-01 and the origin of virtual time.
+const ORIGIN_MINUTE: u32 = 100_000;
+/// Handshakes of one client that may wait.
+const PENDING_PER_CLIENT: usize = 8;
+
+/// The gateway.
+pub(crate) struct Server {
+    pub policy: Policy,
+    pub endpoints: Vec<SocketAddr>,
+    pub engine: Option<Gateway>,
+    pub store: MemoryStore,
+    pub trouble: Option<StoreTrouble>,
+    pub fence: Fence,
+    pub stalled: bool,
+    pub inbox: Vec<Flight>,
+    pub rows: Rows,
+    /// Rows at the beginning of this instant.
+    pub rows_before: Rows,
+    pub ledger: Ledger,
+    pub log: Log,
+    pub due: Option<Time>,
+    /// Number of the process.
+    pub incarnation: u64,
+    /// Answers of the store keep their order.
+    pub last_answer: Time,
+    clients: usize,
+}
+
+impl Server {
+    pub fn new(policy: Policy, endpoints: Vec<SocketAddr>, clients: usize) -> Server {
+        Server {
+            policy,
+            endpoints,
+            engine: None,
+            store: MemoryStore::new(STORE_CAPACITY, 1),
+            trouble: None,
+            fence: Fence { epoch: 0, valid_until: Time::MAX },
+            stalled: false,
+            inbox: Vec::new(),
+            rows: Rows::new(),
+            rows_before: Rows::new(),
+            ledger: Ledger::default(),
+            log: Log::new("gateway".to_owned()),
+            due: None,
+            incarnation: 0,
+            last_answer: Time::ZERO,
+            clients,
+        }
+    }
+
+    /// Its static key.
+    pub fn key() -> PrivateKey {
+        PrivateKey::generate(&mut ChaCha20Rng::seed_from_u64(99))
+    }
+
+    /// Starts a process with an empty store: this store dies with its process.
+    pub fn start(&mut self, rng: ChaCha20Rng, now: Time) -> Verdict {
+        self.incarnation += 1;
+        self.store = MemoryStore::new(STORE_CAPACITY, self.incarnation);
+        self.fence.epoch = self.incarnation;
+        let created = Gateway::new(self.config(now), Box::new(rng), now);
+        ensure(created.is_ok(), Invariant::Internal, || "no gateway with this randomness".to_owned())?;
+        self.engine = created.ok();
+        self.log.begin_run();
+        self.tell_fence();
+        Ok(())
+    }
+
+    fn config(&self, now: Time) -> Config {
+        let peer = |index: usize| {
+            let (v4, v6) = traffic::inner(index as u8);
+            Peer {
+                name: index.to_string(),
+                public: Client::key(index).public(),
+                psk: None,
+                inner: vec![v4.into(), v6.into()],
+            }
+        };
+        let own: Vec<IpAddr> = self.endpoints.iter().map(SocketAddr::ip).collect();
+        let network = |address: IpAddr, prefix| ipnet::IpNet::new(address, prefix).ok();
+        Config {
+            private: Server::key(),
+            peers: (0..self.clients).map(peer).collect(),
+            networks: [network(traffic::GATEWAY_V4.into(), 24), network(traffic::GATEWAY_V6.into(), 64)]
+                .into_iter()
+                .flatten()
+                .collect(),
+            own,
+            allow_local: false,
+            suites: SuiteSet::ALL,
+            policy: self.policy.clone(),
+            capacity: 16,
+            node: 1,
+            started_minute: ORIGIN_MINUTE + (now.as_millis() / 60_000) as u32,
+            mtu: 1400,
+        }
+    }
+
+    /// Ends the process.
+    pub fn stop(&mut self) {
+        self.engine = None;
+        self.due = None;
+        self.inbox.clear();
+        self.rows.clear();
+    }
+
+    /// Tells the engine about its fence.
+    pub fn tell_fence(&mut self) {
+        if let Some(engine) = &mut self.engine {
+            engine.handle_fence(self.fence);
+        }
+    }
+
+    /// Whether the process can do anything now.
+    pub fn is_running(&self) -> bool {
+        !self.stalled && self.engine.is_some()
+    }
+
+    /// The endpoint a datagram of that socket leaves from.
+    pub fn endpoint(&self, socket: SocketKey) -> Option<SocketAddr> {
+        self.endpoints.get(socket.0 as usize).copied()
+    }
+
+    /// The socket that listens there.
+    pub fn socket(&self, endpoint: SocketAddr) -> Option<SocketKey> {
+        self.endpoints.iter().position(|known| *known == endpoint).map(|at| SocketKey(at as u32))
+    }
+
+    /// Asks the store; when the answer arrives, if it is not there at once.
+    pub fn ask(&mut self, request: &Request, now: Time, dice: &mut Dice) -> (Answer, Option<Time>) {
+        let trouble = self.trouble.filter(|trouble| now < trouble.until);
+        let lost = trouble.is_some_and(|trouble| dice.chance(trouble.unknown));
+        let answer = if lost && dice.chance(500) {
+            Answer::Unknown { id: request.id() }
+        } else {
+            let answer = self.store.submit(request, now);
+            if lost { Answer::Unknown { id: request.id() } } else { answer }
+        };
+        let delay = trouble.map_or(Duration::ZERO, |trouble| dice.span(Duration::ZERO, trouble.delay * 2));
+        let at = (now + delay).max(self.last_answer);
+        self.last_answer = at;
+        (answer, (at > now).then_some(at))
+    }
+
+    /// Reads events and rows, and judges them.
+    pub fn observe(&mut self, now: Time, trace: &mut Trace) -> Verdict {
+        let Some(engine) = &mut self.engine else { return Ok(()) };
+        let may_act = self.fence.allows(now);
+        while let Some(event) = engine.poll_event() {
+            trace.line(now, || {
+                format!(
+                    "gw      {} {:?} step {} v{} {:?}",
+                    event.reason, event.kind, event.step, event.version, event.session
+                )
+            });
+            ensure(may_act || !event.kind.is_commit(), Invariant::Fence, || {
+                format!("committed without a fence: {event:?}")
+            })?;
+            self.ledger.note(&event)?;
+            self.log.push(&event);
+            if let (EventKind::TransportSwitch { .. }, Some(label)) = (event.kind, event.session) {
+                self.ledger.check_bounds(label, &self.policy)?;
+            }
+        }
+        self.look(now)?;
+        self.judge()
+    }
+
+    fn look(&mut self, now: Time) -> Verdict {
+        let Some(engine) = &self.engine else { return Ok(()) };
+        self.due = engine.poll_timeout();
+        let mut rows = Rows::new();
+        for row in engine.sessions(now) {
+            let committed = Committed {
+                version: row.version,
+                epoch: row.epoch,
+                path_id: row.path_id,
+                address: row.address,
+                switches: row.switches,
+            };
+            // invariant: peers are named by their numbers.
+            let client = row.peer.parse().unwrap_or(usize::MAX);
+            let seen = Row { client, state: row.state, step: row.step, key_epoch: row.key_epoch, committed };
+            let twice = rows.insert(row.session, seen).is_some();
+            ensure(!twice, Invariant::SessionId, || format!("two sessions {}", row.session))?;
+        }
+        let pending = engine.status().pending;
+        let limit = PENDING_PER_CLIENT * self.clients;
+        ensure(pending <= limit, Invariant::Memory, || format!("{pending} pending births, at most {limit}"))?;
+        let before = std::mem::replace(&mut self.rows, rows);
+        for (label, _) in before.iter().filter(|(label, _)| !self.rows.contains_key(label)) {
+            ensure(self.ledger.is_closed(*label), Invariant::SessionId, || {
+                format!("{label} vanished without an end")
+            })?;
+        }
+        Ok(())
+    }
+
+    fn judge(&self) -> Verdict {
+        let mut holders = BTreeMap::new();
+        for (label, row) in &self.rows {
+            let commits = self.ledger.commits(*label);
+            ensure(commits == row.committed.version, Invariant::CommitEvents, || {
+                format!("gateway: {label} has version {}, {commits} commit events", row.committed.version)
+            })?;
+            ensure(!self.ledger.is_closed(*label), Invariant::Absorbing, || {
+                format!("{label} lives after its end")
+            })?;
+            let other = holders.insert(row.client, label);
+            ensure(other.is_none(), Invariant::OneBinding, || {
+                format!("client {} has the sessions {label} and {other:?}", row.client)
+            })?;
+        }
+        Ok(())
+    }
+}
