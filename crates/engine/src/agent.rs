@@ -6,9 +6,13 @@
 mod birth;
 mod frames;
 mod jump;
+mod links;
 mod live;
+mod operator;
+mod outcome;
 mod path;
 mod probe;
+mod rebind;
 mod recover;
 mod rekey;
 mod status;

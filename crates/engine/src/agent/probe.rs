@@ -204,7 +204,10 @@ impl Live {
             let changed = before.is_some_and(|before| before != observed);
             self.active_probed(core, paths, probe, changed, now);
         } else {
-            self.set_binding(core, paths, key, BindingState::Validated, Reason::PathValidated, now);
+            // A path that still drains comes back into the life cycle when that is over.
+            if paths.by_key(key).is_some_and(|path| path.binding != BindingState::Draining) {
+                self.set_binding(core, paths, key, BindingState::Validated, Reason::PathValidated, now);
+            }
             self.candidate_answered(core, paths, key, now);
         }
         Ok(())
