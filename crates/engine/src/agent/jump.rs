@@ -5,19 +5,18 @@
 //! the request.
 use std::time::Duration;
 
-use jumpvpn_events::{BindingState, EventKind, Reason, State, Time};
-use jumpvpn_policy::{Cause, Health, PathView, Verdict, choose, rank};
+use jumpvpn_events::{EventKind, Reason, State, Time};
+use jumpvpn_policy::{Cause, Health, PathView, Verdict, choose};
 use jumpvpn_session::{AeadKey, BindingContext, Side, Trigger, seal_control};
 use jumpvpn_wire::{
-    CONTROL_HEADER_LEN, ControlHeader, Kind, ObservedAddress, PathId, Quality, ReattachPayload,
-    ResultPayload, ResultStatus, TAG_LEN, TicketPayload, TransportClass,
+    CONTROL_HEADER_LEN, ControlHeader, Kind, ObservedAddress, PathId, Quality, ReattachPayload, TAG_LEN,
+    TransportClass,
 };
 
+use super::Core;
 use super::live::{Binding, Channel, Live};
-use super::path::{HeldTicket, LinkChange, Path, Paths};
+use super::path::{HeldTicket, Path, Paths};
 use super::probe::ProbeOrder;
-use super::watch::Watch;
-use super::{Core, LastJump, Refusal};
 use crate::leaves_a_dead_path;
 use crate::rtt::ArrivalSpacing;
 
@@ -54,9 +53,9 @@ pub(crate) struct PendingJump {
     /// User packets leave by the new binding already.
     pub early: bool,
     datagram: [u8; REATTACH_LEN],
-    sent: Time,
+    pub sent: Time,
     retry_at: Time,
-    attempts: u32,
+    pub attempts: u32,
 }
 
 impl Live {
