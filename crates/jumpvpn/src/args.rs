@@ -43,6 +43,8 @@ pub(crate) enum Verb {
     Pubkey,
     /// Print a new preshared key.
     Genpsk,
+    /// Try it out: a whole roaming network on this machine, built by an ordinary user.
+    Lab(jumpvpn_lab::LabArgs),
     /// Print the completions for a shell.
     Completions(CompletionsArgs),
     /// Print the manual page, or write the pages of all verbs into a folder.

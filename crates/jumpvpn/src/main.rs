@@ -26,11 +26,9 @@ use args::{Cli, Verb};
 use clap::Parser;
 
 fn main() -> ExitCode {
-    exit::finish(run(Cli::parse()))
-}
-
-fn run(cli: Cli) -> exit::Outcome {
-    match cli.verb {
+    let outcome = match Cli::parse().verb {
+        // It starts this program again inside its namespaces, and passes on how that ended.
+        Verb::Lab(args) => return jumpvpn_lab::main_lab(args),
         Verb::Gateway(args) => gateway::run(&args),
         Verb::Agent(args) => agent::run(&args),
         Verb::Genkey => keys::genkey(),
@@ -47,5 +45,6 @@ fn run(cli: Cli) -> exit::Outcome {
         Verb::Completions(args) => generate::completions(&args),
         Verb::Man(args) => generate::man(&args),
         Verb::Schema(args) => generate::schema(&args),
-    }
+    };
+    exit::finish(outcome)
 }

@@ -86,7 +86,18 @@ const ROOMS: &[Room] = &[
     },
     Room {
         name: "jumpvpn",
-        may_know: &["events", "session", "policy", "config", "runtime", "host", "lab", "engine", "wire"],
+        may_know: &[
+            "events",
+            "wire",
+            "session",
+            "policy",
+            "ownership",
+            "engine",
+            "config",
+            "host",
+            "runtime",
+            "lab",
+        ],
         why_no_other: "the binary opens doors; it has no sockets or devices of its own",
     },
 ];
