@@ -104,6 +104,7 @@ impl ArrivalSpacing {
 #[derive(Clone, Debug, Default)]
 pub struct LossWindow {
     start: Option<(Time, u64, u64)>,
+    generation: u64,
     permille: u16,
 }
 
@@ -111,8 +112,19 @@ pub struct LossWindow {
 const LOSS_MIN_PACKETS: u64 = 20;
 
 impl LossWindow {
+    /// Takes what a receiver says of a binding: the highest position it has seen (generation ‖ number) and how many
+    /// packets it has received in all. Numbers start anew with each generation, and so does the window.
+    pub fn update_from(&mut self, now: Time, highest: u64, received: u64, window: Duration) {
+        let generation = highest >> 32;
+        if generation != self.generation {
+            self.generation = generation;
+            self.start = None;
+        }
+        self.update(now, (highest & 0xffff_ffff) + 1, received, window);
+    }
+
     /// Takes cumulative counters in: `sent` packets should have arrived, `received` did.
-    pub fn update(&mut self, now: Time, sent: u64, received: u64, window: Duration) {
+    fn update(&mut self, now: Time, sent: u64, received: u64, window: Duration) {
         let Some((since, sent_then, received_then)) = self.start else {
             self.start = Some((now, sent, received));
             return;

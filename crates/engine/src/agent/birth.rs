@@ -203,6 +203,7 @@ impl Agent {
         let binding = self.birth_binding(path, &established, payload, now)?;
         let hybrid = pq != PostQuantum::Off && gateway_pq;
         let mut live = Box::new(new_live(established, payload, binding, hybrid, now));
+        live.early_uplink = self.core.config.policy.switching.early_uplink;
         live.confirm(&mut self.core, &self.paths, now);
         self.phase = Phase::Live(live);
         Ok(())
@@ -295,6 +296,7 @@ fn new_live(
         jumps: 0,
         last_jump: None,
         pinned: None,
+        early_uplink: false,
         rebind_hinted: false,
         end: None,
     }

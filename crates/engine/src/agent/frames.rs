@@ -14,7 +14,7 @@ use super::path::Paths;
 use crate::Received;
 
 /// Age of a key epoch from which nothing is sealed or opened any more (docs/protocol.md, rekey: hard limit).
-const KEY_HARD_LIMIT: Duration = Duration::from_secs(900);
+pub(super) const KEY_HARD_LIMIT: Duration = Duration::from_secs(900);
 
 /// Which of our bindings a CID belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -45,6 +45,13 @@ pub(crate) struct Intent {
     pub not_before: Option<Time>,
 }
 
+impl Intent {
+    /// Whether the path left is taken for dead.
+    pub fn leaves_a_dead_path(&self) -> bool {
+        leaves_a_dead_path(self.reason) && !self.rebind
+    }
+}
+
 /// A request that is under way.
 pub(crate) struct PendingJump {
     pub binding: Binding,
@@ -180,7 +187,7 @@ impl Live {
             spacing: ArrivalSpacing::default(),
             heard: now,
         };
-        let early = leaves_a_dead_path(intent.reason) && !intent.rebind;
+        let early = intent.leaves_a_dead_path();
         let retry_at = now + retry_pause(path);
         let (socket, remote) = (path.link.socket, path.remote);
         core.send(socket, remote, |slot| super::birth::copy_into(slot, &datagram));
@@ -276,6 +283,7 @@ impl Live {
             return;
         }
         self.next_choice = now + CHOICE_INTERVAL;
+        self.watch_key_use();
         if self.is_jumping() || self.recovering_since.is_some() {
             return;
         }
@@ -334,7 +342,7 @@ fn retry_pause(path: &Path) -> Duration {
 fn quality(path: &Path, received: Time, now: Time) -> Quality {
     let micros = |span: Duration| u32::try_from(span.as_micros()).unwrap_or(u32::MAX);
     Quality {
-        loss_permille: path.loss.permille(),
+        loss_permille: path.loss_permille(),
         rtt_us: path.rtt.smoothed().map_or(0, micros),
         age_ms: u32::try_from(now.since(received).as_millis()).unwrap_or(u32::MAX),
     }

@@ -126,6 +126,8 @@ pub(crate) struct Live {
     pub jumps: u32,
     pub last_jump: Option<LastJump>,
     pub pinned: Option<u32>,
+    /// Policy `switching.early_uplink`.
+    pub early_uplink: bool,
     /// The gateway hinted that our address changed; the next ticket of the active path says to what.
     pub rebind_hinted: bool,
     pub end: Option<End>,
@@ -201,8 +203,12 @@ impl Live {
 
     /// Seals a user packet in place.
     pub fn seal(&mut self, paths: &Paths, buffer: &mut [u8], now: Time) -> Result<Transmit, Reason> {
+        // While a cold jump away from a dead path waits for its ticket, packets of the old binding already leave by
+        // the new path: they are authentic, they are delivered, and they move nothing.
+        let early = self.intent.filter(|intent| self.early_uplink && intent.leaves_a_dead_path());
         let binding = self.outbound();
-        let path = paths.by_key(binding.path).ok_or(Reason::NoUsablePath)?;
+        let via = early.map_or(binding.path, |intent| intent.to);
+        let path = paths.by_key(via).ok_or(Reason::NoUsablePath)?;
         let cid = binding.channel.peer_cid;
         binding.channel.traffic.send.seal(cid, 0, buffer).map_err(|_| Reason::AeadLimit)?;
         let position = binding.channel.traffic.send.next_position();

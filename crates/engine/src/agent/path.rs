@@ -66,7 +66,8 @@ pub(crate) struct Path {
     pub binding: BindingState,
     pub health: Health,
     pub rtt: RttEstimator,
-    pub loss: LossWindow,
+    pub loss_up: LossWindow,
+    pub loss_down: LossWindow,
     pub probe: Option<ProbeInFlight>,
     pub next_probe: Time,
     pub probes_lost: u32,
@@ -98,7 +99,8 @@ impl Path {
             binding: BindingState::Candidate,
             health: Health::Unproven,
             rtt: RttEstimator::default(),
-            loss: LossWindow::default(),
+            loss_up: LossWindow::default(),
+            loss_down: LossWindow::default(),
             probe: None,
             next_probe: now,
             probes_lost: 0,
@@ -148,6 +150,11 @@ impl Path {
         })
     }
 
+    /// Loss in the worse direction, thousandths.
+    pub fn loss_permille(&self) -> u16 {
+        self.loss_up.permille().max(self.loss_down.permille())
+    }
+
     /// A probe was not answered in time.
     pub fn note_probe_lost(&mut self, policy: &Policy, now: Time) {
         self.probe = None;
@@ -189,7 +196,7 @@ impl Path {
             health: if self.up { self.health } else { Health::Dead },
             warm: self.is_warm(version, owner_epoch, max_age, now),
             rtt: self.rtt.smoothed(),
-            loss_permille: self.loss.permille(),
+            loss_permille: self.loss_permille(),
             preference: self.link.preference,
             metered: self.link.metered,
             up_since: self.up_since,

@@ -9,6 +9,7 @@ use jumpvpn_policy::{Health, recovery};
 use jumpvpn_session::Trigger;
 
 use super::Core;
+use super::frames::KEY_HARD_LIMIT;
 use super::live::{Live, Stage};
 use super::path::Paths;
 use super::probe::ProbeOrder;
@@ -93,9 +94,16 @@ impl Live {
             self.finish(Reason::SessionExpired, false);
         } else if self.stage == Stage::Ready && now.since(self.active.heard) >= ttl {
             self.finish(Reason::TransportLostTtl, false);
+        } else if now >= self.keys_end(core) {
+            self.finish(Reason::KeyExpired, false);
         } else if degraded {
             self.finish(Reason::DegradedTimeout, false);
         }
+    }
+
+    /// Expired keys may still be renewed within the recovery window; then the session ends, explicitly.
+    fn keys_end(&self, core: &Core) -> Time {
+        self.epoch_since + KEY_HARD_LIMIT + core.config.policy.switching.recovery_window
     }
 
     /// When the earliest of those ends is.
@@ -104,7 +112,7 @@ impl Live {
         let ttl = policy.session.transport_lost_ttl.min(self.limits.idle_ttl);
         let lifetime = policy.session.max_lifetime.min(self.limits.lifetime);
         let degraded = self.degraded_since.map(|since| since + policy.switching.degraded_timeout);
-        let end = (self.born + lifetime).min(self.active.heard + ttl);
+        let end = (self.born + lifetime).min(self.active.heard + ttl).min(self.keys_end(core));
         degraded.map_or(end, |degraded| end.min(degraded))
     }
 

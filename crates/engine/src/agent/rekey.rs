@@ -20,6 +20,8 @@ const MAX_DOUBLINGS: u32 = 4;
 const ATTEMPT_COUNT: u32 = 8;
 /// Never more often than this (docs/protocol.md, rekey).
 const MIN_INTERVAL: Duration = Duration::from_secs(10);
+/// Generations of 2^24 packets after which a rekey is due: 2^32 packets (docs/protocol.md, rekey).
+const GENERATION_LIMIT: u32 = 256;
 /// How long packets of the epoch before are still opened; the gateway keeps them as long.
 const PREVIOUS_TTL: Duration = Duration::from_secs(3);
 
@@ -64,6 +66,18 @@ impl Live {
                 rekey.attempts += 1;
                 self.send_rekey(core, paths);
             }
+        }
+    }
+
+    /// Keys wear out: after 2^32 packets, or when too many forgeries were tried on them, new ones are due.
+    pub(super) fn watch_key_use(&mut self) {
+        let traffic = &self.active.channel.traffic;
+        let limits = self.epoch.suite.forgery_limits();
+        let forgeries = traffic.recv.forgery_count();
+        if forgeries >= limits.hard {
+            self.finish(Reason::AeadLimit, false);
+        } else if forgeries >= limits.soft || traffic.send.generation() >= GENERATION_LIMIT {
+            self.rekey_at = self.rekey_at.min(self.epoch_since + MIN_INTERVAL);
         }
     }
 

@@ -123,7 +123,7 @@ impl Agent {
                 health: if path.up { path.health } else { Health::Dead },
                 warm: path.is_warm(version, epoch, age, now),
                 rtt: path.rtt.smoothed(),
-                loss_permille: path.loss.permille(),
+                loss_permille: path.loss_permille(),
                 mtu: path.link.mtu,
                 score: place.map_or(0, |rank| rank.score),
                 band: place.map_or("", |rank| rank.band.as_str()),

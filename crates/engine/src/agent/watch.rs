@@ -145,11 +145,13 @@ impl Live {
             self.watch.quiet_until = now + (rtt * 2).max(QUIET_MIN);
         }
         let window = core.config.policy.volatility.loss_window;
-        let sent = self.active.channel.traffic.send.next_position();
+        let recv = &self.active.channel.traffic.recv;
+        let (highest, received) = (recv.highest().unwrap_or(0), recv.received_count());
         let Some(path) = paths.by_key_mut(self.active.path) else { return };
         path.rtt.update(rtt);
         path.note_alive(&core.config.policy, now);
-        path.loss.update(now, sent.saturating_sub(in_flight(sent, &ack.report)), ack.report.received, window);
+        path.loss_up.update_from(now, ack.report.highest, ack.report.received, window);
+        path.loss_down.update_from(now, highest, received, window);
     }
 
     /// The gateway says what it has heard. When things we sent more than a round trip ago are missing, our
@@ -336,9 +338,4 @@ impl Live {
     pub(super) fn is_in_doubt(&self) -> bool {
         self.watch.suspicion.is_some() || self.recovering_since.is_some() || self.is_jumping()
     }
-}
-
-/// Packets that cannot have been reported yet.
-fn in_flight(sent: u64, report: &ReceiveReport) -> u64 {
-    sent.saturating_sub(report.highest + 1)
 }

@@ -67,15 +67,19 @@ impl Gateway {
             return Err(Reason::ForeignSourceBudget);
         }
         // 5 to 8
+        let suite = session.epoch.context.suite;
         let channel = channel_mut(session, role, now)?;
         let opened = match channel.traffic.recv.open(datagram) {
             Ok(opened) => opened,
             Err(error) => {
+                let worn = channel.traffic.recv.forgery_count() >= suite.forgery_limits().hard;
                 if foreign {
                     session.buckets.foreign.take(now);
                 }
                 let reason = error.reason();
-                if reason == Reason::ReplayDetected {
+                if worn {
+                    self.close(slot, Reason::AeadLimit, now);
+                } else if reason == Reason::ReplayDetected {
                     let label = session.label;
                     self.core.security(reason, Some(label), now);
                 }

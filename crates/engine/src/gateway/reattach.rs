@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use jumpvpn_events::{BindingState, EventKind, Reason, Time};
-use jumpvpn_policy::{AdmitCause, Class, Policy, admit};
+use jumpvpn_policy::{AdmitCause, Class, Policy, admit, churn_exceeded};
 use jumpvpn_session::{
     AddressRules, BindingContext, Decision, RebindCheck, Record, Side, TicketBinding, Trigger, open_control,
     seal_control, verify,
@@ -228,9 +228,19 @@ impl Gateway {
                 }
                 self.send_reject(slot, from, proven, &proof, reason, retry_after);
                 self.event_of(slot, reason, now);
+                self.end_churn(slot, now);
                 Err(reason)
             }
             Decision::Commit { server_cid } => self.commit(proven, from, &proof, server_cid, now),
+        }
+    }
+
+    /// A client that keeps asking for more moves than its policy grants is told to go.
+    fn end_churn(&mut self, slot: u32, now: Time) {
+        let policy = &self.core.policy;
+        let Some(session) = self.table.session(slot) else { return };
+        if churn_exceeded(policy, now, &session.history) {
+            self.close(slot, Reason::ChurnLimit, now);
         }
     }
 

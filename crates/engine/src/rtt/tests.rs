@@ -57,4 +57,7 @@ fn loss_is_counted_per_window_only() {
     assert_eq!(loss.permille(), 250);
     loss.update(Time::from_millis(4000), 205, 150, ms(2000));
     assert_eq!(loss.permille(), 0, "five packets prove nothing");
+    loss.update_from(Time::from_millis(5000), 1 << 32, 151, ms(2000));
+    loss.update_from(Time::from_millis(7000), 1 << 32 | 99, 250, ms(2000));
+    assert_eq!(loss.permille(), 0, "a new generation counts from zero again");
 }
