@@ -5,6 +5,7 @@
 use std::time::Instant;
 
 use crate::run::{cargo, cargo_has, succeed};
+use crate::stories::{self, Played};
 use crate::{Outcome, fuzz, sim, tidy};
 
 /// Worlds of the short simulation; they have to end within two minutes without optimisation.
@@ -17,7 +18,7 @@ const SHORT_FUZZ_SECONDS: &str = "40";
 enum Ended {
     Passed(String),
     Failed(String),
-    Skipped(&'static str),
+    Skipped(String),
 }
 
 type Step = (&'static str, fn() -> Ended);
@@ -25,7 +26,7 @@ type Step = (&'static str, fn() -> Ended);
 const FAST: &[Step] =
     &[("fmt", format), ("tidy", tidy_step), ("clippy", clippy), ("test", tests), ("deny", deny)];
 
-const SLOW: &[Step] = &[("sim", short_sim), ("fuzz", short_fuzz)];
+const SLOW: &[Step] = &[("stories", short_stories), ("sim", short_sim), ("fuzz", short_fuzz)];
 
 /// Runs the command.
 pub(crate) fn run(rest: &[String]) -> Result<Outcome, String> {
@@ -120,7 +121,7 @@ fn documented_examples() -> Result<(), String> {
 /// Licences, sources and bans; advisories only where their list can be had.
 fn deny() -> Ended {
     if !cargo_has("deny") {
-        return Ended::Skipped("cargo-deny is not installed");
+        return Ended::Skipped("cargo-deny is not installed".into());
     }
     let local =
         succeed(cargo().args(["deny", "--log-level", "error", "check", "bans", "licenses", "sources"]));
@@ -130,6 +131,14 @@ fn deny() -> Ended {
         return ended(local);
     }
     ended(local.and(succeed(cargo().args(["deny", "--log-level", "error", "check", "advisories"]))))
+}
+
+fn short_stories() -> Ended {
+    match stories::play() {
+        Ok(Played::Through(outcome)) => judged(Ok(outcome)),
+        Ok(Played::NotHere(why)) => Ended::Skipped(why),
+        Err(error) => Ended::Failed(error),
+    }
 }
 
 fn short_sim() -> Ended {

@@ -1,4 +1,4 @@
-//! Developer commands: `cargo xtask tidy | ci | sim | fuzz | docs | setup`.
+//! Developer commands: `cargo xtask tidy | ci | stories | sim | fuzz | docs | setup`.
 //!
 //! Each prints one closing line with its figures and exits non-zero on any finding. There is no argument parser and
 //! hardly a dependency here, because this is built before everything else.
@@ -9,6 +9,7 @@ mod fuzz;
 mod run;
 mod setup;
 mod sim;
+mod stories;
 mod tidy;
 mod tree;
 
@@ -25,7 +26,8 @@ pub(crate) struct Outcome {
 /// Name, parameters and meaning of every command, in the order of the help.
 const COMMANDS: &[(&str, &str, &str)] = &[
     ("tidy", "", "layers, bans, lengths, generated documents"),
-    ("ci", "[--fast]", "everything a change must pass; --fast leaves out simulation, fuzzing and lab"),
+    ("ci", "[--fast]", "everything a change must pass; --fast leaves out stories, simulation and fuzzing"),
+    ("stories", "", "the lab's stories, each once: session, TCP and audit"),
     ("sim", "[--seeds N | --hours H] [--first SEED]", "worlds in virtual time"),
     (
         "fuzz",
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
     let outcome = match command.as_str() {
         "tidy" => no_arguments(rest).and_then(|()| tidy::run()),
         "ci" => ci::run(rest),
+        "stories" => no_arguments(rest).and_then(|()| stories::run()),
         "sim" => sim::run(rest),
         "fuzz" => fuzz::run(rest),
         "docs" => docs::run(rest),

@@ -1,0 +1,97 @@
+//! The lab's stories, each once, with the program as the tests have built it.
+//!
+//! Judged is what holds on any machine: the session and its inner TCP connection live through the story, and both sides'
+//! event files prove it. How fast it went is told, but not judged: an unoptimised program on a busy machine says
+//! nothing about that. `./scripts/lab run STORY` judges it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::Outcome;
+use crate::run::{cargo, root, succeed};
+
+/// The short stories: the ways in which a path can die, and the planned move.
+const STORIES: &[&str] =
+    &["planned", "link-down", "blackhole", "one-way-up", "one-way-down", "rebind", "flap"];
+
+/// Exit code of the program where the user may not build namespaces.
+const NO_PERMISSION: i32 = 4;
+
+/// What became of the stories.
+pub(crate) enum Played {
+    Through(Outcome),
+    /// This machine does not let its users build networks.
+    NotHere(String),
+}
+
+/// Runs the command: where nothing can be played, nothing is proven.
+pub(crate) fn run() -> Result<Outcome, String> {
+    match play()? {
+        Played::Through(outcome) => Ok(outcome),
+        Played::NotHere(why) => Err(why),
+    }
+}
+
+/// Builds the program and plays all stories.
+pub(crate) fn play() -> Result<Played, String> {
+    succeed(cargo().args(["build", "--quiet", "--package", "jumpvpn"]))?;
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    let program = target.join("debug/jumpvpn");
+    let mut finding_count = 0;
+    for story in STORIES {
+        let folder = target.join("stories").join(story);
+        match play_one(&program, story, &folder)? {
+            Verdict::Held(words) => println!("  {story:<14} {words}"),
+            Verdict::Broken(why) => {
+                println!("  {story:<14} BROKEN: {why}");
+                finding_count += 1;
+            }
+            Verdict::NotHere(why) => return Ok(Played::NotHere(why)),
+        }
+    }
+    Ok(Played::Through(Outcome { figures: format!("{} stories", STORIES.len()), finding_count }))
+}
+
+enum Verdict {
+    Held(String),
+    Broken(String),
+    NotHere(String),
+}
+
+fn play_one(program: &Path, story: &str, folder: &Path) -> Result<Verdict, String> {
+    let output = Command::new(program)
+        .args(["lab", "run", story, "--json", "--runs", "1", "--out"])
+        .arg(folder)
+        .output()
+        .map_err(|error| format!("cannot run {}: {error}", program.display()))?;
+    let report = String::from_utf8_lossy(&output.stdout);
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    if output.status.code() == Some(NO_PERMISSION) {
+        return Ok(Verdict::NotHere(last_words(&complaint)));
+    }
+    if !report.starts_with('{') {
+        return Ok(Verdict::Broken(format!("no report ({}): {}", output.status, last_words(&complaint))));
+    }
+    if report.contains("\"session_same\":false") {
+        return Ok(Verdict::Broken("the session did not live through it".into()));
+    }
+    if !report.contains("\"tcp\":\"alive\"") {
+        return Ok(Verdict::Broken("the inner TCP connection did not live through it".into()));
+    }
+    let audit = Command::new(program)
+        .args(["events", "verify"])
+        .args(["agent.jsonl", "gateway.jsonl"].map(|name| folder.join("run-1").join(name)))
+        .output()
+        .map_err(|error| format!("cannot run {}: {error}", program.display()))?;
+    let proof = String::from_utf8_lossy(&audit.stdout);
+    if !audit.status.success() {
+        return Ok(Verdict::Broken(format!("the event files do not prove it: {proof}")));
+    }
+    let late =
+        if output.status.success() { "in time" } else { "slower than promised, which is not judged here" };
+    Ok(Verdict::Held(format!("session and TCP alive, events proven, {late}")))
+}
+
+fn last_words(text: &str) -> String {
+    text.trim().lines().next_back().unwrap_or("no reason given").to_owned()
+}
