@@ -161,12 +161,27 @@ impl Core {
     }
 
     /// Counts a drop that is also a security event; repeated ones are aggregated by the counter.
-    pub fn security(&mut self, reason: Reason, session: Option<SessionLabel>, now: Time) {
+    pub fn security(&mut self, reason: Reason, session: Option<Stamp>, now: Time) {
         if let Some(count) = self.counters.note_security(reason, now) {
             let kind = EventKind::Security { count };
-            self.event(Event { at: now, session, step: 0, epoch: 0, version: 0, reason, kind });
+            let label = session.map(|stamp| stamp.label);
+            let Stamp { step, epoch, version, .. } = session.unwrap_or(Stamp::NONE);
+            self.event(Event { at: now, session: label, step, epoch, version, reason, kind });
         }
     }
+}
+
+/// Where a session stands, for an event about it.
+#[derive(Clone, Copy)]
+pub(crate) struct Stamp {
+    pub label: SessionLabel,
+    pub step: u64,
+    pub epoch: u64,
+    pub version: u64,
+}
+
+impl Stamp {
+    const NONE: Stamp = Stamp { label: SessionLabel([0; 16]), step: 0, epoch: 0, version: 0 };
 }
 
 /// One shard of a gateway.

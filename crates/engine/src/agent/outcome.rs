@@ -60,6 +60,7 @@ impl Live {
         self.transition(core, Trigger::JumpCommitted, intent.reason, now);
         self.watch = Watch::new(now);
         self.end_recovery();
+        self.rebind_hinted = false;
         self.want_tokens(core, paths);
         if early && attempts > 1 {
             core.resending = core.resend.as_ref().map(|ring| ring.cursor(0, sent, now));

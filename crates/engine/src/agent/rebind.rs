@@ -44,7 +44,8 @@ impl Live {
             return;
         }
         let to = self.active.path;
-        if probe.rebind && (changed || std::mem::take(&mut self.rebind_hinted)) {
+        let hinted = std::mem::take(&mut self.rebind_hinted);
+        if probe.rebind && (changed || hinted) {
             self.watch.address_changed(now);
             let rtt = paths.by_key(to).map_or(HOLD_MIN, |path| path.rtt.smoothed_or_initial());
             let hold = (rtt * 2).clamp(HOLD_MIN, HOLD_MAX);

@@ -401,6 +401,7 @@ impl Gateway {
             born: now,
             expires: now + self.core.policy.session.max_lifetime,
             heartbeat_seq: 0,
+            armed: now,
             pq_required: pq_required(&self.core.policy),
         })
     }

@@ -80,8 +80,8 @@ impl Gateway {
                 if worn {
                     self.close(slot, Reason::AeadLimit, now);
                 } else if reason == Reason::ReplayDetected {
-                    let label = session.label;
-                    self.core.security(reason, Some(label), now);
+                    let stamp = session.stamp();
+                    self.core.security(reason, Some(stamp), now);
                 }
                 return Err(reason);
             }
@@ -95,6 +95,10 @@ impl Gateway {
             if let Some(session) = self.table.session(slot).filter(|_| role != CidRole::Retiring) {
                 session.binding.spacing.note(now);
                 session.binding.silence_reports = 0;
+                // The timer is moved seldom: when it fires early it finds out what is due.
+                if session.armed > now + self.core.policy.volatility.detection.max_silence {
+                    self.arm(slot, now);
+                }
             }
             self.core.counters.packets_in += 1;
             self.core.counters.bytes_in += opened.range.len() as u64;
@@ -108,9 +112,9 @@ impl Gateway {
     fn check_inner(&mut self, slot: u32, packet: &[u8], now: Time) -> Result<(), Reason> {
         let (source, destination) = inner::addresses(packet)?;
         let session = self.table.session(slot).ok_or(Reason::UnknownCid)?;
-        let label = session.label;
+        let stamp = session.stamp();
         if !session.inner.contains(&Some(source)) {
-            self.core.security(Reason::InnerSource, Some(label), now);
+            self.core.security(Reason::InnerSource, Some(stamp), now);
             return Err(Reason::InnerSource);
         }
         if session.pq_pending() {

@@ -86,6 +86,7 @@ impl Gateway {
         let policy = &self.core.policy;
         let Some(session) = self.table.session(slot) else { return };
         let due = next_due(session, policy, now);
+        session.armed = due;
         self.table.wheel.set(slot, due);
     }
 

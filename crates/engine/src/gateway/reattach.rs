@@ -106,9 +106,9 @@ impl Gateway {
         // 7 epoch
         let epoch = match_epoch(session, header.epoch, now).ok_or(Reason::StaleEpoch)?;
         // 8 sequence number
-        let label = session.label;
+        let stamp = session.stamp();
         if !sequence_admitted(session, kind, &header, from, now) {
-            self.core.security(Reason::ReplayDetected, Some(label), now);
+            self.core.security(Reason::ReplayDetected, Some(stamp), now);
             return Err(Reason::ReplayDetected);
         }
         // 9 proof of possession
@@ -119,7 +119,7 @@ impl Gateway {
         };
         let key = &control.ok_or(Reason::StaleEpoch)?.c2s;
         let Ok(range) = open_control(key, datagram) else {
-            self.core.security(Reason::BadProof, Some(label), now);
+            self.core.security(Reason::BadProof, Some(stamp), now);
             return Err(Reason::BadProof);
         };
         if epoch == EpochMatch::Next {
@@ -470,8 +470,8 @@ impl Gateway {
 
     fn event_of(&mut self, slot: u32, reason: Reason, now: Time) {
         let Some(session) = self.table.session(slot) else { return };
-        let label = session.label;
-        self.core.security(reason, Some(label), now);
+        let stamp = session.stamp();
+        self.core.security(reason, Some(stamp), now);
     }
 
     /// After a jump away from a dead path, what the old path may have swallowed is sent again.

@@ -11,6 +11,7 @@ use jumpvpn_session::{
 };
 use jumpvpn_wire::{Cid, Handle, PathId, ResultPayload, TransportClass};
 
+use super::Stamp;
 use crate::SocketKey;
 use crate::rtt::ArrivalSpacing;
 use crate::sketch::Bucket;
@@ -156,6 +157,8 @@ pub(crate) struct Session {
     pub born: Time,
     pub expires: Time,
     pub heartbeat_seq: u32,
+    /// When the session's timer fires.
+    pub armed: Time,
     /// User packets wait for the first hybrid key epoch.
     pub pq_required: bool,
 }
@@ -164,6 +167,16 @@ impl Session {
     /// Owner epoch under which this session is served.
     pub fn owner_epoch(&self) -> u64 {
         self.epoch.context.owner_epoch
+    }
+
+    /// Where the session stands, for an event about it.
+    pub fn stamp(&self) -> Stamp {
+        Stamp {
+            label: self.label,
+            step: self.machine.step(),
+            epoch: self.owner_epoch(),
+            version: self.version,
+        }
     }
 
     /// Next sequence number of a control reply.

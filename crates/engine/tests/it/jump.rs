@@ -64,6 +64,7 @@ fn a_link_that_goes_down_is_left_at_once() {
 fn a_black_hole_is_left_within_a_few_round_trips() {
     for (up, down) in [(false, false), (false, true), (true, false)] {
         let mut world = attached();
+        world.run_with_traffic(ms(20_000));
         let since = world.now;
         world.paths[0].up_works = up;
         world.paths[0].down_works = down;
@@ -84,6 +85,8 @@ fn a_rebinding_moves_the_downlink_after_the_old_address_was_asked() {
     assert_eq!(world.at_gateway.len() - sent, 200);
     let jump = world.agent.status(world.now).last_jump.unwrap();
     assert_eq!(jump.reason, Reason::NatRebinding);
+    world.run_with_traffic(ms(20_000));
+    assert_eq!(world.agent.status(world.now).step, 3, "one rebinding, one jump: {:#?}", world.agent_events);
 }
 
 #[test]
