@@ -293,6 +293,7 @@ fn new_live(
         next_recovery: None,
         degraded_since: None,
         next_choice: now,
+        denied_until: None,
         jumps: 0,
         last_jump: None,
         pinned: None,

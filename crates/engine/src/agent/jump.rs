@@ -92,7 +92,12 @@ impl Live {
                 let intent = Intent { to, reason, detect, rebind: false, tries: 0, not_before: None };
                 self.start_jump(core, paths, intent, now);
             }
-            Verdict::Deny { reason, retry_after } => self.denied(core, reason, retry_after, now),
+            Verdict::Deny { reason, retry_after } => {
+                self.denied(core, reason, retry_after, now);
+                if matches!(cause, Cause::DeadPath(_)) {
+                    self.start_recovery(core, paths, reason, now);
+                }
+            }
             Verdict::Degrade(reason) => self.start_recovery(core, paths, reason, now),
             Verdict::Terminate(reason) => {
                 self.say_close(core, paths, reason);
@@ -107,6 +112,7 @@ impl Live {
         let threshold = u64::from(core.config.policy.switching.max_switches_per_min);
         self.event(core, reason, EventKind::Policy { threshold, observed }, now);
         self.next_choice = now + retry_after.max(CHOICE_INTERVAL);
+        self.denied_until = Some(now + retry_after);
         if matches!(self.state(), State::Volatile | State::Recovering) {
             self.transition(core, Trigger::Degraded, reason, now);
             self.degraded_since.get_or_insert(now);
@@ -272,7 +278,7 @@ impl Live {
     pub(super) fn candidate_answered(&mut self, core: &mut Core, paths: &mut Paths, key: u32, now: Time) {
         if self.intent.is_some_and(|intent| intent.to == key) {
             self.try_reattach(core, paths, now);
-        } else if self.recovering_since.is_some() && self.pending.is_none() && self.intent.is_none() {
+        } else if self.recovering_since.is_some() && !self.is_jumping() && !self.is_denied(now) {
             self.decide(core, paths, Cause::DeadPath(Reason::PathSilent), Duration::ZERO, now);
         }
     }
@@ -297,6 +303,11 @@ impl Live {
         let lossy = active.loss_permille >= policy.volatility.loss_volatile_threshold;
         let cause = if lossy { Cause::Degraded(Reason::PathLoss) } else { Cause::Improvement };
         self.decide(core, paths, cause, policy_window(core), now);
+    }
+
+    /// Whether the policy has said when to ask again, and that time has not come.
+    fn is_denied(&self, now: Time) -> bool {
+        self.denied_until.is_some_and(|until| now < until)
     }
 
     /// Whether a jump is decided or under way.

@@ -123,6 +123,8 @@ pub(crate) struct Live {
     pub next_recovery: Option<Time>,
     pub degraded_since: Option<Time>,
     pub next_choice: Time,
+    /// Until when the policy has denied moves.
+    pub denied_until: Option<Time>,
     pub jumps: u32,
     pub last_jump: Option<LastJump>,
     pub pinned: Option<u32>,

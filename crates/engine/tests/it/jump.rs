@@ -113,6 +113,27 @@ fn a_session_survives_an_outage_of_every_path() {
 }
 
 #[test]
+fn a_denied_jump_does_not_end_a_session_whose_path_comes_back() {
+    let mut policy = Policy::spec_default();
+    policy.switching.max_switches_per_min = 1;
+    let mut world = World::new(policy);
+    world.run_with_traffic(ms(3000));
+    world.agent.handle_command(Command::Jump { to: Some("lte".into()) }, world.now).unwrap();
+    world.run_with_traffic(ms(3000));
+    let session = world.agent.session();
+    world.paths[1].up_works = false;
+    world.paths[1].down_works = false;
+    world.run_with_traffic(ms(400));
+    assert_eq!(world.agent.state(), State::Degraded, "{:#?}", world.agent_events);
+    world.paths[1].up_works = true;
+    world.paths[1].down_works = true;
+    world.run_with_traffic(ms(100_000));
+    assert_eq!((world.agent.state(), world.agent.session()), (State::Attached, session));
+    let denied = world.agent_events.iter().filter(|event| event.reason == Reason::SwitchRateLimited).count();
+    assert!(denied <= 4, "{denied} events for one denial");
+}
+
+#[test]
 fn a_pause_of_the_traffic_is_no_alarm() {
     let mut world = attached();
     for _ in 0..20 {
