@@ -7,6 +7,7 @@
 mod file;
 mod human;
 mod lanes;
+mod log;
 mod outlet;
 mod writer;
 

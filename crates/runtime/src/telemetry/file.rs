@@ -6,7 +6,6 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
 
 use super::outlet::LineSink;
@@ -69,18 +68,6 @@ fn write_some(file: &mut File, bytes: &[u8]) -> io::Result<usize> {
             result => return result,
         }
     }
-}
-
-/// Writes to stderr unless whoever reads it is stuck. Stderr stays blocking (its flags belong to everybody who has it
-/// open), so ask first: a pipe reports room from 4096 bytes on, longer than any of our lines.
-pub(super) fn try_write_stderr(line: &str) -> io::Result<()> {
-    let mut stderr = io::stderr().lock();
-    let mut fds = [PollFd::new(&stderr, PollFlags::OUT)];
-    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-    if poll(&mut fds, Some(&now))? == 0 {
-        return Err(io::ErrorKind::WouldBlock.into());
-    }
-    stderr.write_all(line.as_bytes())
 }
 
 #[cfg(test)]

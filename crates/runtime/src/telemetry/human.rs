@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use jumpvpn_events::{Event, EventKind, Severity};
+use jumpvpn_events::{Event, EventKind, Reason, Severity};
 
 /// From which severity on the log on stderr shows something.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub(super) fn write_note(line: &mut String, severity: Severity, text: &str) {
 /// Appends the line of an event, with its line feed.
 pub(super) fn write_event(line: &mut String, event: &Event) {
     push(line, format_args!("{}: ", event.reason.severity().as_str()));
-    write_kind(line, &event.kind);
+    write_kind(line, &event.kind, event.reason);
     push(line, format_args!(" [{}]", event.reason.code()));
     if let Some(session) = event.session {
         // Eight digits tell sessions of one log apart; the file has all of them.
@@ -46,7 +46,7 @@ pub(super) fn write_event(line: &mut String, event: &Event) {
     line.push('\n');
 }
 
-fn write_kind(line: &mut String, kind: &EventKind) {
+fn write_kind(line: &mut String, kind: &EventKind, reason: Reason) {
     match kind {
         EventKind::StateChange { from, to } => {
             push(line, format_args!("{} -> {}", from.as_str(), to.as_str()));
@@ -71,7 +71,10 @@ fn write_kind(line: &mut String, kind: &EventKind) {
         EventKind::Security { count } => push(line, format_args!("refused {count} times")),
         EventKind::Link { path, up: true } => push(line, format_args!("link {path} is usable")),
         EventKind::Link { path, up: false } => push(line, format_args!("link {path} is gone")),
-        EventKind::Handshake { attempt } => push(line, format_args!("handshake, attempt {attempt}")),
+        EventKind::Handshake { attempt } if reason.severity() >= Severity::Warning => {
+            push(line, format_args!("handshake {attempt} failed, going on trying"));
+        }
+        EventKind::Handshake { attempt } => push(line, format_args!("handshake {attempt}")),
         EventKind::TelemetryGap { first_seq, last_seq } => {
             push(line, format_args!("events {first_seq} to {last_seq} are missing"));
         }

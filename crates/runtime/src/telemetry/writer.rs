@@ -13,9 +13,9 @@ use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
 
 use jumpvpn_events::{Event, Severity};
 
-use super::file::{FileSink, try_write_stderr};
-use super::human::{self, LogLevel};
+use super::file::FileSink;
 use super::lanes::Lanes;
+use super::log::Log;
 use super::outlet::{Follower, Held, Line, Outlet};
 use super::{Entry, FOLLOWERS_MAX, HELD_COUNT, Options};
 
@@ -41,7 +41,7 @@ impl Loop {
             file_path: options.file_path,
             followers: Vec::with_capacity(FOLLOWERS_MAX),
             held: Outlet::new(Held(VecDeque::with_capacity(HELD_COUNT)), 0),
-            log: Log { level: options.log_level, line: String::new(), missed_count: 0 },
+            log: Log::new(options.log_level),
         }
     }
 
@@ -128,43 +128,4 @@ impl Loop {
 
 fn is_broken(result: io::Result<()>) -> bool {
     result.is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
-}
-
-/// The log on stderr.
-struct Log {
-    level: LogLevel,
-    line: String,
-    missed_count: u64,
-}
-
-impl Log {
-    fn event(&mut self, event: &Event) {
-        if self.level.shows(event.reason.severity()) {
-            self.line.clear();
-            human::write_event(&mut self.line, event);
-            self.write();
-        }
-    }
-
-    fn note(&mut self, severity: Severity, text: &str) {
-        if self.level.shows(severity) {
-            self.line.clear();
-            human::write_note(&mut self.line, severity, text);
-            self.write();
-        }
-    }
-
-    fn write(&mut self) {
-        if self.missed_count > 0 {
-            let text = format!("{} lines are missing here: stderr was stuck", self.missed_count);
-            let mut line = String::new();
-            human::write_note(&mut line, Severity::Warning, &text);
-            if try_write_stderr(&line).is_ok() {
-                self.missed_count = 0;
-            }
-        }
-        if self.missed_count > 0 || try_write_stderr(&self.line).is_err() {
-            self.missed_count += 1;
-        }
-    }
 }
