@@ -93,7 +93,17 @@ impl TunnelHost for Machine {
             // What was closed by a killed process stays closed: `apply` takes over from it.
             return Ok(());
         }
-        TunnelNetwork::sweep(&self.spec.ifname).map_err(|error| machine_error(&error))
+        let name = &self.spec.ifname;
+        TunnelNetwork::sweep(name).map_err(|error| match error {
+            HostError::Exists { .. } => MachineError {
+                message: format!(
+                    "the interface {name} is in use by another program: stop it (`ip link show {name}`), or choose \
+                     another `interface`"
+                ),
+                permission: false,
+            },
+            error => machine_error(&error),
+        })
     }
 
     fn apply(&mut self, settings: &TunnelSettings) -> Result<Vec<String>, MachineError> {

@@ -5,5 +5,7 @@
 mod bed;
 mod config;
 mod control;
+mod daemon;
 mod documents;
 mod keys;
+mod world;
