@@ -31,6 +31,8 @@ pub struct Account {
     pub reordered_count: u64,
     /// Datagrams that arrived again.
     pub duplicate_count: u64,
+    /// Median time under way.
+    pub delay: Duration,
     /// Longest time between two consecutive arrivals of new datagrams, from the fault on.
     pub gap: Duration,
     /// Longest time between two consecutive sendings from the fault on: what the machine itself added to the gap.
@@ -46,12 +48,11 @@ impl Record {
         let mut account = Account { sent_count: self.sent.len() as u64, ..Account::default() };
         let mut newest = None;
         let mut first_times = Vec::with_capacity(self.arrivals.len());
+        let mut delays = Vec::with_capacity(self.arrivals.len());
         for arrival in &self.arrivals {
             // A number that was never sent is a stray of an earlier stream.
-            let Some(seen) = usize::try_from(arrival.number).ok().and_then(|number| seen.get_mut(number))
-            else {
-                continue;
-            };
+            let index = usize::try_from(arrival.number).unwrap_or(usize::MAX);
+            let (Some(seen), Some(sent)) = (seen.get_mut(index), self.sent.get(index)) else { continue };
             if std::mem::replace(seen, true) {
                 account.duplicate_count += 1;
                 continue;
@@ -61,9 +62,12 @@ impl Record {
             }
             newest = newest.max(Some(arrival.number));
             first_times.push(arrival.at);
+            delays.push(arrival.at.saturating_duration_since(*sent));
         }
         account.lost_count =
             self.sent.iter().zip(&seen).filter(|(sent, seen)| **sent <= end && !**seen).count() as u64;
+        delays.sort();
+        account.delay = delays.get(delays.len() / 2).copied().unwrap_or_default();
         account.gap = longest_pause(&first_times, fault, end);
         account.sending_gap = longest_pause(&self.sent, fault, end);
         account

@@ -70,7 +70,7 @@ impl RadioLink {
             laptop: End { tap: laptop, mac: AtomicU64::new(0) },
             isp: End { tap: isp, mac: AtomicU64::new(0) },
             pipes: [pipe(0), pipe(1)],
-            nat: Mutex::new(Nat::new(plan.public, seed.wrapping_mul(4) + 2)),
+            nat: Mutex::new(Nat::new(plan.public, plan.lan(), seed.wrapping_mul(4) + 2)),
             carrier: AtomicBool::new(true),
         });
         for direction in Direction::ALL {

@@ -37,7 +37,7 @@ pub fn show(lab: &mut LiveLab<'_>) -> io::Result<()> {
         if Instant::now() >= due {
             lab.look();
             let width = rustix::termios::tcgetwinsize(io::stdout()).map_or(80, |size| size.ws_col);
-            let picture = screen::picture(lab, usize::from(width.max(40)));
+            let picture = screen::picture(lab, usize::from(if width < 40 { 80 } else { width }));
             io::stdout().write_all(picture.as_bytes())?;
             io::stdout().flush()?;
             due = Instant::now() + REFRESH;

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
+use ipnet::Ipv4Net;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
@@ -18,6 +19,7 @@ const MAX_MAPPING_COUNT: usize = 4096;
 #[derive(Debug)]
 pub struct Nat {
     public: Ipv4Addr,
+    lan: Ipv4Net,
     random: ChaCha8Rng,
     by_inside: BTreeMap<Inside, u16>,
     by_outside: BTreeMap<(u8, u16), Mapping>,
@@ -34,11 +36,13 @@ struct Mapping {
 }
 
 impl Nat {
-    /// A router with this public address; equal seeds give equal ports.
+    /// A router with this public address for the hosts of `lan`, and for no others (RFC 2827); equal seeds give equal
+    /// ports.
     #[must_use]
-    pub fn new(public: Ipv4Addr, seed: u64) -> Nat {
+    pub fn new(public: Ipv4Addr, lan: Ipv4Net, seed: u64) -> Nat {
         Nat {
             public,
+            lan,
             random: ChaCha8Rng::seed_from_u64(seed),
             by_inside: BTreeMap::new(),
             by_outside: BTreeMap::new(),
@@ -49,6 +53,9 @@ impl Nat {
     #[must_use]
     pub fn translate_out(&mut self, packet: &mut [u8]) -> bool {
         let Some((view, port_at)) = self.translatable(packet, Side::Inside) else { return false };
+        if !self.lan.contains(&view.source) {
+            return false;
+        }
         let Some(port) = packet::word(packet, port_at) else { return false };
         let inside = (view.protocol, view.source, port);
         let Some(outside) = self.outside_port(inside) else { return false };

@@ -9,6 +9,8 @@
 
 use std::net::Ipv4Addr;
 
+use ipnet::Ipv4Net;
+
 use crate::story::Uplink;
 
 /// Addresses along one uplink.
@@ -31,6 +33,17 @@ pub struct UplinkPlan {
     /// Hardware address of the router, both sides: locally administered.
     pub router_mac: [u8; 6],
 }
+
+impl UplinkPlan {
+    /// The network behind the router.
+    #[must_use]
+    pub fn lan(&self) -> Ipv4Net {
+        Ipv4Net::new_assert(self.laptop, PREFIX_LEN).trunc()
+    }
+}
+
+/// Prefix length of every network of the lab.
+pub const PREFIX_LEN: u8 = 24;
 
 /// The plan of both uplinks, by [`Uplink::index`].
 pub const UPLINKS: [UplinkPlan; 2] = [

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::gaps::Account;
 use crate::plan::{self, UPLINKS};
+use crate::stall::StallWatch;
 use crate::story::{Direction, Step, Story, Uplink};
 use crate::streams::{SshVerdict, Streams, TcpVerdict};
 use crate::tunnel::{self, Moment, Program, Switch, Tunnel};
@@ -39,6 +40,8 @@ pub struct Run {
     pub agent: Option<AgentAccount>,
     /// From nothing to both paths warm and all streams flowing.
     pub start_up: Duration,
+    /// The longest time for which an idle thread of the lab was not given the processor although it was due.
+    pub machine_stall: Duration,
 }
 
 /// What the agent's status and audit say about a run.
@@ -50,6 +53,10 @@ pub struct AgentAccount {
     pub active: [Option<String>; 2],
     /// Switches from the fault on, with their time since the fault.
     pub switches: Vec<(Duration, Switch)>,
+    /// From the fault to the moment in which the agent left its calm state.
+    pub noticed: Option<Duration>,
+    /// What is wrong with the event files of both sides, one sentence each.
+    pub audit: Vec<String>,
 }
 
 impl AgentAccount {
@@ -58,10 +65,12 @@ impl AgentAccount {
         self.switches.iter().filter(|(_, switch)| switch.is_jump())
     }
 
-    /// From the fault to the decision, for the first switch after it: what the agent says, else when it was committed.
+    /// From the fault to the moment in which the agent noticed; when its state never changed, what it says about its
+    /// first switch.
     #[must_use]
     pub fn detect(&self) -> Option<Duration> {
-        self.switches.first().map(|(at, switch)| switch.detect.unwrap_or(*at))
+        let told = || self.switches.first().map(|(at, switch)| switch.detect.unwrap_or(*at));
+        self.noticed.or_else(told)
     }
 }
 
@@ -95,8 +104,11 @@ impl Stage<'_> {
         let before = status(tunnel.as_ref())?;
         let start_up = began.elapsed();
         tunnel::note(&mut notes, number, &format!("{} begins", story.name));
+        let watch = StallWatch::start()?;
         let fault = self.let_it_happen(story, number, &streams, tunnel.as_ref(), &mut notes)?;
         let end = Instant::now();
+        let machine_stall = watch.longest();
+        let tcp_stalls = Direction::ALL.map(|direction| streams.tcp.longest_stall(direction));
         streams.stop_sending();
         drain(&streams);
         let tcp = streams.tcp.verdict(TCP_PATIENCE);
@@ -105,7 +117,6 @@ impl Stage<'_> {
             Err(reason) => Err(reason.clone()),
         });
         let accounts = Direction::ALL.map(|direction| streams.udp.record(direction).account(fault.at, end));
-        let tcp_stalls = Direction::ALL.map(|direction| streams.tcp.longest_stall(direction));
         let after = status(tunnel.as_ref())?;
         let agent = match tunnel.take() {
             Some(tunnel) => Some(agent_account(tunnel, number, fault, [before, after], &notes, merged)?),
@@ -114,7 +125,7 @@ impl Stage<'_> {
                 None
             }
         };
-        Ok(Run { accounts, tcp_stalls, tcp, ssh, agent, start_up })
+        Ok(Run { accounts, tcp_stalls, tcp, ssh, agent, start_up, machine_stall })
     }
 
     fn start_streams(&self, story: &Story, through_tunnel: bool) -> io::Result<Streams> {
@@ -191,12 +202,16 @@ fn agent_account(
 ) -> io::Result<AgentAccount> {
     let (agent_events, gateway_events): (PathBuf, PathBuf) = (tunnel.agent_events(), tunnel.gateway_events());
     tunnel.stop()?;
-    tunnel::merge(merged, number, notes, &[("laptop", &agent_events), ("gateway", &gateway_events)])?;
+    let files: [(&str, &Path); 2] = [("laptop", &agent_events), ("gateway", &gateway_events)];
+    tunnel::merge(merged, number, notes, &files)?;
+    let noticed = tunnel::first_doubt(&agent_events, fault.unix)?;
     let switches = tunnel::switches(&agent_events)?;
     let since = |switch: Switch| (switch.unix.saturating_sub(fault.unix), switch);
     let statuses = [before.unwrap_or_default(), after.unwrap_or_default()];
     let active = |status: &tunnel::Status| status.active().map(|path| path.name.clone());
     Ok(AgentAccount {
+        noticed: noticed.map(|unix| unix.saturating_sub(fault.unix)),
+        audit: tunnel::audit(&files)?,
         active: [active(&statuses[0]), active(&statuses[1])],
         sessions: statuses.map(|status| status.session),
         switches: switches.into_iter().filter(|switch| switch.unix >= fault.unix).map(since).collect(),

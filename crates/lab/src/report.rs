@@ -8,6 +8,8 @@ use crate::play::{AgentAccount, Run};
 use crate::story::{Direction, Limit, Story, Uplink};
 use crate::streams::TcpVerdict;
 
+/// A stall longer than this can fail the tightest expectation (spacing + 5 ms) by itself.
+const BUSY: Duration = Duration::from_millis(5);
 /// Name of the JSON's shape.
 const SCHEMA: &str = "jumpvpn.lab/1";
 
@@ -104,6 +106,11 @@ impl Report {
         if self.passed() {
             text.push_str("pass: every expectation of the story was met\n");
         }
+        let stall = self.runs.iter().map(|run| run.machine_stall).max().unwrap_or_default();
+        if !self.passed() && stall > BUSY {
+            let stall = millis(stall);
+            text.push_str(&format!("this machine was busy: it kept a thread waiting for {stall:.1} ms\n"));
+        }
         for finding in &self.findings {
             text.push_str(&format!("FAIL: {finding}\n"));
         }
@@ -154,6 +161,7 @@ fn run_json(run: &Run, event: Option<&str>) -> Value {
         "event": event,
         "gap_ms": {"up": millis(up.gap), "down": millis(down.gap)},
         "sending_gap_ms": {"up": millis(up.sending_gap), "down": millis(down.sending_gap)},
+        "delay_ms": {"up": millis(up.delay), "down": millis(down.delay)},
         "sent": {"up": up.sent_count, "down": down.sent_count},
         "lost": {"up": up.lost_count, "down": down.lost_count},
         "reordered": {"up": up.reordered_count, "down": down.reordered_count},
@@ -165,7 +173,9 @@ fn run_json(run: &Run, event: Option<&str>) -> Value {
         "session_same": run.agent.as_ref().map(same_session),
         "path": run.agent.as_ref().map(|agent| json!({"before": agent.active[0], "after": agent.active[1]})),
         "switches": switches,
+        "audit": run.agent.as_ref().map(|agent| if agent.audit.is_empty() { "proven" } else { "broken" }),
         "start_up_ms": millis(run.start_up),
+        "machine_stall_ms": millis(run.machine_stall),
     })
 }
 
@@ -266,6 +276,7 @@ fn judge_agent(story: &Story, agent: &AgentAccount, findings: &mut Vec<String>) 
     if expect.session_same && !same_session(agent) {
         findings.push(format!("the session is another one: {:?}", agent.sessions));
     }
+    findings.extend(agent.audit.iter().map(|finding| format!("the audit is broken: {finding}")));
     let jumps: Vec<_> = agent.jumps().collect();
     if let Some((least, most)) = expect.switches
         && !(least as usize..=most as usize).contains(&jumps.len())

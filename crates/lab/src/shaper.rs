@@ -135,7 +135,7 @@ impl Shaper {
 }
 
 fn hit(drawn: u32, share_ppm: u32) -> bool {
-    u64::from(drawn) * u64::from(MILLION) >> 32 < u64::from(share_ppm)
+    (u64::from(drawn) * u64::from(MILLION)) >> 32 < u64::from(share_ppm)
 }
 
 /// A shaper and the packets that are under way on it.

@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 pub use control::{PathStatus, Status};
-pub use events::{Moment, Switch, merge, note, switches, unix_now};
+pub use events::{Moment, Switch, audit, first_doubt, merge, note, switches, unix_now};
 
 use crate::plan;
 use crate::story::{Action, Uplink};

@@ -16,8 +16,6 @@ use crate::veth;
 
 /// The main routing table (RT_TABLE_MAIN).
 const MAIN_TABLE: u32 = 254;
-/// Prefix length of every network of the lab.
-const PREFIX_LEN: u8 = 24;
 /// The cable's interface on the internet's side.
 const INTERNET_TO_GATEWAY: &str = "gw0";
 
@@ -86,7 +84,7 @@ impl World {
     /// # Errors
     /// What the kernel said.
     pub fn open_direct_way(&self) -> io::Result<()> {
-        let lan = Ipv4Net::new_assert(plan::SERVER, PREFIX_LEN).trunc();
+        let lan = Ipv4Net::new_assert(plan::SERVER, plan::PREFIX_LEN).trunc();
         self.internet.run(|| {
             with_link(INTERNET_TO_GATEWAY, |network, index| {
                 network.add_route(&route(lan, Some(plan::GATEWAY), index, None))
@@ -207,7 +205,7 @@ fn bring_up(node: &Node, interface: &str, address: Ipv4Addr) -> io::Result<()> {
     // A kernel without IPv6 has no such setting, and needs none.
     node.set(&format!("net.ipv6.conf.{interface}.disable_ipv6"), "1").ok();
     with_link(interface, |network, index| {
-        network.add_address(index, IpNet::V4(Ipv4Net::new_assert(address, PREFIX_LEN)))?;
+        network.add_address(index, IpNet::V4(Ipv4Net::new_assert(address, plan::PREFIX_LEN)))?;
         network.set_link_up(index)
     })
 }

@@ -21,7 +21,8 @@ fn record(start: Instant, fate: impl Fn(u64) -> Option<Duration>) -> Record {
 fn a_calm_stream_has_the_gap_of_its_spacing() {
     let start = Instant::now();
     let account = record(start, |_| Some(10 * MS)).account(start + 100 * MS, start + 500 * MS);
-    let calm = Account { sent_count: 100, gap: 5 * MS, sending_gap: 5 * MS, ..Account::default() };
+    let calm =
+        Account { sent_count: 100, delay: 10 * MS, gap: 5 * MS, sending_gap: 5 * MS, ..Account::default() };
     assert_eq!(account, calm);
 }
 

@@ -7,6 +7,10 @@ const PUBLIC: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
 const GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 10);
 const STRANGER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 99);
 
+fn nat(seed: u64) -> Nat {
+    Nat::new(PUBLIC, Ipv4Net::new_assert(LAPTOP, 24).trunc(), seed)
+}
+
 fn sum(bytes: &[u8]) -> u32 {
     bytes.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0))).sum()
 }
@@ -77,7 +81,7 @@ fn source_of(packet: &[u8]) -> (Ipv4Addr, u16) {
 #[test]
 fn out_and_back_in_every_protocol_with_right_checksums() {
     for protocol in [packet::UDP, packet::TCP, packet::ICMP] {
-        let mut nat = Nat::new(PUBLIC, 1);
+        let mut nat = nat(1);
         let original = packet(protocol, (LAPTOP, 5000), (GATEWAY, 4747));
         let mut out = original.clone();
         assert!(nat.translate_out(&mut out));
@@ -95,7 +99,7 @@ fn out_and_back_in_every_protocol_with_right_checksums() {
 
 #[test]
 fn a_mapping_is_kept_for_every_destination_and_only_those_spoken_to_may_answer() {
-    let mut nat = Nat::new(PUBLIC, 2);
+    let mut nat = nat(2);
     let mut first = packet(packet::UDP, (LAPTOP, 5000), (GATEWAY, 4747));
     assert!(nat.translate_out(&mut first));
     let port = source_of(&first).1;
@@ -111,7 +115,7 @@ fn a_mapping_is_kept_for_every_destination_and_only_those_spoken_to_may_answer()
 
 #[test]
 fn rebinding_gives_a_new_port_and_closes_the_old_one() {
-    let mut nat = Nat::new(PUBLIC, 3);
+    let mut nat = nat(3);
     let original = packet(packet::UDP, (LAPTOP, 5000), (GATEWAY, 4747));
     let mut before = original.clone();
     assert!(nat.translate_out(&mut before));
@@ -127,16 +131,24 @@ fn rebinding_gives_a_new_port_and_closes_the_old_one() {
 }
 
 #[test]
+fn a_host_of_another_network_is_not_let_out() {
+    let elsewhere = Ipv4Addr::new(192, 168, 8, 42);
+    let mut nat = nat(6);
+    assert!(!nat.translate_out(&mut packet(packet::UDP, (elsewhere, 5000), (GATEWAY, 4747))));
+    assert_eq!(nat.mapping_count(), 0);
+}
+
+#[test]
 fn udp_without_checksum_stays_without() {
     let mut out = packet(packet::UDP, (LAPTOP, 5000), (GATEWAY, 4747));
     out[26..28].copy_from_slice(&[0, 0]);
-    assert!(Nat::new(PUBLIC, 4).translate_out(&mut out));
+    assert!(nat(4).translate_out(&mut out));
     assert_eq!(&out[26..28], &[0, 0]);
 }
 
 #[test]
 fn whatever_bytes_come_it_does_not_panic_and_grows_no_table() {
-    let mut nat = Nat::new(PUBLIC, 5);
+    let mut nat = nat(5);
     let whole = packet(packet::TCP, (LAPTOP, 1), (GATEWAY, 2));
     for len in 0..whole.len() {
         let mut short = whole[..len].to_vec();

@@ -17,8 +17,11 @@ fn run(gap: Duration, lost_count: u64) -> Run {
             sessions: [Some("ab".to_owned()), Some("ab".to_owned())],
             active: [Some("wlan0/udp4".to_owned()), Some("wwan0/udp4".to_owned())],
             switches: vec![(30 * MS, jump("LINK_DOWN"))],
+            noticed: Some(3 * MS),
+            audit: Vec::new(),
         }),
         start_up: 900 * MS,
+        machine_stall: MS,
     }
 }
 
@@ -46,7 +49,7 @@ fn the_json_has_the_published_shape() {
     let first = &json["runs"][0];
     assert_eq!(first["event"], "link-down wifi");
     assert_eq!((first["gap_ms"]["up"].as_f64(), first["lost"]["down"].as_u64()), (Some(24.0), Some(2)));
-    assert_eq!((first["detect_ms"].as_f64(), first["tcp"].as_str()), (Some(2.0), Some("alive")));
+    assert_eq!((first["detect_ms"].as_f64(), first["tcp"].as_str()), (Some(3.0), Some("alive")));
     assert_eq!(first["session_same"], true);
 }
 
@@ -77,6 +80,19 @@ fn a_dead_stream_or_another_session_fails_every_story() {
     assert_eq!(report.findings().len(), 2, "{:?}", report.findings());
     assert!(report.table().contains("FAIL: run 1: the TCP stream broke: reset"));
     assert_eq!(report.json()["runs"][0]["session_same"], false);
+}
+
+#[test]
+fn a_broken_audit_fails_every_story_and_a_busy_machine_is_named() {
+    let mut bad = run(MS, 0);
+    bad.machine_stall = 38 * MS;
+    if let Some(agent) = &mut bad.agent {
+        agent.audit.push("gateway:11: backwards".to_owned());
+    }
+    let report = report("blackhole", vec![bad]);
+    assert_eq!(report.findings(), ["run 1: the audit is broken: gateway:11: backwards"]);
+    assert!(report.table().contains("kept a thread waiting for 38.0 ms"));
+    assert_eq!(report.json()["runs"][0]["audit"], "broken");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The event files of both daemons: what they say about switches, and one merged file of a run.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, BufReader, Write};
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -77,6 +77,38 @@ impl Switch {
 pub fn switches(events: &Path) -> io::Result<Vec<Switch>> {
     let text = fs::read_to_string(events)?;
     Ok(text.lines().filter_map(switch).collect())
+}
+
+/// When the agent first left its calm state after `since` (both since 1970): that is when it noticed something.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn first_doubt(events: &Path, since: Duration) -> io::Result<Option<Duration>> {
+    let text = fs::read_to_string(events)?;
+    Ok(text.lines().filter_map(doubt).find(|unix| *unix >= since))
+}
+
+fn doubt(line: &str) -> Option<Duration> {
+    let event: Value = serde_json::from_str(line).ok()?;
+    let is = |key: &str, values: &[&str]| {
+        event.get(key)?.as_str().filter(|text| values.contains(text)).map(|_| ())
+    };
+    is("event", &["STATE_CHANGE"])?;
+    is("to", &["VOLATILE", "RECOVERING", "DEGRADED"])?;
+    unix_time(event.get("ts")?.as_str()?)
+}
+
+/// Proves from the event files of both sides that the session behaved; returns what is wrong, one sentence each.
+///
+/// # Errors
+/// A file cannot be read.
+pub fn audit(files: &[(&str, &Path)]) -> io::Result<Vec<String>> {
+    let mut opened = Vec::new();
+    for (name, path) in files {
+        opened.push(((*name).to_owned(), BufReader::new(File::open(path)?)));
+    }
+    let findings = jumpvpn_events::verify::verify_lines(opened).err().unwrap_or_default();
+    Ok(findings.iter().map(ToString::to_string).collect())
 }
 
 fn switch(line: &str) -> Option<Switch> {

@@ -1,6 +1,11 @@
-//! The lab against itself: what its network and its measurements do without any VPN.
+//! The lab against itself, without any VPN: what its network does and what its measurements say, with known answers.
+//!
+//! No test harness: the lab starts this program again inside its namespaces, so `main` must be able to be the lab.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failing step is a failing test")]
 
-use std::process::ExitCode;
+mod cases;
+
+use std::process::{Command, ExitCode};
 
 use clap::{Parser, Subcommand};
 use jumpvpn_lab::{LabArgs, main_lab};
@@ -8,7 +13,7 @@ use jumpvpn_lab::{LabArgs, main_lab};
 #[derive(Parser)]
 struct Cli {
     #[command(subcommand)]
-    verb: Option<Verb>,
+    verb: Verb,
 }
 
 #[derive(Subcommand)]
@@ -17,8 +22,41 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
-    match Cli::parse().verb {
-        Some(Verb::Lab(args)) => main_lab(args),
-        None => ExitCode::SUCCESS,
+    let arguments: Vec<String> = std::env::args().collect();
+    if arguments.get(1).is_some_and(|first| first == "lab") {
+        let Verb::Lab(args) = Cli::parse().verb;
+        return main_lab(args);
     }
+    // What `cargo test` asks of every test program.
+    if arguments.iter().any(|argument| argument == "--list") {
+        cases::ALL.iter().for_each(|(name, _)| println!("{name}: test"));
+        return ExitCode::SUCCESS;
+    }
+    if !possible() {
+        return ExitCode::SUCCESS;
+    }
+    let wanted = arguments[1..].iter().find(|argument| !argument.starts_with('-'));
+    for (name, case) in cases::ALL {
+        if wanted.is_none_or(|wanted| name.contains(wanted.as_str())) {
+            println!("test {name} ...");
+            case();
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+/// Whether this system allows a lab at all; says so if not.
+fn possible() -> bool {
+    let output = Command::new("/proc/self/exe")
+        .args(["lab", "shell", "server", "--no-vpn", "--out"])
+        .arg(cases::folder("possible"))
+        .args(["--", "true"])
+        .output()
+        .expect("start the lab");
+    if output.status.code() == Some(4) {
+        eprintln!("SKIPPED: {}", String::from_utf8_lossy(&output.stderr));
+        return false;
+    }
+    assert!(output.status.success(), "{output:?}");
+    true
 }
