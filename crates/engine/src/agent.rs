@@ -412,7 +412,9 @@ impl Agent {
         live.transition(&mut self.core, Trigger::Terminate, reason, now);
         let kind = EventKind::Termination { committed, lifetime: now.since(live.born), switches: live.jumps };
         live.event(&mut self.core, reason, kind, now);
-        let stop = matches!(reason, Reason::Superseded | Reason::PeerRevoked | Reason::Shutdown);
+        // A gateway that shuts down comes back; only our own operator's word is final.
+        let leaving = reason == Reason::Shutdown && !committed;
+        let stop = leaving || matches!(reason, Reason::Superseded | Reason::PeerRevoked);
         self.core.resending = None;
         self.core.notice(Notice::Terminated { reason, retry: !stop });
         if stop {

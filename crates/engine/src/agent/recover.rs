@@ -17,6 +17,9 @@ use super::watch::Watch;
 
 /// Pace of attempts behind the recovery window.
 const SLOW_PAUSE: Duration = Duration::from_secs(5);
+/// Rounds of timers in one call: one that gives a jump up makes the watch over the old path due again, which may
+/// decide on the next jump.
+const TIMER_ROUNDS: usize = 4;
 
 impl Live {
     /// There is nowhere to go: try everything, within bounds.
@@ -130,8 +133,17 @@ impl Live {
         core.last_use = now;
     }
 
-    /// All timers of a live session.
+    /// All timers of a live session, and those that they set to now.
     pub(super) fn handle_timeout(&mut self, core: &mut Core, paths: &mut Paths, now: Time) {
+        for _ in 0..TIMER_ROUNDS {
+            self.run_timers(core, paths, now);
+            if self.end.is_some() || self.next_due(core, paths) > now {
+                return;
+            }
+        }
+    }
+
+    fn run_timers(&mut self, core: &mut Core, paths: &mut Paths, now: Time) {
         self.check_ends(core, now);
         if self.end.is_some() {
             return;

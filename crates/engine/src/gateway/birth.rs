@@ -275,6 +275,9 @@ impl Gateway {
         datagram: &mut [u8],
         now: Time,
     ) -> Result<(), Reason> {
+        if !self.core.fence.allows(now) {
+            return Err(Reason::FenceExpired);
+        }
         let entry = self.pending.entries.get_mut(slot as usize).ok_or(Reason::UnknownCid)?;
         if from.source != entry.from.source {
             return Err(Reason::AddressMismatch);
@@ -328,7 +331,8 @@ impl Gateway {
     pub(super) fn pending_answered(&mut self, answer: &Answer, now: Time) -> bool {
         let Some(slot) = self.pending.by_request(answer.id()) else { return false };
         match answer {
-            Answer::Committed { rev, .. } => self.give_birth(slot, *rev, now),
+            Answer::Committed { rev, .. } if self.core.fence.allows(now) => self.give_birth(slot, *rev, now),
+            Answer::Committed { rev, .. } => self.withdraw_birth(slot, *rev),
             Answer::Conflict { .. } => self.refuse_birth(slot, Reason::StoreConflict),
             // Not known whether it was written: fail closed, the client begins anew.
             _ => self.refuse_birth(slot, Reason::StoreUnknown),
@@ -339,6 +343,18 @@ impl Gateway {
     fn refuse_birth(&mut self, slot: u32, reason: Reason) {
         self.core.counters.drops.record(reason);
         self.forget_pending(slot);
+    }
+
+    /// The right to act was lost while the store answered: the record must not keep the client's addresses.
+    fn withdraw_birth(&mut self, slot: u32, rev: Rev) {
+        let Some(entry) = self.pending.entries.get(slot as usize) else { return };
+        let handle = store_handle(entry.handle);
+        self.core.next_request += 1;
+        let id = RequestId(self.core.next_request);
+        let expected = Expected { rev, epoch: FIRST_OWNER_EPOCH, version: FIRST_VERSION };
+        let reason_number = Reason::FenceExpired.number();
+        self.core.requests.push_back(Request::Terminate { id, handle, expected, reason_number });
+        self.refuse_birth(slot, Reason::FenceExpired);
     }
 
     fn give_birth(&mut self, slot: u32, rev: Rev, now: Time) {

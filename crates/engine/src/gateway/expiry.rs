@@ -1,4 +1,6 @@
 //! Timers of the sessions, state transitions, and the end of a session.
+use std::time::Duration;
+
 use jumpvpn_events::{BindingState, EventKind, Reason, State, Time};
 use jumpvpn_ownership::{Request, RequestId};
 use jumpvpn_session::Trigger;
@@ -12,6 +14,10 @@ use jumpvpn_policy::{Policy, PostQuantum};
 
 /// Reports of silence sent in a row: at 25, 50, 100, 200, 400 ms … the client has switched or is gone.
 const SILENCE_REPORTS: u32 = 5;
+
+/// How long a session's timers wait while the right to act is missing: short beside the 15 s and more after which
+/// they end anything.
+const FENCE_PAUSE: Duration = Duration::from_millis(250);
 
 impl Gateway {
     /// When [`Gateway::handle_timeout`] wants to be called next.
@@ -28,6 +34,10 @@ impl Gateway {
     }
 
     fn session_due(&mut self, slot: u32, now: Time) {
+        if !self.core.fence.allows(now) {
+            // Without the right to act nothing is said and nothing ends; all of it is due when the right is back.
+            return self.table.wheel.set(slot, now + FENCE_PAUSE);
+        }
         let Some(session) = self.table.session(slot) else { return };
         if let Some(reason) = end_reason(session, &self.core.policy, now) {
             return self.close(slot, reason, now);
@@ -106,6 +116,9 @@ impl Gateway {
 
     /// Ends a session from this side: the client is told, on its binding and sealed.
     pub(super) fn close(&mut self, slot: u32, reason: Reason, now: Time) {
+        if !self.core.fence.allows(now) {
+            return self.core.counters.drops.record(Reason::FenceExpired);
+        }
         let Some(session) = self.table.session(slot) else { return };
         let frame = Frame::Close { reason: reason.number(), version: session.version + 1 };
         // Three copies: the session's keys are gone afterwards, nothing could be repeated (docs/protocol.md).
@@ -186,12 +199,12 @@ fn next_report(session: &Session, policy: &Policy) -> Option<Time> {
 }
 
 /// Silence after which our side calls the session VOLATILE: an idle client is heard once per keep-alive.
-fn volatile_after(policy: &Policy) -> std::time::Duration {
+fn volatile_after(policy: &Policy) -> Duration {
     keepalive(policy) + policy.volatility.heartbeat_volatile
 }
 
 /// Interval at which an idle client is heard: three chances within the time to live without a transport.
-pub(crate) fn keepalive(policy: &Policy) -> std::time::Duration {
+pub(crate) fn keepalive(policy: &Policy) -> Duration {
     policy.session.keepalive_idle.min(policy.session.transport_lost_ttl / 3)
 }
 
