@@ -45,6 +45,8 @@ pub(crate) enum Verb {
     Genpsk,
     /// Try it out: a whole roaming network on this machine, built by an ordinary user.
     Lab(jumpvpn_lab::LabArgs),
+    /// Measure what the engines cost on this machine; needs no privileges.
+    Bench(BenchArgs),
     /// Print the completions for a shell.
     Completions(CompletionsArgs),
     /// Print the manual page, or write the pages of all verbs into a folder.
@@ -217,6 +219,30 @@ pub(crate) struct CheckArgs {
     /// Print one JSON object.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    /// What to measure.
+    pub(crate) name: BenchName,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Measurements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BenchName {
+    /// Memory of a session on a gateway.
+    Memory,
+    /// Births of sessions per second and core of a gateway.
+    Handshake,
+    /// Moves of sessions per second and core of a gateway.
+    Reattach,
+    /// Time a gateway spends on datagrams of strangers.
+    Reject,
+    /// Time per packet with many sessions over that with few.
+    Lookup,
 }
 
 #[derive(Debug, Args)]

@@ -5,6 +5,7 @@
 mod agent;
 mod args;
 mod audit;
+mod bench;
 mod check;
 mod control;
 mod daemon;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         Verb::Pin(args) => steer::pin(&args),
         Verb::Unpin(args) => steer::unpin(&args),
         Verb::Events(args) => audit::run(&args),
+        Verb::Bench(args) => bench::run(&args),
         Verb::Completions(args) => generate::completions(&args),
         Verb::Man(args) => generate::man(&args),
         Verb::Schema(args) => generate::schema(&args),
