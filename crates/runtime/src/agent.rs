@@ -9,6 +9,7 @@ mod report;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender};
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ use crate::clock;
 use crate::daemon::{Ended, Word};
 use crate::machine::{LinkWatch, TunnelSettings};
 use crate::pump::{Engine, Pump};
+use crate::settling::Settling;
 
 /// Kernel buffers of a path's socket, bytes: 4 MiB hold some 30 ms at 1 Gbit/s, as long as the thread may be
 /// descheduled. A path's queue is kept short by the inner congestion control, not by this.
@@ -64,6 +66,8 @@ pub(crate) struct AgentLoop {
     pub(crate) mark: u32,
     pub(crate) questions: Receiver<Question>,
     pub(crate) words: Sender<Word>,
+    /// Told of every [`Word::Tunnel`].
+    pub(crate) settling: Arc<Settling>,
 }
 
 /// [`AgentLoop`] under way.
@@ -230,6 +234,7 @@ impl Running {
                     let v4 = v4.map(|(address, len)| (IpAddr::from(address), len));
                     let v6 = v6.map(|(address, len)| (IpAddr::from(address), len));
                     let settings = TunnelSettings { addresses: v4.into_iter().chain(v6).collect(), mtu };
+                    self.io.settling.begin();
                     self.say(Word::Tunnel(settings));
                 }
                 Notice::Terminated { reason, retry: true } if !self.complained => {

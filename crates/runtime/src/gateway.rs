@@ -24,6 +24,10 @@ use crate::pump::{Engine, Pump};
 /// them; the answer says that there are more.
 pub(crate) const SESSION_ROWS_MAX: usize = 1000;
 
+/// Sessions that are told one by one that the gateway ends. Finding a session by its id looks at all of them, so this
+/// keeps the end within the time the supervisor gives.
+const GOODBYES_MAX: usize = 2000;
+
 /// What other threads may ask a shard.
 pub(crate) enum Question {
     /// Everything there is to know; with rows of sessions on request.
@@ -123,9 +127,20 @@ impl Shard {
         }
     }
 
+    /// Ends every session, a few at a time: each says goodbye with a datagram and some events, and the engine's queues
+    /// for both are made for a wake-up, not for all sessions at once.
     fn close_all(&mut self) {
-        self.side.engine.handle_command(Command::CloseAll { reason: Reason::Shutdown }, clock::now());
-        self.side.settle(clock::now());
+        let now = clock::now();
+        let sessions: Vec<_> = self.side.engine.sessions(now).map(|row| row.session).collect();
+        for session in sessions.iter().take(GOODBYES_MAX) {
+            let reason = Reason::Shutdown;
+            self.side.engine.handle_command(Command::Close { session: *session, reason }, now);
+            self.side.settle(now);
+            self.pump.send_outputs(&mut self.side);
+        }
+        // Whoever is left finds out when it asks: the agent of a session nobody knows starts a new one.
+        self.side.engine.handle_command(Command::CloseAll { reason: Reason::Shutdown }, now);
+        self.side.settle(now);
         self.pump.send_outputs(&mut self.side);
     }
 }

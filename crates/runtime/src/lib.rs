@@ -1,7 +1,7 @@
 //! What drives the engines: clock, threads, pumps, event sinks, control socket, signals.
 //!
 //! [`run_agent`] and [`run_gateway`] are the daemons, from start to end. Each engine has one thread that polls its TUN
-//! queue, its sockets and its wake-up calls ([`pump`]); everything that may wait for somebody (files, people, the
+//! queue, its sockets and its wake-up calls; everything that may wait for somebody (files, people, the
 //! service manager, network configuration) happens on other threads, behind bounded queues.
 //!
 //! Deliberately not here: configuration files, and how links are watched and routes are set ([`machine`] says what is
@@ -18,6 +18,7 @@ mod gateway;
 pub mod machine;
 mod pump;
 mod report;
+mod settling;
 pub mod telemetry;
 
 pub use daemon::{AgentOptions, DaemonError, DaemonOptions, Ended, GatewayOptions, run_agent, run_gateway};

@@ -1,5 +1,8 @@
 //! The agent's side of the control socket.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use jumpvpn_engine::agent::Command;
 use jumpvpn_policy::Policy;
 use serde_json::{Value, json};
@@ -7,10 +10,16 @@ use serde_json::{Value, json};
 use super::{Look, Question, report};
 use crate::control::{Console, Refused, Request, Subject};
 use crate::door::Door;
+use crate::settling::Settling;
+
+/// How long an answer waits for the machine: setting routes and packet filters takes some tens of milliseconds.
+const SETTLE_LIMIT: Duration = Duration::from_secs(2);
 
 /// Answers requests about one agent.
 pub(crate) struct AgentConsole {
     pub(crate) door: Door<Question>,
+    /// Settings of the tunnel that are not yet on the machine.
+    pub(crate) settling: Arc<Settling>,
     /// The policy in force, which does not change while the agent runs.
     pub(crate) policy: Policy,
     /// The gateway as `show peers` tells it.
@@ -32,7 +41,9 @@ impl Console for AgentConsole {
 
 impl AgentConsole {
     fn look(&self) -> Result<Look, Refused> {
-        self.door.ask(Question::Look)
+        let look = self.door.ask(Question::Look)?;
+        self.settling.wait(SETTLE_LIMIT);
+        Ok(look)
     }
 
     fn show(&self, what: Subject) -> Result<Value, Refused> {

@@ -1,6 +1,7 @@
 //! What stands before the engines do: log, control socket, interface, and what is on the machine because of it.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
@@ -13,6 +14,7 @@ use super::supervisor::{EngineDoor, Supervisor};
 use super::{DaemonError, DaemonOptions, Ended, Word};
 use crate::control::{Console, ControlSocket, SocketError};
 use crate::machine::{TunnelHost, TunnelSettings};
+use crate::settling::Settling;
 use crate::telemetry::{Options, Telemetry, Writer, open_event_file};
 
 /// See the head of this file. Dropped in this order: the machine is cleaned while the interface still exists.
@@ -28,6 +30,7 @@ pub(super) struct Ground {
     socket: ControlSocket,
     pub(super) words: Sender<Word>,
     pub(super) heard: Receiver<Word>,
+    pub(super) settling: Arc<Settling>,
 }
 
 impl Ground {
@@ -54,7 +57,8 @@ impl Ground {
         let mut host = options.host;
         host.sweep()?;
         let (interface, mtu) = (options.interface, options.mtu);
-        Ok(Ground { host, settings: None, tun: None, interface, mtu, writer, socket, words, heard })
+        let settling = Arc::default();
+        Ok(Ground { host, settings: None, tun: None, interface, mtu, writer, socket, words, heard, settling })
     }
 
     pub(super) fn telemetry(&self) -> &Telemetry {

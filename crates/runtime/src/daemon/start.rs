@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::thread;
 
@@ -50,9 +51,10 @@ pub fn run_agent(options: AgentOptions) -> Result<Ended, DaemonError> {
     let pump = Pump::new(tun, ground.telemetry().feed(0)).map_err(no_pump)?;
     let (door, questions) = Door::new(pump.waker());
     let words = ground.words.clone();
-    let agent = AgentLoop { pump, engine, watch, rules, mark, questions, words };
+    let settling = Arc::clone(&ground.settling);
+    let console = AgentConsole { door: door.clone(), settling: Arc::clone(&settling), policy, gateway };
+    let agent = AgentLoop { pump, engine, watch, rules, mark, questions, words, settling };
     spawn_engine(0, ground.words.clone(), move || agent.run())?;
-    let console = AgentConsole { door: door.clone(), policy, gateway };
     ground.supervise(Box::new(console), vec![Box::new(door)])
 }
 
@@ -124,3 +126,6 @@ fn spawn_engine(
     });
     spawned.map(drop).map_err(|error| DaemonError::failed(format!("cannot start a thread: {error}")))
 }
+
+#[cfg(test)]
+mod tests;

@@ -82,7 +82,11 @@ impl Supervisor {
                     self.ground.telemetry().note(Severity::Notice, text);
                 }
                 Ok(Word::Signal(_)) => return Ok(Ended::Asked),
-                Ok(Word::Tunnel(settings)) => self.ground.apply(settings)?,
+                Ok(Word::Tunnel(settings)) => {
+                    let applied = self.ground.apply(settings);
+                    self.ground.settling.end();
+                    applied?;
+                }
                 Ok(Word::Ended(ended)) => {
                     self.engines.clear();
                     return ended.map_err(DaemonError::failed);
