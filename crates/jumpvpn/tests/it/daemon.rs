@@ -3,10 +3,11 @@
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::world::World;
+use crate::world::{PATIENCE, World};
 
 /// Lost and received packets of a finished `ping -q`.
 fn ping_counts(ping: std::process::Child) -> (u32, u32) {
@@ -217,4 +218,56 @@ fn an_agent_that_was_replaced_ends_with_code_8() {
     let (code, _) = first.wait();
     assert_eq!(code, Some(8), "after {:?}: {}", began.elapsed(), first.log());
     assert!(first.log().contains("SUPERSEDED"));
+}
+
+#[test]
+fn the_service_manager_is_told() {
+    let Some(world) = World::new("the_service_manager_is_told") else { return };
+    let path = world.bed.0.join("notify");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    manager.set_read_timeout(Some(PATIENCE)).unwrap();
+    let said = || {
+        let mut words = [0; 256];
+        let len = manager.recv(&mut words).unwrap();
+        String::from_utf8(words[..len].to_vec()).unwrap().trim().to_owned()
+    };
+    let environment = [("NOTIFY_SOCKET", path.to_str().unwrap()), ("WATCHDOG_USEC", "100000")];
+    let mut gateway = world.gateway_with(&environment);
+    assert_eq!(said(), "READY=1");
+    assert!(world.status("gateway").is_some(), "ready is ready");
+    assert_eq!([said(), said()], ["WATCHDOG=1", "WATCHDOG=1"]);
+    gateway.signal("TERM");
+    while said() != "STOPPING=1" {}
+    assert_eq!(gateway.wait().0, Some(0));
+}
+
+#[test]
+fn the_kill_switch_is_closed_before_a_session_and_after_a_kill() {
+    let Some(world) = World::new("the_kill_switch_is_closed_before_a_session_and_after_a_kill") else {
+        return;
+    };
+    if !world.in_agent("nft list ruleset").0 {
+        return eprintln!("SKIPPED the_kill_switch_…: it needs nft");
+    }
+    let text = std::fs::read_to_string(world.bed.0.join("agent.toml")).unwrap();
+    let routes = "allowed_ips = [\"0.0.0.0/0\", \"::/0\"]\nkill_switch = true\n";
+    world.bed.file("agent.toml", &(text.split("allowed_ips").next().unwrap().to_owned() + routes));
+    let leaks = || world.in_agent("ping -c 1 -W 1 192.168.1.1").0;
+    assert!(leaks(), "without an agent the machine is open");
+    let mut agent = world.agent();
+    world.wait_until("the agent answers", || world.status("agent").is_some());
+    assert!(!leaks(), "no session yet, and closed");
+    let _gateway = world.gateway();
+    world.wait_until_attached();
+    assert!(world.pings("10.77.0.1"));
+    assert!(!leaks());
+    agent.signal("KILL");
+    agent.wait();
+    assert!(!leaks(), "closed after a crash");
+    let mut agent = world.agent();
+    world.wait_until_attached();
+    assert!(world.pings("10.77.0.1"));
+    agent.signal("TERM");
+    assert_eq!(agent.wait().0, Some(0));
+    assert!(leaks(), "open after a proper end");
 }

@@ -93,17 +93,22 @@ impl World {
 
     /// Starts `jumpvpn gateway`.
     pub fn gateway(&self) -> Daemon {
-        self.spawn(&self.gateway_ns, "gateway", "gateway.toml")
+        self.gateway_with(&[])
+    }
+
+    /// As [`World::gateway`], with more in its environment.
+    pub fn gateway_with(&self, environment: &[(&str, &str)]) -> Daemon {
+        self.spawn(&self.gateway_ns, "gateway", "gateway.toml", environment)
     }
 
     /// Starts `jumpvpn agent`.
     pub fn agent(&self) -> Daemon {
-        self.spawn(&self.agent_ns, "agent", "agent.toml")
+        self.spawn(&self.agent_ns, "agent", "agent.toml", &[])
     }
 
     /// Starts another agent beside the one of [`World::agent`].
     pub fn twin(&self, file: &str) -> Daemon {
-        self.spawn(&self.agent_ns, "agent", file)
+        self.spawn(&self.agent_ns, "agent", file, &[])
     }
 
     /// Starts both and waits until the session is there.
@@ -115,12 +120,13 @@ impl World {
         (gateway, agent)
     }
 
-    fn spawn(&self, ns: &str, verb: &str, file: &str) -> Daemon {
+    fn spawn(&self, ns: &str, verb: &str, file: &str, environment: &[(&str, &str)]) -> Daemon {
         let log = self.bed.0.join(format!("{file}.log"));
         let output = std::fs::File::options().append(true).create(true).open(&log).unwrap();
         let child = Command::new("ip")
             .args(["netns", "exec", ns, env!("CARGO_BIN_EXE_jumpvpn"), verb, "-v", "-c", file])
             .current_dir(&self.bed.0)
+            .envs(environment.iter().copied())
             .stdout(Stdio::null())
             .stderr(output)
             .process_group(0)
