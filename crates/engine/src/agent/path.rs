@@ -28,6 +28,8 @@ pub struct Link {
 
 /// Missing answers in a row after which a candidate counts as dead.
 const LOST_PROBES_DEAD: u32 = 3;
+/// Probes whose late answers are still taken: those that a path has to leave unanswered to count as dead.
+const LATE_COUNT: usize = LOST_PROBES_DEAD as usize;
 
 /// A ticket that is held for a jump.
 #[derive(Clone, Copy)]
@@ -69,6 +71,8 @@ pub(crate) struct Path {
     pub loss_up: LossWindow,
     pub loss_down: LossWindow,
     pub probe: Option<ProbeInFlight>,
+    /// Probes that were given up or replaced; a late answer to one of them still teaches the round trip.
+    late: [Option<ProbeInFlight>; LATE_COUNT],
     pub next_probe: Time,
     pub probes_lost: u32,
     pub probes_sent: u64,
@@ -102,6 +106,7 @@ impl Path {
             loss_up: LossWindow::default(),
             loss_down: LossWindow::default(),
             probe: None,
+            late: [None; LATE_COUNT],
             next_probe: now,
             probes_lost: 0,
             probes_sent: 0,
@@ -122,6 +127,7 @@ impl Path {
         self.binding = BindingState::Candidate;
         self.health = Health::Unproven;
         self.probe = None;
+        self.late = [None; LATE_COUNT];
         self.probes_lost = 0;
         self.ticket = None;
         self.observed = None;
@@ -155,9 +161,32 @@ impl Path {
         self.loss_up.permille().max(self.loss_down.permille())
     }
 
+    /// A probe leaves.
+    pub fn note_probe_sent(&mut self, probe: ProbeInFlight) {
+        self.give_up_probe();
+        self.probe = Some(probe);
+        self.probes_sent += 1;
+    }
+
+    /// Waits for the present probe no longer. Without late answers a path that has become slower than its
+    /// timeout would count as dead for good.
+    pub fn give_up_probe(&mut self) {
+        if let Some(probe) = self.probe.take() {
+            self.late.rotate_right(1);
+            self.late[0] = Some(probe);
+        }
+    }
+
+    /// The probe that this nonce answers.
+    pub fn take_probe(&mut self, nonce: [u8; 8]) -> Option<ProbeInFlight> {
+        let answers = |probe: &mut ProbeInFlight| probe.nonce == nonce;
+        let found = self.probe.take_if(answers);
+        found.or_else(|| self.late.iter_mut().find_map(|late| late.take_if(answers)))
+    }
+
     /// A probe was not answered in time.
     pub fn note_probe_lost(&mut self, policy: &Policy, now: Time) {
-        self.probe = None;
+        self.give_up_probe();
         self.probes_lost += 1;
         if self.probes_lost >= LOST_PROBES_DEAD && self.health != Health::Dead {
             if self.health == Health::Alive {

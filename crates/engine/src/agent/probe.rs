@@ -83,8 +83,7 @@ impl Live {
     fn probe_lost(&mut self, core: &mut Core, paths: &mut Paths, key: u32, now: Time) {
         let Some(path) = paths.by_key_mut(key) else { return };
         if key == self.active.path {
-            path.probe = None;
-            return;
+            return path.give_up_probe();
         }
         path.note_probe_lost(&core.config.policy, now);
         if path.health != Health::Dead {
@@ -128,8 +127,7 @@ impl Live {
             client_cid: fresh_cid,
             rtt_us: path.rtt.smoothed().map_or(0, |rtt| u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX)),
         };
-        path.probe = Some(ProbeInFlight { nonce, sent: now, rebind: order.rebind, cid: fresh_cid });
-        path.probes_sent += 1;
+        path.note_probe_sent(ProbeInFlight { nonce, sent: now, rebind: order.rebind, cid: fresh_cid });
         path.next_probe = now + interval;
         let header = ControlHeader {
             kind: Kind::PathProbe,
@@ -180,10 +178,7 @@ impl Live {
         if path.path_id != Some(ticket.path_id) {
             return Err(Reason::StaleTicket);
         }
-        let Some(probe) = path.probe.filter(|probe| probe.nonce == ticket.nonce) else {
-            return contradiction(path, ticket, now);
-        };
-        path.probe = None;
+        let Some(probe) = path.take_probe(ticket.nonce) else { return contradiction(path, ticket, now) };
         path.probes_answered += 1;
         path.rtt.update(now.since(probe.sent));
         path.note_alive(policy, now);

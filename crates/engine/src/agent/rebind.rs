@@ -5,7 +5,7 @@ use jumpvpn_events::{Reason, Time};
 
 use super::Core;
 use super::jump::{HOLD_MARGIN, Intent};
-use super::live::Live;
+use super::live::{Live, Stage};
 use super::path::{Paths, ProbeInFlight};
 use super::probe::ProbeOrder;
 
@@ -16,7 +16,8 @@ const HOLD_MAX: Duration = Duration::from_secs(1);
 impl Live {
     /// REBIND_HINT: our packets of the active binding reach the gateway from another address.
     pub(super) fn handle_hint(&mut self, core: &mut Core, paths: &mut Paths, key: u32, now: Time) {
-        if key != self.active.path || self.is_jumping() {
+        // A newborn whose address changes is given up sooner than moved.
+        if self.stage != Stage::Ready || key != self.active.path || self.is_jumping() {
             return;
         }
         let asked = paths.by_key(key).and_then(|path| path.probe).is_some_and(|probe| probe.rebind);

@@ -121,11 +121,14 @@ impl Live {
     pub(super) fn note_heard(&mut self, core: &mut Core, paths: &mut Paths, key: u32, now: Time) {
         self.active.heard = now;
         let Some(path) = paths.by_key_mut(key) else { return };
-        if path.health != Health::Alive && path.up && self.watch.suspicion.is_none() {
+        if self.recovering_since.is_some() {
+            // It may be deaf in the other direction still: only an answer shows that it is back.
+            let asked = self.watch.last_beat + path.rtt.timeout() > now;
+            if key == self.active.path && !asked {
+                self.send_beat(core, paths, now);
+            }
+        } else if path.health != Health::Alive && path.up && self.watch.suspicion.is_none() {
             path.note_alive(&core.config.policy, now);
-        }
-        if self.recovering_since.is_some() && key == self.active.path && !self.is_jumping() {
-            self.recovered(core, now);
         }
     }
 
@@ -139,6 +142,9 @@ impl Live {
         for slot in &mut self.watch.beats {
             // An answer to a later one covers those before: they were lost or are late, the path is alive.
             *slot = slot.filter(|other| other.sent > beat.sent);
+        }
+        if self.recovering_since.is_some_and(|since| beat.sent >= since) && !self.is_jumping() {
+            self.recovered(core, now);
         }
         if self.watch.suspicion.is_some_and(|suspicion| beat.sent >= suspicion.since) {
             self.watch.suspicion = None;
