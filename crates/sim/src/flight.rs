@@ -22,7 +22,7 @@ pub(crate) struct Flight {
     pub origin: Origin,
     /// From a client to the gateway, or back.
     pub up: bool,
-    /// The client that sent the genuine one, or was meant by it.
+    /// The client that sent the genuine one, or for which a packet was sealed.
     pub client: usize,
     /// Its way to a client, where it goes to one: client and link.
     pub way: (usize, usize),

@@ -80,8 +80,7 @@ impl World {
     pub(super) fn send_up(&mut self, index: usize, transmit: Transmit, bytes: &[u8]) -> Verdict {
         let now = self.now;
         if Kind::of(bytes).is_ok_and(|kind| kind != Kind::Data) {
-            let endpoints = self.server.endpoints.len();
-            self.clients[index].note_control(now, endpoints)?;
+            self.clients[index].note_control(now)?;
         }
         let links = &self.clients[index].links;
         let Some(at) = links.iter().position(|link| link.present && link.socket == transmit.socket) else {
@@ -115,7 +114,9 @@ impl World {
             self.trace.line(now, || format!("gw ---> {} nobody", transmit.destination));
             return Ok(());
         };
-        let flight = self.flight(client, link, false, (source, transmit.destination), bytes);
+        let mut flight = self.flight(client, link, false, (source, transmit.destination), bytes);
+        let meant = self.server.rows.values().find(|row| row.committed.address == transmit.destination);
+        flight.client = meant.map_or(client, |row| row.client);
         let arrivals = self.clients[client].links[link].down.carry(now, &mut self.network);
         self.launch(flight, &arrivals);
         Ok(())
