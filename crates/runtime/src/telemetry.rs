@@ -97,7 +97,7 @@ impl Telemetry {
         self.queue.try_send(Entry::Note { severity, text: text.into() }).ok();
     }
 
-    /// Events as JSON lines without the line feed: the last [`HELD_COUNT`] ones and then the end, or with `follow`
+    /// Events as JSON lines without the line feed: the last 256 ones and then the end, or with `follow`
     /// every one from now on. Nothing if the queue is full at the moment.
     pub fn subscribe(&self, follow: bool) -> Option<Receiver<Arc<str>>> {
         let (lines, subscriber) = sync_channel(HELD_COUNT);
