@@ -15,6 +15,8 @@ use super::path::Paths;
 use super::probe::ProbeOrder;
 use super::watch::Watch;
 
+/// A birth that has not become ready in this time is given up: all its repetitions together take less.
+const BIRTH_TTL: Duration = Duration::from_secs(30);
 /// Pace of attempts behind the recovery window.
 const SLOW_PAUSE: Duration = Duration::from_secs(5);
 /// Rounds of timers in one call: one that gives a jump up makes the watch over the old path due again, which may
@@ -95,7 +97,7 @@ impl Live {
             self.degraded_since.is_some_and(|since| now.since(since) >= policy.switching.degraded_timeout);
         if now.since(self.born) >= policy.session.max_lifetime.min(self.limits.lifetime) {
             self.finish(Reason::SessionExpired, false);
-        } else if self.stage == Stage::Ready && now.since(self.active.heard) >= ttl {
+        } else if now.since(self.active.heard) >= ttl {
             self.finish(Reason::TransportLostTtl, false);
         } else if now >= self.keys_end(core) {
             self.finish(Reason::KeyExpired, false);
@@ -115,7 +117,9 @@ impl Live {
         let ttl = policy.session.transport_lost_ttl.min(self.limits.idle_ttl);
         let lifetime = policy.session.max_lifetime.min(self.limits.lifetime);
         let degraded = self.degraded_since.map(|since| since + policy.switching.degraded_timeout);
-        let end = (self.born + lifetime).min(self.active.heard + ttl).min(self.keys_end(core));
+        let stage_end =
+            if self.stage == Stage::Ready { self.active.heard + ttl } else { self.born + BIRTH_TTL };
+        let end = (self.born + lifetime).min(stage_end).min(self.keys_end(core));
         degraded.map_or(end, |degraded| end.min(degraded))
     }
 
