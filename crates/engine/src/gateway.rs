@@ -34,6 +34,7 @@ use crate::counters::Counters;
 use crate::keyed::{KeyedMap, KeyedState};
 use crate::outbox::Outbox;
 use crate::resend::{ResendCursor, ResendRing};
+use crate::sketch::Bucket;
 use crate::{Received, SocketKey, TRANSMIT_BUFFER_LEN, Transmit};
 use admission::Admission;
 use birth::PendingBirths;
@@ -114,6 +115,8 @@ pub(crate) struct Core {
     pub cookies: CookieKeys,
     pub tickets: TicketKeys,
     pub peers: Vec<Peer>,
+    /// Births of each peer: one per second, five at once. Each ends the one before and leaves a tombstone.
+    pub births: Vec<Bucket>,
     pub peer_by_key: KeyedMap<[u8; 32], usize>,
     pub networks: Vec<IpNet>,
     /// Our own addresses: nobody is bound to them.
@@ -127,7 +130,8 @@ pub(crate) struct Core {
     pub requests: VecDeque<Request>,
     pub counters: Counters,
     pub resend: Option<ResendRing>,
-    pub resending: Vec<(u32, ResendCursor)>,
+    /// Sessions whose packets are sent again; the handle guards against a slot that was given away.
+    pub resending: Vec<(u32, jumpvpn_wire::Handle, ResendCursor)>,
     pub next_request: u64,
     pub started: Time,
     pub started_minute: u32,
@@ -224,6 +228,7 @@ impl Gateway {
             reset_key,
             cookies: CookieKeys::new(now, &mut *rng)?,
             tickets: TicketKeys::new(now, &mut *rng)?,
+            births: vec![Bucket::new(1, 5); config.peers.len()],
             peers: config.peers,
             peer_by_key,
             networks: config.networks,

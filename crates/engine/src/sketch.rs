@@ -1,6 +1,7 @@
 //! Token buckets without a table: a count-min sketch of a fixed size (Cormode and Muthukrishnan, 2005) whose
 //! cells are buckets. Nothing is stored per source, so there is no table to fill and nothing to evict.
 use std::hash::{BuildHasher, Hash};
+use std::time::Duration;
 
 use jumpvpn_events::Time;
 
@@ -70,12 +71,22 @@ impl Bucket {
         Bucket { full_at: Time::ZERO, cost_nanos, depth_nanos: cost_nanos * u64::from(burst.max(1)) }
     }
 
+    /// A full bucket that gives one token per `period`, `burst` at once.
+    pub fn every(period: Duration, burst: u32) -> Bucket {
+        let cost_nanos = u64::try_from(period.as_nanos()).unwrap_or(u64::MAX / 64).max(1);
+        Bucket { full_at: Time::ZERO, cost_nanos, depth_nanos: cost_nanos * u64::from(burst.clamp(1, 64)) }
+    }
+
+    /// Whether no token is left.
+    pub fn is_empty(&self, now: Time) -> bool {
+        self.debt(now) + self.cost_nanos > self.depth_nanos
+    }
+
     /// Takes one token if there is one.
     pub fn take(&mut self, now: Time) -> bool {
-        let debt = self.debt(now);
-        let admitted = debt + self.cost_nanos <= self.depth_nanos;
+        let admitted = !self.is_empty(now);
         if admitted {
-            self.full_at = Time::from_nanos(now.as_nanos() + debt + self.cost_nanos);
+            self.full_at = Time::from_nanos(now.as_nanos() + self.debt(now) + self.cost_nanos);
         }
         admitted
     }

@@ -79,6 +79,14 @@ impl MemoryStore {
         count
     }
 
+    /// A live session is worth more than the memory of a dead one: handles never repeat, so that an absent record and
+    /// a tombstone say the same.
+    fn drop_oldest_tombstone(&mut self) {
+        if let Some((_, handle)) = self.tombstones.pop_first() {
+            self.records.remove(&handle);
+        }
+    }
+
     fn create(&mut self, id: RequestId, record: &SessionRecord, now: Time) -> Answer {
         if record.state != RecordState::Live {
             return Answer::Refused { id, reason: Reason::StateForbidden };
@@ -92,6 +100,9 @@ impl MemoryStore {
         }
         if self.records.len() >= self.capacity {
             self.evict(now);
+        }
+        if self.records.len() >= self.capacity {
+            self.drop_oldest_tombstone();
         }
         if self.records.len() >= self.capacity {
             return Answer::Refused { id, reason: Reason::TableFull };

@@ -46,7 +46,7 @@ pub use rekey::{
 pub use schedule::{BindingContext, ControlKeys, EpochContext, EpochSecret, Side, Traffic};
 pub use suite::{ForgeryLimits, Suite, SuiteSet};
 pub use ticket::{TICKET_ROTATION, TicketBinding, TicketKeys};
-pub use token::{TokenKey, WeakRandomness, reset_token};
+pub use token::{TokenKey, WeakRandomness, is_reset_token, reset_token};
 pub use traffic::{
     GENERATION_HARD_LIMIT, GENERATION_SOFT_LIMIT, OpenError, Opened, SealError, TrafficReceiver,
     TrafficSender,

@@ -100,6 +100,11 @@ impl fmt::Debug for TokenKey {
     }
 }
 
+/// Whether a reset token is the one that was given; the comparison takes the same time whatever it finds.
+pub fn is_reset_token(given: &ResetToken, shown: &ResetToken) -> bool {
+    given.0.ct_eq(&shown.0).into()
+}
+
 /// Reset token of a session: HMAC-SHA-256/128 of its handle under the cluster's reset key.
 pub fn reset_token(key: &[u8; 32], handle: Handle) -> ResetToken {
     ResetToken(MacKey::new(key).tag(&[b"jump/1 reset", &handle.to_bytes()]))

@@ -268,6 +268,7 @@ fn new_live(
         retiring: None,
         pending: None,
         intent: None,
+        lapsed: None,
         stage: Stage::Confirming { hybrid },
         stage_retry: now,
         stage_attempts: 0,

@@ -2,7 +2,7 @@
 use std::time::Duration;
 
 use jumpvpn_events::{Reason, Time};
-use jumpvpn_session::open_control;
+use jumpvpn_session::{is_reset_token, open_control};
 use jumpvpn_wire::{
     Cid, DataHeader, Frame, FrameReader, Heartbeat, HeartbeatAck, HintPayload, Kind, NoSession, ReplyHeader,
     ResultPayload, TicketPayload, is_ip_packet,
@@ -22,6 +22,7 @@ enum Role {
     Active,
     Previous,
     Pending,
+    Lapsed,
     Retiring,
 }
 
@@ -48,14 +49,14 @@ impl Live {
     ) -> Result<Received, Reason> {
         let header = DataHeader::parse(datagram).map_err(crate::malformed_reason)?;
         let role = self.role_of(header.cid, now).ok_or(Reason::UnknownCid)?;
-        if now.since(self.epoch_since) >= KEY_HARD_LIMIT {
-            return Err(Reason::KeyExpired);
-        }
         let channel = self.channel_mut(role).ok_or(Reason::BindingNotActive)?;
         let opened = channel.traffic.recv.open(datagram).map_err(|error| error.reason())?;
         if role == Role::Pending {
             // Sealed under the new binding's keys: the gateway has committed it.
             self.committed(core, paths, None, now);
+        }
+        if role == Role::Lapsed {
+            self.adopt_lapsed(core, paths, now);
         }
         if role != Role::Retiring {
             self.note_heard(core, paths, path, now);
@@ -64,6 +65,9 @@ impl Live {
         if is_ip_packet(plaintext) {
             if self.stage != Stage::Ready {
                 return Err(Reason::PqRequired);
+            }
+            if now.since(self.epoch_since) >= KEY_HARD_LIMIT {
+                return Err(Reason::KeyExpired);
             }
             if role != Role::Retiring {
                 self.active.spacing.note(now);
@@ -97,6 +101,10 @@ impl Live {
         if self.pending.as_ref().is_some_and(|pending| pending.binding.channel.local_cid == cid) {
             return Some(Role::Pending);
         }
+        let lapsed = self.lapsed.as_ref().filter(|(_, until)| now < *until);
+        if lapsed.is_some_and(|(lapsed, _)| lapsed.binding.channel.local_cid == cid) {
+            return Some(Role::Lapsed);
+        }
         let retiring = self.retiring.as_ref().filter(|retiring| now < retiring.1)?;
         (retiring.0.channel.local_cid == cid).then_some(Role::Retiring)
     }
@@ -106,6 +114,7 @@ impl Live {
             Role::Active => Some(&mut self.active.channel),
             Role::Previous => self.active.previous.as_mut().map(|(channel, _)| channel),
             Role::Pending => self.pending.as_mut().map(|pending| &mut pending.binding.channel),
+            Role::Lapsed => self.lapsed.as_mut().map(|(lapsed, _)| &mut lapsed.binding.channel),
             Role::Retiring => self.retiring.as_mut().map(|retiring| &mut retiring.0.channel),
         }
     }
@@ -207,7 +216,7 @@ impl Live {
     /// NO_SESSION: believed only while we try to get the session back, and only with the token given at birth.
     pub(super) fn handle_no_session(&mut self, datagram: &[u8]) -> Result<Received, Reason> {
         let message = NoSession::decode(datagram).map_err(crate::malformed_reason)?;
-        let ours = self.reset_token == message.reset_token && message.cseq <= self.cseq;
+        let ours = is_reset_token(&self.reset_token, &message.reset_token) && message.cseq <= self.cseq;
         if !ours || !self.is_in_doubt() {
             return Err(Reason::BadProof);
         }

@@ -26,6 +26,9 @@ const REATTACH_LEN: usize = CONTROL_HEADER_LEN + ReattachPayload::LEN + TAG_LEN;
 /// (docs/protocol.md, warm switch).
 const RETRY_MIN: Duration = Duration::from_millis(50);
 const ATTEMPT_COUNT: u32 = 5;
+/// A jump that has found no ticket and no answer in this time is given up: five round trips of the slowest path
+/// people work over.
+pub(super) const INTENT_TTL: Duration = Duration::from_secs(5);
 /// Fresh tickets a jump may ask for after stale ones before its target is given up.
 pub(super) const TICKET_TRIES: u32 = 3;
 /// Sent this much after the hold, so that it is over at the gateway in spite of a little jitter.
@@ -41,6 +44,8 @@ pub(crate) struct Intent {
     pub detect: Duration,
     pub rebind: bool,
     pub tries: u32,
+    /// Given up after this time: no jump waits for ever.
+    pub deadline: Time,
     /// Not before this time (rebinding).
     pub not_before: Option<Time>,
 }
@@ -59,6 +64,8 @@ pub(crate) struct PendingJump {
     pub cseq: u64,
     /// User packets leave by the new binding already.
     pub early: bool,
+    /// The gateway saw the request, or a copy of it, come from another address than it names.
+    pub mismatched: bool,
     datagram: [u8; REATTACH_LEN],
     pub sent: Time,
     retry_at: Time,
@@ -89,7 +96,15 @@ impl Live {
         match choose(policy, now, active.as_ref(), &others, cause, &self.history, self.pinned) {
             Verdict::Stay(_) => {}
             Verdict::Switch { to, reason } => {
-                let intent = Intent { to, reason, detect, rebind: false, tries: 0, not_before: None };
+                let intent = Intent {
+                    to,
+                    reason,
+                    detect,
+                    rebind: false,
+                    tries: 0,
+                    deadline: now + INTENT_TTL,
+                    not_before: None,
+                };
                 self.start_jump(core, paths, intent, now);
             }
             Verdict::Deny { reason, retry_after } => {
@@ -136,10 +151,12 @@ impl Live {
 
     /// Sends the request if a ticket is at hand and no hold runs, else asks for a ticket.
     pub(super) fn try_reattach(&mut self, core: &mut Core, paths: &mut Paths, now: Time) {
-        let Some(intent) = self.intent else { return };
+        let Some(intent) = &mut self.intent else { return };
         if intent.not_before.is_some_and(|not_before| now < not_before) {
             return;
         }
+        intent.not_before = None;
+        let intent = *intent;
         let (version, epoch, age) = (self.version, self.epoch.owner_epoch, self.limits.ticket_age);
         let Some(path) = paths.by_key(intent.to).filter(|path| path.up) else {
             return self.target_failed(core, paths, intent.to, now);
@@ -203,6 +220,7 @@ impl Live {
             intent,
             cseq,
             early,
+            mismatched: false,
             datagram,
             sent: now,
             retry_at,
@@ -226,8 +244,14 @@ impl Live {
         if self.intent.and_then(|intent| intent.not_before).is_some_and(|not_before| not_before <= now) {
             self.try_reattach(core, paths, now);
         }
+        if let Some(late) = self.intent.filter(|intent| intent.deadline <= now) {
+            return self.target_failed(core, paths, late.to, now);
+        }
         let Some(pending) = self.pending.as_mut().filter(|pending| pending.retry_at <= now) else { return };
         let to = pending.intent.to;
+        if pending.mismatched {
+            return self.ask_again_after_mismatch(core, paths, now);
+        }
         if pending.attempts == ATTEMPT_COUNT {
             if let Some(path) = paths.by_key_mut(to) {
                 path.note_dead(&core.config.policy, now);
@@ -246,18 +270,31 @@ impl Live {
     pub(super) fn next_pending_due(&self) -> Option<Time> {
         let retry = self.pending.as_ref().map(|pending| pending.retry_at);
         let hold = self.intent.and_then(|intent| intent.not_before);
-        [retry, hold].into_iter().flatten().min()
+        let deadline = self.intent.map(|intent| intent.deadline);
+        [retry, hold, deadline].into_iter().flatten().min()
     }
 
     /// The target of the jump under way does not work.
     pub(super) fn target_failed(&mut self, core: &mut Core, paths: &mut Paths, key: u32, now: Time) {
-        let pending = self.pending.take_if(|pending| pending.intent.to == key).map(|pending| pending.intent);
-        let Some(failed) = pending.or(self.intent.take_if(|intent| intent.to == key)) else { return };
+        let pending = self.pending.take_if(|pending| pending.intent.to == key);
+        let given_up = pending.as_ref().map(|pending| pending.intent);
+        let waiting = self.intent.take_if(|intent| intent.to == key);
+        let Some(failed) = given_up.or(waiting) else { return };
+        self.keep_lapsed(pending, now);
         core.resending = None;
         if self.state() == State::Recovering {
             self.transition(core, Trigger::JumpRefused, Reason::PathUnusable, now);
         }
         self.after_refusal(core, paths, failed.reason, now);
+    }
+
+    /// A request that was given up may still be committed while its ticket lives. Until then its keys are kept, and
+    /// no rekey begins: a request of the old key epoch must not meet a new one.
+    pub(super) fn keep_lapsed(&mut self, pending: Option<Box<PendingJump>>, now: Time) {
+        let Some(pending) = pending else { return };
+        let until = now + self.limits.ticket_age;
+        self.rekey_at = self.rekey_at.max(until);
+        self.lapsed = Some((pending, until));
     }
 
     /// No jump is under way any more: back to the active path if it works, else on to the next candidate.

@@ -101,6 +101,8 @@ pub(crate) struct Live {
     pub retiring: Option<Box<(Binding, Time)>>,
     pub pending: Option<Box<PendingJump>>,
     pub intent: Option<Intent>,
+    /// The request that was given up last, while the gateway may still commit it.
+    pub lapsed: Option<(Box<PendingJump>, Time)>,
     pub stage: Stage,
     pub stage_retry: Time,
     pub stage_attempts: u32,

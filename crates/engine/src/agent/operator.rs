@@ -4,7 +4,7 @@ use std::time::Duration;
 use jumpvpn_events::{Reason, Time};
 use jumpvpn_policy::{Cause, Verdict, choose, rank};
 
-use super::jump::Intent;
+use super::jump::{INTENT_TTL, Intent};
 use super::live::{Live, Stage};
 use super::path::Paths;
 use super::{Core, Refusal};
@@ -41,7 +41,15 @@ impl Live {
         ) {
             Verdict::Switch { to, reason } => {
                 let detect = Duration::ZERO;
-                let intent = Intent { to, reason, detect, rebind: false, tries: 0, not_before: None };
+                let intent = Intent {
+                    to,
+                    reason,
+                    detect,
+                    rebind: false,
+                    tries: 0,
+                    deadline: now + INTENT_TTL,
+                    not_before: None,
+                };
                 self.start_jump(core, paths, intent, now);
                 Ok(())
             }

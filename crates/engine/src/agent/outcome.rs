@@ -1,14 +1,14 @@
 //! What became of a requested jump: committed, refused, or found out later.
 use std::time::Duration;
 
-use jumpvpn_events::{BindingState, EventKind, Reason, Time};
+use jumpvpn_events::{BindingState, EventKind, Reason, State, Time};
 use jumpvpn_policy::Health;
 use jumpvpn_session::Trigger;
 use jumpvpn_wire::{ResultPayload, ResultStatus, TicketPayload};
 
-use super::jump::{HOLD_MARGIN, Intent, PendingJump, TICKET_TRIES};
+use super::jump::{HOLD_MARGIN, INTENT_TTL, Intent, PendingJump, TICKET_TRIES};
 use super::live::{Binding, Live};
-use super::path::{HeldTicket, Paths};
+use super::path::Paths;
 use super::watch::Watch;
 use super::{Core, LastJump};
 
@@ -25,6 +25,11 @@ impl Live {
         match result.status {
             ResultStatus::Committed if answers => self.committed(core, paths, Some(result), now),
             ResultStatus::Rejected if answers => self.rejected(core, paths, result, now),
+            ResultStatus::Committed
+                if self.lapsed.as_ref().is_some_and(|(lapsed, _)| lapsed.cseq == result.cseq) =>
+            {
+                self.adopt_lapsed(core, paths, now);
+            }
             _ => self.learn_version(core, paths, result.version, now),
         }
     }
@@ -59,6 +64,7 @@ impl Live {
         self.retiring = Some(Box::new((old, now + drain)));
         self.transition(core, Trigger::JumpCommitted, intent.reason, now);
         self.watch = Watch::new(now);
+        self.lapsed = None;
         self.end_recovery();
         self.rebind_hinted = false;
         self.want_tokens(core, paths);
@@ -167,6 +173,9 @@ impl Live {
         if version <= self.version || self.pending.is_some() {
             return;
         }
+        if version == self.version + 1 && self.lapsed.is_some() {
+            return self.adopt_lapsed(core, paths, now);
+        }
         while self.version < version {
             self.version += 1;
             let path = self.active.label;
@@ -179,43 +188,54 @@ impl Live {
         if self.intent.is_none() {
             let to = self.active.path;
             let reason = Reason::StaleStateVersion;
-            let intent =
-                Intent { to, reason, detect: Duration::ZERO, rebind: false, tries: 1, not_before: None };
+            let intent = Intent {
+                to,
+                reason,
+                detect: Duration::ZERO,
+                rebind: false,
+                tries: 1,
+                deadline: now + INTENT_TTL,
+                not_before: None,
+            };
             self.start_jump(core, paths, intent, now);
         }
     }
 
-    /// The gateway saw our request come from another address than it names: the ticket enclosed is for the
-    /// address it saw. It is accepted a few times, then the target is given up.
-    pub(super) fn handle_mismatch(
-        &mut self,
-        core: &mut Core,
-        paths: &mut Paths,
-        ticket: &TicketPayload,
-        now: Time,
-    ) -> Result<(), Reason> {
-        let pending = self.pending.take_if(|pending| pending.binding.path_id == ticket.path_id);
-        let pending = pending.ok_or(Reason::StaleTicket)?;
+    /// The gateway saw our request come from another address than it names. It may be a copy that somebody was
+    /// quicker with, so the request stays; only when it brings no result is the path asked anew.
+    pub(super) fn handle_mismatch(&mut self, ticket: &TicketPayload) -> Result<(), Reason> {
+        let pending = self.pending.as_mut().filter(|pending| pending.binding.path_id == ticket.path_id);
+        pending.ok_or(Reason::StaleTicket)?.mismatched = true;
+        Ok(())
+    }
+
+    /// Neither the request nor a copy of it was committed: our address has changed since the ticket was issued.
+    pub(super) fn ask_again_after_mismatch(&mut self, core: &mut Core, paths: &mut Paths, now: Time) {
+        let Some(pending) = self.pending.take() else { return };
         let mut intent = pending.intent;
         intent.tries += 1;
+        self.keep_lapsed(Some(pending), now);
+        self.intent = Some(intent);
         if intent.tries > TICKET_TRIES {
-            self.intent = Some(intent);
-            self.target_failed(core, paths, intent.to, now);
-            return Err(Reason::PathDuplication);
+            return self.target_failed(core, paths, intent.to, now);
         }
         if let Some(path) = paths.by_key_mut(intent.to) {
-            path.observed = Some(ticket.observed.socket_addr());
-            path.ticket = Some(HeldTicket {
-                ticket: ticket.ticket,
-                cid: pending.binding.channel.local_cid,
-                version: ticket.version,
-                owner_epoch: ticket.owner_epoch,
-                observed: ticket.observed.socket_addr(),
-                received: now,
-            });
+            path.ticket = None;
         }
-        self.intent = Some(intent);
         self.try_reattach(core, paths, now);
-        Ok(())
+    }
+
+    /// The request that was given up last was committed after all.
+    pub(super) fn adopt_lapsed(&mut self, core: &mut Core, paths: &mut Paths, now: Time) {
+        if self.pending.is_some() {
+            return;
+        }
+        let Some((lapsed, _)) = self.lapsed.take() else { return };
+        self.intent = None;
+        if self.state() != State::Recovering {
+            self.transition(core, Trigger::JumpStarted, lapsed.intent.reason, now);
+        }
+        self.pending = Some(lapsed);
+        self.committed(core, paths, None, now);
     }
 }

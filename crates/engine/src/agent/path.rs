@@ -27,7 +27,7 @@ pub struct Link {
 }
 
 /// Missing answers in a row after which a candidate counts as dead.
-const LOST_PROBES_DEAD: u32 = 3;
+pub(super) const LOST_PROBES_DEAD: u32 = 3;
 /// Probes whose late answers are still taken: those that a path has to leave unanswered to count as dead.
 const LATE_COUNT: usize = LOST_PROBES_DEAD as usize;
 
@@ -85,6 +85,8 @@ pub(crate) struct Path {
     pub answered: Option<([u8; 8], SocketAddr)>,
     /// Probes in a row that were answered with two different addresses.
     pub contradictions: u32,
+    /// The last answered probe was answered twice, with two addresses.
+    pub contradicted: bool,
     pub left_at: Option<Time>,
 }
 
@@ -116,6 +118,7 @@ impl Path {
             observed: None,
             answered: None,
             contradictions: 0,
+            contradicted: false,
             left_at: None,
         }
     }
@@ -293,7 +296,9 @@ impl Paths {
             Some(path) if path.up && path.link.socket == link.socket => path.link = link.clone(),
             Some(path) => {
                 path.link = link.clone();
+                // Another network should not see the same token.
                 path.path_id = None;
+                path.token = None;
                 path.up = true;
                 path.up_since = now;
                 path.health = jumpvpn_policy::Health::Unproven;

@@ -10,7 +10,7 @@ use jumpvpn_wire::{
 
 use super::Core;
 use super::live::{Live, Stage};
-use super::path::{HeldTicket, Path, Paths, ProbeInFlight};
+use super::path::{HeldTicket, LOST_PROBES_DEAD, Path, Paths, ProbeInFlight};
 
 /// PATH_PROBE without padding.
 const PROBE_LEN: usize = CONTROL_HEADER_LEN + ProbePayload::LEN + TAG_LEN;
@@ -83,7 +83,7 @@ impl Live {
     fn probe_lost(&mut self, core: &mut Core, paths: &mut Paths, key: u32, now: Time) {
         let Some(path) = paths.by_key_mut(key) else { return };
         if key == self.active.path {
-            return path.give_up_probe();
+            return self.active_probe_lost(core, paths, now);
         }
         path.note_probe_lost(&core.config.policy, now);
         if path.health != Health::Dead {
@@ -91,6 +91,21 @@ impl Live {
         } else {
             path.next_probe = now + DEAD_PROBE_PAUSE;
             self.set_binding(core, paths, key, BindingState::Candidate, Reason::PathSilent, now);
+            self.target_failed(core, paths, key, now);
+        }
+    }
+
+    /// The active path is judged by its heartbeats; only a jump that waits for this answer cares.
+    fn active_probe_lost(&mut self, core: &mut Core, paths: &mut Paths, now: Time) {
+        let key = self.active.path;
+        let waits = self.intent.is_some_and(|intent| intent.to == key);
+        let Some(path) = paths.by_key_mut(key) else { return };
+        path.give_up_probe();
+        path.probes_lost += u32::from(waits);
+        if waits && path.probes_lost < LOST_PROBES_DEAD {
+            self.send_probe(core, paths, key, ProbeOrder { urgent: true, rebind: false }, now);
+        } else if waits {
+            path.note_dead(&core.config.policy, now);
             self.target_failed(core, paths, key, now);
         }
     }
@@ -171,7 +186,7 @@ impl Live {
         now: Time,
     ) -> Result<(), Reason> {
         if ticket.mismatch {
-            return self.handle_mismatch(core, paths, ticket, now);
+            return self.handle_mismatch(ticket);
         }
         let policy = &core.config.policy;
         let path = paths.by_key_mut(key).ok_or(Reason::UnknownPath)?;
@@ -182,7 +197,10 @@ impl Live {
         path.probes_answered += 1;
         path.rtt.update(now.since(probe.sent));
         path.note_alive(policy, now);
-        path.contradictions = 0;
+        if path.answered.is_none() || !path.contradicted {
+            path.contradictions = 0;
+        }
+        path.contradicted = false;
         let observed = ticket.observed.socket_addr();
         path.answered = Some((ticket.nonce, observed));
         path.ticket = Some(HeldTicket {
@@ -219,6 +237,7 @@ fn contradiction(path: &mut Path, ticket: &TicketPayload, now: Time) -> Result<(
     path.ticket = None;
     path.observed = None;
     path.contradictions += 1;
+    path.contradicted = true;
     path.next_probe = now + CONTRADICTION_PAUSE;
     if path.contradictions >= CONTRADICTION_LIMIT {
         path.health = Health::Dead;

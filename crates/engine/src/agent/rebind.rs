@@ -4,7 +4,7 @@ use std::time::Duration;
 use jumpvpn_events::{Reason, Time};
 
 use super::Core;
-use super::jump::{HOLD_MARGIN, Intent};
+use super::jump::{HOLD_MARGIN, INTENT_TTL, Intent};
 use super::live::{Live, Stage};
 use super::path::{Paths, ProbeInFlight};
 use super::probe::ProbeOrder;
@@ -56,13 +56,21 @@ impl Live {
                 detect: now.since(self.active.heard),
                 rebind: true,
                 tries: 0,
+                deadline: now + INTENT_TTL,
                 not_before: Some(probe.sent + hold + HOLD_MARGIN),
             };
             self.start_jump(core, paths, intent, now);
         } else if self.recovering_since.is_some() {
             let reason = Reason::PathRecovered;
-            let intent =
-                Intent { to, reason, detect: Duration::ZERO, rebind: false, tries: 0, not_before: None };
+            let intent = Intent {
+                to,
+                reason,
+                detect: Duration::ZERO,
+                rebind: false,
+                tries: 0,
+                deadline: now + INTENT_TTL,
+                not_before: None,
+            };
             self.start_jump(core, paths, intent, now);
         }
     }

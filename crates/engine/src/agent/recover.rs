@@ -99,6 +99,8 @@ impl Live {
             self.finish(Reason::SessionExpired, false);
         } else if now.since(self.active.heard) >= ttl {
             self.finish(Reason::TransportLostTtl, false);
+        } else if self.stage != Stage::Ready && now.since(self.born) >= BIRTH_TTL {
+            self.finish(Reason::HandshakeTimeout, false);
         } else if now >= self.keys_end(core) {
             self.finish(Reason::KeyExpired, false);
         } else if degraded {

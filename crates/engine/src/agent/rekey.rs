@@ -43,7 +43,10 @@ impl Live {
     pub(super) fn next_rekey_due(&self) -> Option<Time> {
         match &self.rekey {
             Some(rekey) => Some(rekey.retry_at),
-            None => (self.stage == Stage::Ready && !self.is_jumping()).then_some(self.rekey_at),
+            None => (self.stage != Stage::Confirming { hybrid: true }
+                && self.stage != Stage::Confirming { hybrid: false }
+                && !self.is_jumping())
+            .then_some(self.rekey_at),
         }
     }
 

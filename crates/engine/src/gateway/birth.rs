@@ -32,6 +32,8 @@ pub(crate) const PENDING_CAPACITY: usize = 4096;
 const PENDING_TTL: Duration = Duration::from_secs(5);
 /// Handshakes of one peer that may wait at once: an agent races a few paths and repeats.
 const PENDING_PER_PEER: usize = 8;
+/// From this many on, a peer's further handshakes need a cookie.
+const PENDING_WITHOUT_COOKIE: usize = 2;
 /// Epoch of the first owner.
 const FIRST_OWNER_EPOCH: u64 = 1;
 /// Version of a newborn session.
@@ -44,6 +46,7 @@ pub(crate) struct PendingBirth {
     context: EpochContext,
     traffic: Traffic,
     handle: Handle,
+    ephemeral: [u8; 32],
     from: From,
     cookie: bool,
     /// Set once the confirmation came and the store was asked.
@@ -70,11 +73,30 @@ impl PendingBirths {
 
     /// When the oldest entry ends.
     pub fn next_expiry(&self) -> Option<Time> {
-        self.order.front().map(|(created, _)| *created + PENDING_TTL)
+        let waits = |slot: &u32| self.entries.get(*slot as usize).is_some_and(|entry| entry.asked.is_none());
+        self.order.front().filter(|(_, slot)| waits(slot)).map(|(created, _)| *created + PENDING_TTL)
     }
 
     fn of_peer(&self, peer: usize) -> usize {
         self.entries.iter().filter(|(_, entry)| entry.peer == peer).count()
+    }
+
+    /// Whether this very HS_INIT waits already.
+    fn holds(&self, peer: usize, ephemeral: &[u8; 32]) -> bool {
+        self.entries.iter().any(|(_, entry)| entry.peer == peer && entry.ephemeral == *ephemeral)
+    }
+
+    /// The peer's oldest entry that is not confirmed.
+    fn oldest_of(&self, peer: usize) -> Option<u32> {
+        let of_peer = |slot: &u32| {
+            self.entries.get(*slot as usize).is_some_and(|entry| entry.peer == peer && entry.asked.is_none())
+        };
+        self.order.iter().map(|(_, slot)| *slot).find(of_peer)
+    }
+
+    /// Entries whose birth the store is being asked for: each will need a place in the table.
+    fn asked_count(&self) -> usize {
+        self.entries.iter().filter(|(_, entry)| entry.asked.is_some()).count()
     }
 
     fn by_request(&self, id: RequestId) -> Option<u32> {
@@ -92,7 +114,9 @@ impl PendingBirths {
     /// The oldest entry if its time is over at `now`.
     fn pop_expired(&mut self, now: Time) -> Option<u32> {
         let (created, slot) = *self.order.front()?;
-        (created + PENDING_TTL <= now).then_some(slot)
+        // One that the store is being asked for waits for the answer.
+        let asked = self.entries.get(slot as usize).is_some_and(|entry| entry.asked.is_some());
+        (created + PENDING_TTL <= now && !asked).then_some(slot)
     }
 }
 
@@ -133,9 +157,7 @@ impl Gateway {
         {
             return Err(Reason::PqRequired);
         }
-        if self.pending.of_peer(peer) >= PENDING_PER_PEER {
-            return Err(Reason::PeerSessionLimit);
-        }
+        self.check_pending_of(peer, from, &init, cookie, now)?;
         // 9 room
         self.make_pending_room(cookie)?;
         // 10 e, ee, se, psk; answer
@@ -151,6 +173,10 @@ impl Gateway {
         if valid || !self.admission.cookie_needed(now) {
             return Ok(valid);
         }
+        self.ask_for_cookie(from, init, now).map(|()| false)
+    }
+
+    fn ask_for_cookie(&mut self, from: From, init: &HsInit<'_>, now: Time) -> Result<(), Reason> {
         if self.admission.may_retry(now) {
             self.core.refresh_keys(now)?;
             let cookie = self.core.cookies.issue(now, from.source, init.client_cid());
@@ -158,6 +184,30 @@ impl Gateway {
             self.reply(from, &retry);
         }
         Err(if init.cookie().is_some() { Reason::BadCookie } else { Reason::CookieRequired })
+    }
+
+    /// A replayed HS_INIT never gets a second entry; a peer with entries waiting has to show that its address is
+    /// real, and at the limit its oldest one gives way: replays cannot lock the peer out.
+    fn check_pending_of(
+        &mut self,
+        peer: usize,
+        from: From,
+        init: &HsInit<'_>,
+        cookie: bool,
+        now: Time,
+    ) -> Result<(), Reason> {
+        if self.pending.holds(peer, &init.ephemeral()) {
+            return Err(Reason::HandshakeReplay);
+        }
+        let waiting = self.pending.of_peer(peer);
+        if waiting >= PENDING_WITHOUT_COOKIE && !cookie {
+            return self.ask_for_cookie(from, init, now);
+        }
+        if waiting >= PENDING_PER_PEER {
+            let slot = self.pending.oldest_of(peer).ok_or(Reason::PeerSessionLimit)?;
+            self.forget_pending(slot);
+        }
+        Ok(())
     }
 
     fn make_pending_room(&mut self, cookie: bool) -> Result<(), Reason> {
@@ -184,6 +234,7 @@ impl Gateway {
         if !self.table.has_room() {
             return Err(Reason::TableFull);
         }
+        let ephemeral = read.ephemeral;
         let handle = self.next_handle(now);
         let server_cid = Cid(self.core.rng.next_u64());
         let mut owner_salt = [0; 16];
@@ -210,6 +261,7 @@ impl Gateway {
             context,
             traffic,
             handle,
+            ephemeral,
             from,
             cookie,
             asked: None,
@@ -289,10 +341,18 @@ impl Gateway {
         if !confirmed || entry.asked.is_some() {
             return Err(Reason::NotAttached);
         }
+        let peer = entry.peer;
+        if !self.core.births[peer].take(now) {
+            return Err(Reason::RateLimited);
+        }
+        let superseded = self.holders_of(peer).len();
+        if self.table.len() + self.pending.asked_count() >= self.table.capacity() + superseded {
+            return Err(Reason::TableFull);
+        }
+        let entry = self.pending.entries.get_mut(slot as usize).ok_or(Reason::UnknownCid)?;
         self.core.next_request += 1;
         let id = RequestId(self.core.next_request);
         entry.asked = Some(id);
-        let peer = entry.peer;
         self.supersede(peer, now);
         let record = Box::new(self.record_of(slot, now));
         self.core.requests.push_back(Request::Create { id, record });
@@ -301,11 +361,17 @@ impl Gateway {
 
     /// One peer, one set of inner addresses, one session: the newcomer has proven its key, the old one ends.
     fn supersede(&mut self, peer: usize, now: Time) {
-        let inner = &self.core.peers[peer].inner;
-        let holders: Vec<u32> = inner.iter().filter_map(|address| self.table.by_inner(address)).collect();
-        for holder in holders {
+        for holder in self.holders_of(peer) {
             self.close(holder, Reason::Superseded, now);
         }
+    }
+
+    /// Live sessions that hold one of the peer's inner addresses.
+    fn holders_of(&self, peer: usize) -> Vec<u32> {
+        let inner = &self.core.peers[peer].inner;
+        let mut holders: Vec<u32> = inner.iter().filter_map(|address| self.table.by_inner(address)).collect();
+        holders.dedup();
+        holders
     }
 
     fn record_of(&self, slot: u32, now: Time) -> SessionRecord {

@@ -17,7 +17,8 @@ use std::time::Duration;
 
 use jumpvpn_events::{Reason, Time};
 use jumpvpn_wire::{
-    DATA_HEADER_LEN, DataHeader, HintPayload, Kind, ObservedAddress, REBIND_HINT_TRIGGER_LEN, is_ip_packet,
+    Cid, DATA_HEADER_LEN, DataHeader, HintPayload, Kind, ObservedAddress, REBIND_HINT_TRIGGER_LEN,
+    is_ip_packet,
 };
 
 use super::session::{Channel, Session};
@@ -42,7 +43,9 @@ impl Gateway {
             Some(CidEntry::Pending(slot)) => {
                 self.handle_pending_data(slot, from, datagram, now).map(|()| Received::Consumed)
             }
-            Some(CidEntry::Session { slot, role }) => self.open_data(slot, role, from, datagram, now),
+            Some(CidEntry::Session { slot, role }) => {
+                self.open_data(slot, role, header.cid, from, datagram, now)
+            }
         };
         outcome.unwrap_or_else(|reason| self.core.drop(reason))
     }
@@ -51,6 +54,7 @@ impl Gateway {
         &mut self,
         slot: u32,
         role: CidRole,
+        cid: Cid,
         from: From,
         datagram: &mut [u8],
         now: Time,
@@ -58,12 +62,9 @@ impl Gateway {
         let session = self.table.session(slot).ok_or(Reason::UnknownCid)?;
         // 3
         session.check_right(&self.core.fence, now)?;
-        if now.since(session.epoch.since) >= KEY_HARD_LIMIT && role != CidRole::Next {
-            return Err(Reason::KeyExpired);
-        }
         let foreign = from.source != session.binding.address && role != CidRole::Retiring;
         // 4
-        if foreign && session.buckets.foreign.used_eighths(now) >= 8 {
+        if foreign && session.buckets.foreign.is_empty(now) {
             return Err(Reason::ForeignSourceBudget);
         }
         // 5 to 8
@@ -88,7 +89,8 @@ impl Gateway {
         };
         self.note_heard(slot, role, from, now);
         if !is_ip_packet(&datagram[opened.range.clone()]) {
-            self.handle_frames(slot, role, &datagram[opened.range], now);
+            let asked_at = (cid, opened.position);
+            self.handle_frames(slot, role, &datagram[opened.range], asked_at, now);
         } else {
             self.check_inner(slot, &datagram[opened.range.clone()], now)?;
             self.hint(slot, role, from, datagram.len(), now);
@@ -119,6 +121,10 @@ impl Gateway {
         }
         if session.pq_pending() {
             return Err(Reason::PqRequired);
+        }
+        // Only frames pass under expired keys, so that a rekey may still come through.
+        if now.since(session.epoch.since) >= KEY_HARD_LIMIT {
+            return Err(Reason::KeyExpired);
         }
         if forbidden_destination(destination) {
             return Err(Reason::InnerDestination);
@@ -181,7 +187,7 @@ impl Gateway {
             return Err(Reason::PqRequired);
         }
         if let Some(ring) = &mut self.core.resend {
-            ring.keep(u64::from(slot), packet, now);
+            ring.keep(session.handle.value(), packet, now);
         }
         let packet_len = (end - HEADROOM) as u64;
         let binding = &mut session.binding;
@@ -201,15 +207,17 @@ impl Gateway {
     pub(super) fn poll_resend(&mut self, buffer: &mut [u8], now: Time) -> Option<Transmit> {
         loop {
             let ring = self.core.resend.as_ref()?;
-            let (slot, cursor) = self.core.resending.last_mut()?;
-            let slot = *slot;
+            let (slot, handle, cursor) = self.core.resending.last_mut()?;
+            let (slot, handle) = (*slot, *handle);
             let len: Option<usize> = ring.advance(cursor, &mut buffer[DATA_HEADER_LEN..]);
             let Some(len) = len else {
                 self.core.resending.pop();
                 continue;
             };
             let sealed = &mut buffer[..HEADROOM + len + TAILROOM];
-            let Some(session) = self.table.session(slot) else { continue };
+            let Some(session) = self.table.session(slot).filter(|session| session.handle == handle) else {
+                continue;
+            };
             if session.check_right(&self.core.fence, now).is_err() {
                 continue;
             }

@@ -135,7 +135,7 @@ impl Gateway {
         session.version += 1;
         self.transition(slot, Trigger::Terminate, reason, now);
         let Some(session) = self.table.remove(slot) else { return };
-        self.core.resending.retain(|(resending, _)| *resending != slot);
+        self.core.resending.retain(|(resending, ..)| *resending != slot);
         let kind = EventKind::Termination {
             committed: true,
             lifetime: now.since(session.born),

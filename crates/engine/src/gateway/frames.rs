@@ -1,6 +1,6 @@
 //! Control frames inside DATA: what a client may ask of a live session, and what we tell it.
 use jumpvpn_events::{Reason, Time};
-use jumpvpn_wire::{ConfigFrame, Frame, FrameReader, Heartbeat, HeartbeatAck, ReceiveReport, TokenList};
+use jumpvpn_wire::{Cid, ConfigFrame, Frame, FrameReader, Heartbeat, HeartbeatAck, ReceiveReport, TokenList};
 use std::net::IpAddr;
 
 use super::session::Session;
@@ -13,7 +13,15 @@ const TOKENS_AT_ONCE: u8 = 8;
 
 impl Gateway {
     /// Frames of an authentic packet. Only the ACTIVE binding may ask; a retiring one may still say CLOSE.
-    pub(super) fn handle_frames(&mut self, slot: u32, role: CidRole, plaintext: &[u8], now: Time) {
+    pub(super) fn handle_frames(
+        &mut self,
+        slot: u32,
+        role: CidRole,
+        plaintext: &[u8],
+        asked_at: (Cid, u64),
+        now: Time,
+    ) {
+        let mut answered = 0u16;
         for frame in FrameReader::new(plaintext) {
             let Ok(frame) = frame else {
                 self.core.counters.drops.record(Reason::Malformed);
@@ -22,11 +30,22 @@ impl Gateway {
             if role == CidRole::Retiring && !matches!(frame, Frame::Close { .. }) {
                 continue;
             }
-            self.handle_frame(slot, frame, now);
+            // One datagram makes us answer each kind once at most, and all of them within the session's budget.
+            let kind = 1 << answer_kind(&frame);
+            if kind != 1 && (answered & kind != 0 || !self.may_answer(slot, now)) {
+                self.core.counters.drops.record(Reason::RateLimited);
+                continue;
+            }
+            answered |= kind;
+            self.handle_frame(slot, frame, asked_at, now);
         }
     }
 
-    fn handle_frame(&mut self, slot: u32, frame: Frame<'_>, now: Time) {
+    fn may_answer(&mut self, slot: u32, now: Time) -> bool {
+        self.table.session(slot).is_some_and(|session| session.buckets.frames.take(now))
+    }
+
+    fn handle_frame(&mut self, slot: u32, frame: Frame<'_>, asked_at: (Cid, u64), now: Time) {
         match frame {
             Frame::Heartbeat(beat) => self.answer_heartbeat(slot, beat, now),
             Frame::HeartbeatAck(ack) => {
@@ -34,7 +53,9 @@ impl Gateway {
                     session.binding.channel.traffic.send.confirm_generation(ack.generation_seen);
                 }
             }
-            Frame::RekeyReq { part, parts, body } => self.handle_rekey_part(slot, part, parts, body, now),
+            Frame::RekeyReq { part, parts, body } => {
+                self.handle_rekey_part(slot, (part, parts, body), asked_at, now)
+            }
             // A repeated FIN says that our welcome was lost.
             Frame::Fin => self.welcome(slot),
             Frame::Want { tokens, config } => self.answer_want(slot, tokens, config),
@@ -118,6 +139,17 @@ impl Gateway {
         if !queued {
             self.core.counters.drops.record(Reason::OutboxFull);
         }
+    }
+}
+
+/// Which kind of answer a frame asks for; 0 for none.
+fn answer_kind(frame: &Frame<'_>) -> u8 {
+    match frame {
+        Frame::Heartbeat(_) => 1,
+        Frame::Fin | Frame::Want { .. } => 2,
+        Frame::PmtuProbe { .. } => 3,
+        Frame::RekeyReq { .. } => 4,
+        _ => 0,
     }
 }
 

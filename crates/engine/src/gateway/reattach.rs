@@ -140,11 +140,11 @@ impl Gateway {
         let probe = ProbePayload::decode(payload).map_err(crate::malformed_reason)?;
         let session = self.table.session(proven.slot).ok_or(Reason::UnknownSession)?;
         session.note_probe(&proven.header, from, now);
-        if !session.buckets.control.take(now) {
+        if !session.buckets.probe.take(now) {
             return Err(Reason::RateLimited);
         }
-        if probe.rtt_us > 0 && probe.path_id == session.binding.path_id {
-            session.client_rtt = Some(Duration::from_micros(u64::from(probe.rtt_us)));
+        if probe.path_id == session.binding.path_id {
+            session.learn_rtt(probe.rtt_us);
         }
         let ask_old = probe.flags.rebind && from.source != session.binding.address;
         if ask_old {
@@ -205,7 +205,11 @@ impl Gateway {
         if session.cached.as_ref().is_some_and(|cached| cached.cseq == proven.header.cseq) {
             return self.repeat_result(slot, from, &proof);
         }
-        if !session.buckets.control.take(now) {
+        // Row 10 first: a copy from elsewhere must not use up what the client needs for its own requests.
+        if ObservedAddress::new(from.source) != proof.observed {
+            return self.answer_mismatch(slot, from, &proof, now);
+        }
+        if !session.buckets.reattach.take(now) {
             if session.buckets.reject.take(now) {
                 let retry_after = Duration::from_secs(1);
                 self.send_reject(slot, from, proven, &proof, Reason::RateLimited, retry_after);
@@ -213,12 +217,7 @@ impl Gateway {
             return Err(Reason::RateLimited);
         }
         match self.verdict(slot, from, &proof, now)? {
-            Decision::AddressMismatch => {
-                // The proof names another address than the one it came from. Its sequence number is not
-                // consumed, otherwise a copier could burn it; the sender learns what we see.
-                self.send_ticket(slot, from, &TicketOrder::of_mismatch(&proof), now);
-                Err(Reason::AddressMismatch)
-            }
+            Decision::AddressMismatch => self.answer_mismatch(slot, from, &proof, now),
             Decision::Reject { reason, retry_after } => {
                 if let Some(session) = self.table.session(slot) {
                     session.consume(proven.header.cseq);
@@ -233,6 +232,22 @@ impl Gateway {
             }
             Decision::Commit { server_cid } => self.commit(proven, from, &proof, server_cid, now),
         }
+    }
+
+    /// The proof names another address than the one it came from. Its sequence number is not consumed, otherwise a
+    /// copier could burn it; the sender learns what we see, seldom.
+    fn answer_mismatch(
+        &mut self,
+        slot: u32,
+        from: From,
+        proof: &ReattachPayload,
+        now: Time,
+    ) -> Result<(), Reason> {
+        let session = self.table.session(slot).ok_or(Reason::UnknownSession)?;
+        if session.buckets.mismatch.take(now) {
+            self.send_ticket(slot, from, &TicketOrder::of_mismatch(proof), now);
+        }
+        Err(Reason::AddressMismatch)
     }
 
     /// A client that keeps asking for more moves than its policy grants is told to go.
@@ -291,7 +306,8 @@ impl Gateway {
             self.send_reject(slot, from, proven, proof, Reason::AtomicityFailed, Duration::ZERO);
             return Err(Reason::AtomicityFailed);
         }
-        self.drop_next_epoch(slot);
+        // An answered but unconfirmed key epoch stays: the client may hold it already, and a request that somebody
+        // held back must not take it away.
         let reason = Reason::from_number(proof.reason).unwrap_or(Reason::OperatorJump);
         self.transition(slot, Trigger::JumpStarted, reason, now);
         self.retire_binding(slot, now);
@@ -366,9 +382,7 @@ impl Gateway {
         session.rebind = None;
         session.switches += 1;
         session.history.record_switch(now, old_id, proof.path_id.0);
-        if proof.quality.rtt_us > 0 {
-            session.client_rtt = Some(Duration::from_micros(u64::from(proof.quality.rtt_us)));
-        }
+        session.learn_rtt(proof.quality.rtt_us);
         let new_path = session.binding.label;
         let kinds = [
             EventKind::PathState { path: new_path, binding: BindingState::Active, rtt: session.client_rtt },
@@ -482,8 +496,11 @@ impl Gateway {
         }
         let Some(session) = self.table.session(slot) else { return };
         let heard = session.retiring.as_ref().map_or(now, |retiring| retiring.0.heard);
-        let cursor = ring.cursor(u64::from(slot), heard - session.rtt(), now);
-        self.core.resending.push((slot, cursor));
+        let since = (heard - session.rtt()).max(session.born);
+        let cursor = ring.cursor(session.handle.value(), since, now);
+        let handle = session.handle;
+        self.core.resending.retain(|(resending, ..)| *resending != slot);
+        self.core.resending.push((slot, handle, cursor));
     }
 }
 

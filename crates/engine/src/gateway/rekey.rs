@@ -5,12 +5,12 @@
 use std::time::Duration;
 
 use jumpvpn_events::{EventKind, Reason, Time};
-use jumpvpn_session::{EpochContext, RekeyTerms, Side, rekey_respond};
+use jumpvpn_session::{EpochContext, RekeyMode, RekeyTerms, Side, rekey_respond};
 use jumpvpn_wire::{Cid, Frame};
 
 use super::Gateway;
 use super::birth::session_event;
-use super::session::{Channel, Epoch, NextEpoch, PreviousEpoch};
+use super::session::{Channel, Epoch, NextEpoch, PreviousEpoch, Session};
 use super::table::{CidEntry, CidRole};
 
 /// How long an answered epoch waits for its confirmation (docs/protocol.md, rekey).
@@ -20,9 +20,31 @@ const PREVIOUS_TTL: Duration = Duration::from_secs(3);
 /// Never more often than every 10 s (docs/protocol.md, rekey).
 const MIN_INTERVAL: Duration = Duration::from_secs(10);
 
+impl Session {
+    /// Whether a new request may be answered: not too often, and not one that is older than the one answered last.
+    fn check_rekey(&mut self, (cid, position): (Cid, u64), now: Time) -> Result<(), Reason> {
+        let held_back =
+            self.next.as_ref().is_some_and(|next| next.asked_at.0 == cid && position < next.asked_at.1);
+        if held_back {
+            return Err(Reason::ReplayDetected);
+        }
+        let too_soon = self.epoch.context.n > 0 && now.since(self.epoch.since) < MIN_INTERVAL;
+        if too_soon || !self.buckets.rekey.take(now) {
+            return Err(Reason::RateLimited);
+        }
+        Ok(())
+    }
+}
+
 impl Gateway {
     /// One part of a REKEY_REQ.
-    pub(super) fn handle_rekey_part(&mut self, slot: u32, part: u8, parts: u8, body: &[u8], now: Time) {
+    pub(super) fn handle_rekey_part(
+        &mut self,
+        slot: u32,
+        (part, parts, body): (u8, u8, &[u8]),
+        asked_at: (Cid, u64),
+        now: Time,
+    ) {
         let Some(session) = self.table.session(slot) else { return };
         let Ok(Some(request)) = session.reassembly.push(part, parts, body) else { return };
         let request: Box<[u8]> = request.into();
@@ -32,17 +54,21 @@ impl Gateway {
             let response = next.response.clone();
             return self.send_frames(slot, &[Frame::RekeyResp(&response)]);
         }
-        let too_soon = session.epoch.context.n > 0 && now.since(session.epoch.since) < MIN_INTERVAL;
-        if too_soon {
-            self.core.counters.drops.record(Reason::RateLimited);
-            return;
+        if let Err(reason) = session.check_rekey(asked_at, now) {
+            return self.core.counters.drops.record(reason);
         }
-        if let Err(reason) = self.answer_rekey(slot, &request, now) {
+        if let Err(reason) = self.answer_rekey(slot, &request, asked_at, now) {
             self.core.counters.drops.record(reason);
         }
     }
 
-    fn answer_rekey(&mut self, slot: u32, request: &[u8], now: Time) -> Result<(), Reason> {
+    fn answer_rekey(
+        &mut self,
+        slot: u32,
+        request: &[u8],
+        asked_at: (Cid, u64),
+        now: Time,
+    ) -> Result<(), Reason> {
         let server_cid = Cid(self.core.rng.next_u64());
         let handle = self.table.session(slot).ok_or(Reason::UnknownSession)?.handle;
         let token = self.core.tokens.seal(handle, self.core.node, &mut *self.core.rng);
@@ -57,12 +83,16 @@ impl Gateway {
             &mut *self.core.rng,
         )
         .map_err(|error| error.reason())?;
+        if session.pq_required && answer.mode == RekeyMode::Classical {
+            return Err(Reason::PqRequired);
+        }
         let traffic = answer.secret.binding(&context, &session.binding.context, Side::Server);
         let channel = Channel { traffic, local_cid: server_cid, peer_cid: answer.client_cid };
         let response: Box<[u8]> = answer.response.as_slice().into();
         let next = NextEpoch {
             epoch: Epoch::new(context, answer.secret, now),
             channel,
+            asked_at,
             request: request.into(),
             response: response.clone(),
             until: now + UNCONFIRMED_TTL,

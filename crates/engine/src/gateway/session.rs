@@ -16,8 +16,17 @@ use crate::SocketKey;
 use crate::rtt::ArrivalSpacing;
 use crate::sketch::Bucket;
 
-/// Control messages of one session after authentication: 10 per second, 20 at once (docs/protocol.md, limits).
+/// Probes, and likewise requests to move, of one session after authentication: 10 per second, 20 at once
+/// (docs/protocol.md, limits). Each kind has a bucket of its own, so that neither can starve the other.
 const CONTROL_RATE: (u32, u32) = (10, 20);
+/// Answers to a REATTACH that came from another address than it names: it may be a copy that is sent again and
+/// again, because its sequence number is not consumed.
+const MISMATCH_RATE: (u32, u32) = (1, 2);
+/// Frames that are answered: 20 pings per second are the most a suspicion sends, each with room to spare.
+const FRAME_RATE: (u32, u32) = (100, 50);
+/// Key exchanges that are answered: public-key work, one per 2 s, three at once (a birth and its repetitions).
+const REKEY_PERIOD: Duration = Duration::from_secs(2);
+const REKEY_BURST: u32 = 3;
 /// Rebind hints: two per second (docs/protocol.md, REBIND_HINT).
 const HINT_RATE: (u32, u32) = (2, 2);
 /// Openings of DATA from foreign addresses: 64 per second may fail (docs/protocol.md, early uplink).
@@ -76,6 +85,8 @@ impl Epoch {
 pub(crate) struct NextEpoch {
     pub epoch: Epoch,
     pub channel: Channel,
+    /// Where the request stood in the client's numbering: an older one that was held back does not displace it.
+    pub asked_at: (Cid, u64),
     /// The request and our answer to it, so that a repeated request gets the same answer.
     pub request: Box<[u8]>,
     pub response: Box<[u8]>,
@@ -108,7 +119,11 @@ pub(crate) struct NewestProbe {
 
 /// Rate limits of one session behind authentication.
 pub(crate) struct Buckets {
-    pub control: Bucket,
+    pub probe: Bucket,
+    pub reattach: Bucket,
+    pub mismatch: Bucket,
+    pub frames: Bucket,
+    pub rekey: Bucket,
     pub hint: Bucket,
     pub foreign: Bucket,
     pub reject: Bucket,
@@ -118,7 +133,11 @@ impl Buckets {
     pub fn new() -> Buckets {
         let bucket = |(rate, burst)| Bucket::new(rate, burst);
         Buckets {
-            control: bucket(CONTROL_RATE),
+            probe: bucket(CONTROL_RATE),
+            reattach: bucket(CONTROL_RATE),
+            mismatch: bucket(MISMATCH_RATE),
+            frames: bucket(FRAME_RATE),
+            rekey: Bucket::every(REKEY_PERIOD, REKEY_BURST),
             hint: bucket(HINT_RATE),
             foreign: bucket(FOREIGN_RATE),
             reject: bucket(REJECT_RATE),
@@ -202,6 +221,14 @@ impl Session {
             return Err(Reason::FenceExpired);
         }
         Ok(())
+    }
+
+    /// Takes the client's round trip in, if it names one. What depends on it is bounded: at most 2 s, more than any
+    /// path people can work over.
+    pub fn learn_rtt(&mut self, micros: u32) {
+        if micros > 0 {
+            self.client_rtt = Some(Duration::from_micros(u64::from(micros)).min(Duration::from_secs(2)));
+        }
     }
 
     /// Round trip to judge by: the client's figure, 100 ms where it has none yet (a cautious wide-area value;

@@ -63,6 +63,11 @@ impl Table {
         }
     }
 
+    /// Number of sessions.
+    pub fn len(&self) -> usize {
+        self.sessions.len()
+    }
+
     /// Most sessions it takes.
     pub fn capacity(&self) -> usize {
         self.capacity

@@ -2,7 +2,6 @@
 use super::*;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
-use std::time::Duration;
 
 #[test]
 fn a_bucket_gives_its_burst_then_its_rate() {
@@ -10,8 +9,21 @@ fn a_bucket_gives_its_burst_then_its_rate() {
     let start = Time::from_millis(5000);
     assert_eq!((0..100).filter(|_| bucket.take(start)).count(), 20);
     assert_eq!(bucket.used_eighths(start), 8);
+    assert!(
+        bucket.is_empty(start + Duration::from_millis(99))
+            && !bucket.is_empty(start + Duration::from_millis(100))
+    );
     let later = start + Duration::from_secs(1);
     assert_eq!((0..100).filter(|_| bucket.take(later)).count(), 10);
+}
+
+#[test]
+fn a_slow_bucket_gives_one_token_per_period() {
+    let mut bucket = Bucket::every(Duration::from_secs(2), 3);
+    let start = Time::from_millis(5000);
+    assert_eq!((0..10).filter(|_| bucket.take(start)).count(), 3);
+    assert!(!bucket.take(start + Duration::from_millis(1900)));
+    assert!(bucket.take(start + Duration::from_secs(2)));
 }
 
 #[test]

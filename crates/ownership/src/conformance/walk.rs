@@ -28,9 +28,22 @@ pub(super) fn random(client: &mut Client, seed: u64) {
             last_rev = rev;
             assert!(known.is_none_or(|(_, old)| old.state == RecordState::Live), "a dead session changed");
             model.insert(number, (rev, new));
+            forget_tombstone(client, &mut model);
         }
         check(client, &model);
     }
+}
+
+/// A full store gives one tombstone up for a live session, and never anything else.
+fn forget_tombstone(client: &mut Client, model: &mut BTreeMap<u16, (Rev, SessionRecord)>) {
+    if model.len() <= ROOM {
+        return;
+    }
+    let mut gone = model.keys().copied().filter(|number| client.read(handle(*number)).is_none());
+    let number = gone.next().expect("a record made room");
+    assert_eq!(gone.next(), None, "more than one record made room");
+    let (_, record) = model.remove(&number).expect("it is in the model");
+    assert_ne!(record.state, RecordState::Live, "a live session made room");
 }
 
 /// One request, with the record there must be if it is committed.
