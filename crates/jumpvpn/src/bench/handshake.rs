@@ -36,7 +36,7 @@ pub(super) fn measure(size: &Size, progress: &mut Progress) -> Result<Vec<Figure
     for round in 0..size.rounds {
         world.spent = Duration::ZERO;
         for _ in 0..size.births_per_round {
-            world.now = world.now + BIRTH_SPACING;
+            world.now += BIRTH_SPACING;
             world.give_birth(index, 1)?;
             world.part_with(index);
             index += 1;

@@ -85,7 +85,7 @@ fn crowd(size: &Size, count: u32, born: &mut dyn FnMut(usize)) -> Result<Crowd, 
     let per_session = packets_per_session(size, count) * size.rounds;
     let mut sealed = Vec::with_capacity((count * per_session) as usize);
     for index in 0..count {
-        world.now = world.now + BIRTH_SPACING;
+        world.now += BIRTH_SPACING;
         world.give_birth(index, 1)?;
         let now = world.now;
         for _ in 0..per_session {

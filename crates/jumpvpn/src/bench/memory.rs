@@ -71,7 +71,7 @@ fn resident(count: u32, life: Life, kept: &mut Vec<World>) -> Result<f64, Failur
     for index in 0..count {
         match life {
             Life::Idle => world.run_until(world.now + IDLE_SPACING),
-            Life::Live => world.now = world.now + BIRTH_SPACING,
+            Life::Live => world.now += BIRTH_SPACING,
         }
         world.give_birth(index, 1)?;
         if life == Life::Live {

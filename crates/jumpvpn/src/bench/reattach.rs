@@ -37,7 +37,7 @@ pub(super) fn measure(size: &Size, progress: &mut Progress) -> Result<Vec<Figure
     let peers = keys.peers();
     let mut world = World::new(keys, peers, PostQuantum::On)?;
     for index in 0..size.sessions {
-        world.now = world.now + BIRTH_SPACING;
+        world.now += BIRTH_SPACING;
         world.give_birth(index, 2)?;
     }
     let mut rates = Vec::with_capacity(size.rounds);

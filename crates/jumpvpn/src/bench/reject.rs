@@ -72,7 +72,7 @@ fn prepare() -> Result<(World, [Stranger; 3]), Failure> {
     world.jump(0)?;
     world.pump();
     let reattach = world.release().pop().ok_or_else(|| world.failure("no REATTACH was sent"))?;
-    world.now = world.now + BIRTH_SPACING;
+    world.now += BIRTH_SPACING;
     world.hold(Kind::HsInit);
     world.start(1, 1);
     world.pump();
@@ -108,7 +108,7 @@ fn rejections(world: &mut World, stranger: &Stranger, count: usize) -> Result<Du
         let before = cpu_time();
         let mut rejected = 0;
         for datagram in &mut batch {
-            world.now = world.now + stranger.spacing;
+            world.now += stranger.spacing;
             let received = world.hand_over(stranger.template.source, datagram);
             rejected += usize::from(received == Received::Dropped(stranger.reason));
         }
