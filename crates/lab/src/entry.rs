@@ -12,7 +12,7 @@ use crate::namespace;
 use crate::play::Stage;
 use crate::report::Report;
 use crate::shaper::Conditions;
-use crate::story::{BUILT_IN, Story, Uplink};
+use crate::story::{BUILT_IN, Story};
 use crate::tunnel::{self, Program, Tunnel};
 use crate::world::World;
 
@@ -36,7 +36,7 @@ pub fn main_lab(args: LabArgs) -> ExitCode {
         }
         Some(LabVerb::AsPlainUser { command }) => refuse(FAILED, &namespace::as_plain_user(command)),
         Some(LabVerb::Run { story, .. }) => match Story::load(story) {
-            Ok(story) => inside(&args, |args| run(args, story)),
+            Ok(story) => inside(|| run(&args, story)),
             Err(mistakes) => refuse(INVALID, &mistakes),
         },
         Some(LabVerb::Shell { node, command }) => {
@@ -45,7 +45,7 @@ pub fn main_lab(args: LabArgs) -> ExitCode {
             }
             shell(&args, node, command)
         }
-        None => inside(&args, live),
+        None => inside(|| live(&args)),
     }
 }
 
@@ -63,15 +63,17 @@ fn list_stories() {
     }
 }
 
-/// Does `work` inside the namespaces, going there first if need be.
-fn inside(args: &LabArgs, work: impl FnOnce(&LabArgs) -> io::Result<ExitCode>) -> ExitCode {
+/// Does `work` inside the namespaces. Outside of them the program is started again in there, with the same arguments,
+/// and must come here again; the process must have one thread. What fails is printed.
+#[must_use]
+pub fn inside(work: impl FnOnce() -> io::Result<ExitCode>) -> ExitCode {
     if !namespace::is_inside() {
         return namespace::start_inside().unwrap_or_else(|refusal| refuse(NO_PERMISSION, &refusal));
     }
     if let Err(refusal) = namespace::settle_in() {
         return refuse(NO_PERMISSION, &refusal);
     }
-    work(args).unwrap_or_else(|error| refuse(FAILED, &error))
+    work().unwrap_or_else(|error| refuse(FAILED, &error))
 }
 
 /// A network that is built, and the program to try on it.
@@ -98,13 +100,11 @@ fn run(args: &LabArgs, mut story: Story) -> io::Result<ExitCode> {
     let events = folder.join("events.jsonl");
     let mut merged = File::create(&events)?;
     let stage = Stage { world: &world, program: program.as_ref(), folder: &folder };
-    let mut played = Vec::new();
-    for number in 1..=story.runs {
+    let played = stage.play_all(&story, &mut merged, |number| {
         if !json {
-            eprintln!("{}: run {number} of {}", story.name, story.runs);
+            eprintln!("{}: run {number}, {} wanted", story.name, story.runs);
         }
-        played.push(stage.play(&story, number, &mut merged)?);
-    }
+    })?;
     let version = program.as_ref().and_then(Program::version);
     let report = Report::new(story, played, version, events.display().to_string());
     if *json {
@@ -162,7 +162,7 @@ fn shell(args: &LabArgs, node: &str, command: &[String]) -> ExitCode {
             Err(error) => return refuse(FAILED, &format!("cannot enter the running lab: {error}")),
         }
     }
-    inside(args, |args| shell_in_new_lab(args, node, &mut program))
+    inside(|| shell_in_new_lab(args, node, &mut program))
 }
 
 /// Which daemon `jumpvpn status` asks in a node.
@@ -173,7 +173,7 @@ fn socket_of(node: &str) -> &'static str {
 fn shell_in_new_lab(args: &LabArgs, node: &str, command: &mut Command) -> io::Result<ExitCode> {
     let built = build(args, "shell", Story::calm_network())?;
     let tunnel = match &built.program {
-        Some(program) => Some(Tunnel::start(program, &built.world, &built.folder, &Uplink::ALL)?),
+        Some(program) => Some(Tunnel::start(program, built.world.site(), &built.folder)?),
         None => None,
     };
     let node = built.world.node(node).ok_or_else(|| io::Error::other("no such node"))?;

@@ -6,6 +6,7 @@
 //! derived from arrival times. Deliberately not here: anything the VPN itself does.
 
 pub mod args;
+pub mod bench;
 mod clock;
 mod entry;
 pub mod gaps;
@@ -23,7 +24,8 @@ pub mod story;
 pub mod streams;
 pub mod tunnel;
 pub mod veth;
+mod wiring;
 pub mod world;
 
 pub use args::{LabArgs, LabVerb};
-pub use entry::main_lab;
+pub use entry::{inside, main_lab};

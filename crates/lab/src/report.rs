@@ -4,12 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::play::{AgentAccount, Run};
+use crate::play::{AgentAccount, Played, Run, STALL_ALLOWED};
 use crate::story::{Direction, Limit, Story, Uplink};
 use crate::streams::TcpVerdict;
 
-/// A stall longer than this can fail the tightest expectation (spacing + 5 ms) by itself.
-const BUSY: Duration = Duration::from_millis(5);
 /// Name of the JSON's shape.
 const SCHEMA: &str = "jumpvpn.lab/1";
 
@@ -18,6 +16,7 @@ const SCHEMA: &str = "jumpvpn.lab/1";
 pub struct Report {
     story: Story,
     runs: Vec<Run>,
+    discarded_count: u32,
     /// Name and version of the program under test; nothing without a tunnel.
     program: Option<String>,
     events: String,
@@ -27,9 +26,10 @@ pub struct Report {
 impl Report {
     /// Judges the runs of a story. `events`: path of the merged event file.
     #[must_use]
-    pub fn new(story: Story, runs: Vec<Run>, program: Option<String>, events: String) -> Report {
+    pub fn new(story: Story, played: Played, program: Option<String>, events: String) -> Report {
+        let Played { runs, discarded_count } = played;
         let findings = judge(&story, &runs);
-        Report { story, runs, program, events, findings }
+        Report { story, runs, discarded_count, program, events, findings }
     }
 
     /// Whether every expectation was met.
@@ -56,6 +56,7 @@ impl Report {
             "title": self.story.title,
             "program": self.program,
             "runs": runs,
+            "discarded": self.discarded_count,
             "medians": {
                 "gap_ms": {"up": gap(Direction::Up), "down": gap(Direction::Down)},
                 "detect_ms": median(self.runs.iter().filter_map(detect)).map(millis),
@@ -106,8 +107,14 @@ impl Report {
         if self.passed() {
             text.push_str("pass: every expectation of the story was met\n");
         }
+        if self.discarded_count > 0 {
+            let count = self.discarded_count;
+            text.push_str(&format!(
+                "{count} more were played and discarded: the machine was busy meanwhile\n"
+            ));
+        }
         let stall = self.runs.iter().map(|run| run.machine_stall).max().unwrap_or_default();
-        if !self.passed() && stall > BUSY {
+        if !self.passed() && stall > STALL_ALLOWED {
             let stall = millis(stall);
             text.push_str(&format!("this machine was busy: it kept a thread waiting for {stall:.1} ms\n"));
         }

@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 pub use control::{PathStatus, Status};
 pub use events::{Moment, Switch, audit, first_doubt, merge, note, switches, unix_now};
 
+use crate::namespace::Node;
 use crate::plan;
-use crate::story::{Action, Uplink};
-use crate::world::World;
+use crate::story::Action;
 
 /// Longest wait until the daemons answer and the session lives: the promise for the whole start is 3 s.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
@@ -27,6 +27,17 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 pub const AGENT_SOCKET: &str = "/run/jumpvpn/agent.sock";
 /// The socket of the gateway.
 pub const GATEWAY_SOCKET: &str = "/run/jumpvpn/gateway.sock";
+
+/// Where the daemons run.
+#[derive(Debug, Clone, Copy)]
+pub struct Site<'a> {
+    /// Node of the agent.
+    pub laptop: &'a Node,
+    /// Node of the gateway, reachable from the laptop at [`plan::GATEWAY`].
+    pub gateway: &'a Node,
+    /// The laptop's interfaces that carry paths; all of them must be ready before anything begins.
+    pub uplinks: &'a [&'a str],
+}
 
 /// The program under test, and the keys both sides use for all runs.
 #[derive(Debug)]
@@ -91,16 +102,15 @@ impl Program {
         )
     }
 
-    fn agent_config(&self, folder: &Path) -> String {
+    fn agent_config(&self, folder: &Path, uplinks: &[&str]) -> String {
         format!(
             "[agent]\nprivate_key_file = {:?}\ninterface = \"jump0\"\ncontrol_socket = \"{AGENT_SOCKET}\"\n\
-             policy = {:?}\nuplinks = [\"{}\", \"{}\"]\nevents = {:?}\n\n\
+             policy = {:?}\nuplinks = {:?}\nevents = {:?}\n\n\
              [[gateway]]\npublic_key = \"{}\"\nendpoints = [\"udp://{}:{}\"]\n\n\
              [routes]\nallowed_ips = [\"{}/24\", \"{}/24\"]\n",
             self.keys.join("agent"),
             self.policy,
-            Uplink::Wifi.interface(),
-            Uplink::Lte.interface(),
+            uplinks,
             folder.join("agent.jsonl"),
             self.gateway_public,
             plan::GATEWAY,
@@ -120,11 +130,11 @@ pub struct Tunnel {
 }
 
 impl Tunnel {
-    /// Starts both and waits until the session lives and each of `wanted` is validated or active.
+    /// Starts both and waits until the session lives and a path over each uplink is validated or active.
     ///
     /// # Errors
     /// A sentence with the end of the log that tells why.
-    pub fn start(program: &Program, world: &World, folder: &Path, wanted: &[Uplink]) -> io::Result<Tunnel> {
+    pub fn start(program: &Program, site: Site<'_>, folder: &Path) -> io::Result<Tunnel> {
         fs::create_dir_all(folder)?;
         let at = |name: &str| folder.join(name);
         for leftover in ["gateway.jsonl", "agent.jsonl"] {
@@ -134,28 +144,25 @@ impl Tunnel {
             }
         }
         fs::write(at("gateway.toml"), program.gateway_config(folder))?;
-        fs::write(at("agent.toml"), program.agent_config(folder))?;
+        fs::write(at("agent.toml"), program.agent_config(folder, site.uplinks))?;
         let mut gateway = program.command("gateway", &at("gateway.toml"), &at("gateway.log"))?;
         let mut agent = program.command("agent", &at("agent.toml"), &at("agent.log"))?;
-        let gateway = Daemon::start("gateway", world.gateway.spawn(&mut gateway)?, at("gateway.log"));
+        let gateway = Daemon::start("gateway", site.gateway.spawn(&mut gateway)?, at("gateway.log"));
         let mut tunnel = Tunnel {
             gateway,
-            agent: Daemon::start("agent", world.laptop.spawn(&mut agent)?, at("agent.log")),
+            agent: Daemon::start("agent", site.laptop.spawn(&mut agent)?, at("agent.log")),
             folder: folder.to_owned(),
         };
-        tunnel.wait_until_warm(wanted)?;
+        tunnel.wait_until_warm(site.uplinks)?;
         Ok(tunnel)
     }
 
-    /// Waits until the session is attached and each of `wanted` is validated or active.
-    ///
-    /// # Errors
-    /// A daemon ended, or the patience did.
-    pub fn wait_until_warm(&mut self, wanted: &[Uplink]) -> io::Result<()> {
+    /// A daemon that ended, or patience that did, is an error.
+    fn wait_until_warm(&mut self, uplinks: &[&str]) -> io::Result<()> {
         let until = Instant::now() + START_TIMEOUT;
         loop {
             let status = self.status();
-            if status.as_ref().is_ok_and(|status| status.is_warm(wanted)) {
+            if status.as_ref().is_ok_and(|status| status.is_warm(uplinks)) {
                 return Ok(());
             }
             self.gateway.check()?;

@@ -1,10 +1,9 @@
 //! The whole network of the lab: its nodes, its cables and its radio links, and what can be done to them.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
 
-use ipnet::{IpNet, Ipv4Net};
-use jumpvpn_host::{HostError, Network, RouteSpec};
+use ipnet::Ipv4Net;
+use jumpvpn_host::Network;
 use jumpvpn_tun::Tap;
 
 use crate::link::RadioLink;
@@ -12,10 +11,9 @@ use crate::namespace::Node;
 use crate::plan::{self, UPLINKS, UplinkPlan};
 use crate::shaper::Conditions;
 use crate::story::{Action, Direction, Uplink};
-use crate::veth;
+use crate::tunnel::Site;
+use crate::wiring::{add_default_route, bring_up, cable, route, with_link};
 
-/// The main routing table (RT_TABLE_MAIN).
-const MAIN_TABLE: u32 = 254;
 /// The cable's interface on the internet's side.
 const INTERNET_TO_GATEWAY: &str = "gw0";
 
@@ -71,6 +69,13 @@ impl World {
         [&self.laptop, &self.internet, &self.gateway, &self.server]
             .into_iter()
             .find(|node| node.name() == name)
+    }
+
+    /// Where the daemons run in this network.
+    #[must_use]
+    pub fn site(&self) -> Site<'_> {
+        const UPLINKS: [&str; 2] = [Uplink::Wifi.interface(), Uplink::Lte.interface()];
+        Site { laptop: &self.laptop, gateway: &self.gateway, uplinks: &UPLINKS }
     }
 
     /// The radio link of an uplink.
@@ -167,19 +172,6 @@ impl World {
     }
 }
 
-fn cable(
-    one: &Node,
-    (name, address): (&str, Ipv4Addr),
-    other: &Node,
-    far: (&str, Ipv4Addr),
-) -> io::Result<()> {
-    one.run(|| {
-        veth::connect(name, far.0, other.namespace())?;
-        bring_up(one, name, address)
-    })??;
-    other.run(|| bring_up(other, far.0, far.1))?
-}
-
 fn radio_link(
     laptop: &Node,
     internet: &Node,
@@ -198,45 +190,4 @@ fn radio_link(
     let isp_end = end(internet, plan.isp_interface, plan.isp)?;
     laptop.run(|| add_default_route(plan.interface, plan.router, plan.metric))??;
     RadioLink::start(*plan, laptop_end, isp_end, calm, seed)
-}
-
-/// Gives an interface its address and sets it up. IPv6 stays off on outer links: it would only chatter.
-fn bring_up(node: &Node, interface: &str, address: Ipv4Addr) -> io::Result<()> {
-    // A kernel without IPv6 has no such setting, and needs none.
-    node.set(&format!("net.ipv6.conf.{interface}.disable_ipv6"), "1").ok();
-    with_link(interface, |network, index| {
-        network.add_address(index, IpNet::V4(Ipv4Net::new_assert(address, plan::PREFIX_LEN)))?;
-        network.set_link_up(index)
-    })
-}
-
-fn add_default_route(interface: &str, via: Ipv4Addr, metric: u32) -> io::Result<()> {
-    let anywhere = Ipv4Net::default();
-    with_link(interface, |network, index| {
-        match network.add_route(&route(anywhere, Some(via), index, Some(metric))) {
-            Err(HostError::Exists { .. }) => Ok(()),
-            other => other,
-        }
-    })
-}
-
-fn route(destination: Ipv4Net, via: Option<Ipv4Addr>, oif: u32, metric: Option<u32>) -> RouteSpec {
-    RouteSpec {
-        destination: IpNet::V4(destination),
-        via: via.map(IpAddr::V4),
-        oif: Some(oif),
-        table: MAIN_TABLE,
-        metric,
-        source: None,
-    }
-}
-
-/// Asks the kernel something about an interface of the calling thread's namespace.
-fn with_link<T>(
-    interface: &str,
-    ask: impl FnOnce(&mut Network, u32) -> Result<T, HostError>,
-) -> io::Result<T> {
-    let mut network = Network::open().map_err(io::Error::other)?;
-    let index = network.link_index(interface).map_err(io::Error::other)?;
-    ask(&mut network, index).map_err(io::Error::other)
 }

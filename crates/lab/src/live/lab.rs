@@ -57,7 +57,7 @@ impl<'a> LiveLab<'a> {
     /// A sentence: what did not start.
     pub fn start(world: &'a World, program: Option<&Program>, folder: &Path) -> io::Result<LiveLab<'a>> {
         let tunnel = match program {
-            Some(program) => Some(Tunnel::start(program, world, folder, &Uplink::ALL)?),
+            Some(program) => Some(Tunnel::start(program, world.site(), folder)?),
             None => None,
         };
         let from = if tunnel.is_some() { plan::LAPTOP_INNER } else { UPLINKS[0].laptop };

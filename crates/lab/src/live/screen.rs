@@ -69,7 +69,7 @@ fn draw(lab: &LiveLab<'_>, out: &mut String) -> std::fmt::Result {
 fn draw_uplink(lab: &LiveLab<'_>, index: usize, uplink: Uplink, out: &mut String) -> std::fmt::Result {
     let none = PathStatus::default();
     let paths = &lab.seen().status.paths;
-    let path = paths.iter().find(|path| path.runs_over(uplink)).unwrap_or(&none);
+    let path = paths.iter().find(|path| path.runs_over(uplink.interface())).unwrap_or(&none);
     let mark = if lab.selected() == uplink { ">" } else { " " };
     let colour = if path.binding.eq_ignore_ascii_case("active") { GREEN } else { "" };
     let fault = lab.fault(uplink);

@@ -37,7 +37,12 @@ fn jump(reason: &str) -> Switch {
 
 fn report(story: &str, runs: Vec<Run>) -> Report {
     let story = Story::load(story).expect("built in");
-    Report::new(story, runs, Some("jumpvpn 0.1.0".to_owned()), "/tmp/events.jsonl".to_owned())
+    Report::new(
+        story,
+        Played { runs, discarded_count: 0 },
+        Some("jumpvpn 0.1.0".to_owned()),
+        "/tmp/events.jsonl".to_owned(),
+    )
 }
 
 #[test]
@@ -93,6 +98,18 @@ fn a_broken_audit_fails_every_story_and_a_busy_machine_is_named() {
     assert_eq!(report.findings(), ["run 1: the audit is broken: gateway:11: backwards"]);
     assert!(report.table().contains("kept a thread waiting for 38.0 ms"));
     assert_eq!(report.json()["runs"][0]["audit"], "broken");
+}
+
+#[test]
+fn a_run_is_disturbed_by_the_machine_and_never_by_its_figures() {
+    let spacing = 5 * MS;
+    assert!(!run(900 * MS, 80).is_disturbed(spacing));
+    let mut stalled = run(MS, 0);
+    stalled.machine_stall = 5 * MS;
+    assert!(stalled.is_disturbed(spacing));
+    let mut late = run(MS, 0);
+    late.accounts[1].sending_gap = 10 * MS;
+    assert!(late.is_disturbed(spacing));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::story::{Action, Uplink};
+use crate::story::Action;
 
 /// A daemon answers from memory; one that needs longer than this is stuck.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -82,10 +82,10 @@ impl PathStatus {
         self.binding.eq_ignore_ascii_case(binding)
     }
 
-    /// Whether the path runs over this uplink.
+    /// Whether the path runs over this interface of the laptop.
     #[must_use]
-    pub fn runs_over(&self, uplink: Uplink) -> bool {
-        self.iface.as_deref() == Some(uplink.interface()) || self.name.starts_with(uplink.interface())
+    pub fn runs_over(&self, interface: &str) -> bool {
+        self.iface.as_deref() == Some(interface)
     }
 }
 
@@ -96,15 +96,14 @@ impl Status {
         self.paths.iter().find(|path| path.is("active"))
     }
 
-    /// Whether the session is attached and could move at once to any of `wanted`.
+    /// Whether the session is attached and could move at once to any of these interfaces.
     #[must_use]
-    pub fn is_warm(&self, wanted: &[Uplink]) -> bool {
-        let ready = |uplink: &Uplink| {
-            self.paths
-                .iter()
-                .any(|path| path.runs_over(*uplink) && (path.is("validated") || path.is("active")))
+    pub fn is_warm(&self, interfaces: &[&str]) -> bool {
+        let ready = |interface: &&str| {
+            let usable = |path: &PathStatus| path.is("validated") || path.is("active");
+            self.paths.iter().any(|path| path.runs_over(interface) && usable(path))
         };
-        self.state.eq_ignore_ascii_case("attached") && self.active().is_some() && wanted.iter().all(ready)
+        self.state.eq_ignore_ascii_case("attached") && self.active().is_some() && interfaces.iter().all(ready)
     }
 }
 

@@ -1,11 +1,13 @@
 //! The cases. Times are checked with the stalls of the machine allowed for, which each run measures itself.
 
 use std::fs;
+use std::io;
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, ExitCode, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use jumpvpn_lab::bench::{self, Measurement};
 use serde_json::Value;
 
 /// All cases, in the order they run.
@@ -23,7 +25,12 @@ pub const ALL: &[(&str, fn())] = &[
     ("mistakes_have_their_exit_codes", mistakes_have_their_exit_codes),
     ("a_shell_sees_its_node", a_shell_sees_its_node),
     ("nothing_is_left_of_a_lab_that_was_killed", nothing_is_left_of_a_lab_that_was_killed),
+    ("the_program_keeps_its_promise_on_a_planned_jump", the_program_keeps_its_promise_on_a_planned_jump),
+    ("latency_can_be_measured", latency_can_be_measured),
 ];
+
+/// First argument of this program when it is to measure instead of test.
+pub const BENCH: &str = "bench";
 
 /// A folder for the files of a case, empty.
 pub fn folder(name: &str) -> PathBuf {
@@ -239,4 +246,60 @@ fn descendants(process: u32) -> Vec<u32> {
 fn is_alive(process: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with(['Z', 'X']))
+}
+
+/// Whether there is a program under test; says so if not.
+fn has_program(case: &str) -> bool {
+    let given = std::env::var_os("JUMPVPN_BIN").is_some();
+    if !given {
+        eprintln!("SKIPPED {case}: set JUMPVPN_BIN to the program");
+    }
+    given
+}
+
+fn the_program_keeps_its_promise_on_a_planned_jump() {
+    if !has_program("planned jump") {
+        return;
+    }
+    let out = folder("planned");
+    let output = lab(&["run", "planned", "--runs", "1", "--json", "--out", out.to_str().unwrap()]);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
+    let run = &report["runs"][0];
+    assert_eq!((number(run, "lost", "up"), number(run, "lost", "down")), (0.0, 0.0), "{run}");
+    assert_eq!(
+        (&run["tcp"], &run["session_same"], &run["audit"]),
+        (&Value::from("alive"), &Value::Bool(true), &Value::from("proven"))
+    );
+    assert!(out.join("run-1/agent.jsonl").is_file() && out.join("run-1/gateway.jsonl").is_file());
+}
+
+fn latency_can_be_measured() {
+    if !has_program("latency") {
+        return;
+    }
+    let output = Command::new("/proc/self/exe").args([BENCH, "latency"]).output().expect("start");
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let value = |name: &str| -> f64 {
+        let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("{text}"));
+        line.split_whitespace().nth(1).and_then(|word| word.parse().ok()).unwrap_or_else(|| panic!("{line}"))
+    };
+    assert_between("rtt_idle_ms", value("rtt_idle_ms"), 0.01, 20.0);
+    assert!(value("rtt_loaded_ms") > 0.0);
+}
+
+/// Measures what the second argument names and prints a line per figure.
+pub fn bench_inside() -> io::Result<ExitCode> {
+    let measurement = match std::env::args().nth(2).as_deref() {
+        Some("throughput") => Measurement::Throughput,
+        Some("pps") => Measurement::Pps,
+        _ => Measurement::Latency,
+    };
+    let figures = bench::measure(measurement, &folder("bench"), "laptop", &mut |what| eprintln!("{what}"))?;
+    for figure in figures {
+        let mut values = figure.values;
+        values.sort_by(f64::total_cmp);
+        println!("{} {:.6} {}", figure.name, values[values.len() / 2], figure.unit);
+    }
+    Ok(ExitCode::SUCCESS)
 }

@@ -27,6 +27,9 @@ fn main() -> ExitCode {
         let Verb::Lab(args) = Cli::parse().verb;
         return main_lab(args);
     }
+    if arguments.get(1).is_some_and(|first| first == cases::BENCH) {
+        return jumpvpn_lab::inside(cases::bench_inside);
+    }
     // What `cargo test` asks of every test program.
     if arguments.iter().any(|argument| argument == "--list") {
         cases::ALL.iter().for_each(|(name, _)| println!("{name}: test"));
