@@ -17,7 +17,7 @@ use crate::value::{self, Scheme};
 use crate::{key, pool};
 
 /// Preset of a gateway that names no policy.
-const DEFAULT_POLICY: &str = "server";
+const DEFAULT_POLICY: &str = "laptop";
 
 /// A validated file of a gateway.
 #[derive(Clone, Debug)]

@@ -197,7 +197,7 @@ pub const GATEWAY: FileSpec = FileSpec {
                 optional(
                     "policy",
                     Shape::Policy,
-                    "\"server\"",
+                    "\"laptop\"",
                     "What sessions may do, as the gateway sees it.",
                 ),
                 optional(

@@ -128,7 +128,7 @@ fn minimal_gateway() {
     assert_eq!(config.events.as_deref(), Some(Path::new("/var/log/jumpvpn/gw.jsonl")));
     assert_eq!(config.store, StoreConfig::Memory);
     assert_eq!((config.nat, config.uplink, config.mtu), (false, None, None));
-    assert_eq!(config.policy_name, "server");
+    assert_eq!(config.policy_name, "laptop");
     let [peer] = &config.peers[..] else { panic!("{:?}", config.peers) };
     assert_eq!(peer.name, "alice");
     assert_eq!(peer.public_key[..3], [1, 2, 3]);
@@ -369,7 +369,7 @@ fn defaults_are_presets() {
         agent(&AGENT.replace("policy = \"laptop\"", "")).config.policy,
         jumpvpn_policy::Policy::laptop()
     );
-    assert_eq!(gateway(GATEWAY).config.policy, jumpvpn_policy::Policy::server());
+    assert_eq!(gateway(GATEWAY).config.policy, jumpvpn_policy::Policy::laptop());
 }
 
 #[test]

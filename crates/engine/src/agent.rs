@@ -134,7 +134,9 @@ pub struct LastJump {
 
 /// Parts every concern uses: configuration, randomness, outputs.
 pub(crate) struct Core {
+    /// Its policy is the one in force: ours under the gateway's limits.
     pub config: Config,
+    pub own_policy: Policy,
     pub rng: Box<dyn CryptoRng + Send>,
     pub outbox: Outbox,
     pub events: VecDeque<Event>,
@@ -221,6 +223,7 @@ impl Agent {
     pub fn new(config: Config, rng: Box<dyn CryptoRng + Send>, now: Time) -> Agent {
         let resend = config.policy.volatility.detection.replay_last_rtt.then(ResendRing::new);
         let core = Core {
+            own_policy: config.policy.clone(),
             config,
             rng,
             outbox: Outbox::new(OUTBOX_CAPACITY),

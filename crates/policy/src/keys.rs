@@ -179,11 +179,10 @@ struct Relation {
     upper: &'static str,
 }
 
-const RELATIONS: [Relation; 4] = [
+const RELATIONS: [Relation; 3] = [
     // Otherwise every pause between two heartbeats would count as silence.
     Relation { lower: "volatility.heartbeat_interval", upper: "volatility.heartbeat_volatile" },
     Relation { lower: "volatility.detection.min_silence", upper: "volatility.detection.max_silence" },
-    Relation { lower: "volatility.detection.ping_lost", upper: "volatility.detection.ping_count" },
     Relation { lower: "switching.flap_hold", upper: "switching.flap_hold_max" },
 ];
 

@@ -67,8 +67,6 @@ pub struct Detection {
     pub max_silence: Duration,
     /// Pings sent to confirm a suspicion.
     pub ping_count: u16,
-    /// How many of these pings must stay unanswered.
-    pub ping_lost: u16,
     /// After leaving a dead path, send again what was sent during the last round trip.
     pub replay_last_rtt: bool,
 }
@@ -131,7 +129,7 @@ pub struct Security {
 pub enum PostQuantum {
     /// Never.
     Off,
-    /// As soon as possible; user packets do not wait for it.
+    /// Wherever both sides can; user packets wait for it then.
     On,
     /// User packets wait for it.
     Required,

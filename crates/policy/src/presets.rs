@@ -144,7 +144,6 @@ fn detection() -> Detection {
         // With 20 % loss each way all three of three get lost by chance in 5 % of the cases, and a wrong suspicion
         // costs one probe.
         ping_count: 3,
-        ping_lost: 3,
         replay_last_rtt: true,
     }
 }

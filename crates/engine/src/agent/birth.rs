@@ -2,7 +2,7 @@
 use std::time::Duration;
 
 use jumpvpn_events::{BindingState, EventKind, Reason, SessionLabel, Time};
-use jumpvpn_policy::{Health, PostQuantum, SwitchHistory, rank};
+use jumpvpn_policy::{Health, Policy, PostQuantum, SwitchHistory, rank};
 use jumpvpn_session::{
     BindingContext, ControlWindow, EpochContext, Established, Initiator, InitiatorConfig, Machine, Side,
 };
@@ -201,6 +201,7 @@ impl Agent {
             path.note_alive(&self.core.config.policy, now);
         }
         let binding = self.birth_binding(path, &established, payload, now)?;
+        self.core.config.policy = stricter(&self.core.own_policy, payload);
         let hybrid = pq != PostQuantum::Off && gateway_pq;
         let mut live = Box::new(new_live(established, payload, binding, hybrid, now));
         live.early_uplink = self.core.config.policy.switching.early_uplink;
@@ -230,6 +231,16 @@ impl Agent {
             heard: now,
         })
     }
+}
+
+/// Our policy under the limits that the gateway enforces anyway: asking for more would only be refused.
+fn stricter(own: &Policy, payload: &RespPayload) -> Policy {
+    let mut policy = own.clone();
+    let switching = &mut policy.switching;
+    switching.max_switches_per_min = switching.max_switches_per_min.min(payload.max_switches_per_min.max(1));
+    let cooldown = Duration::from_millis(u64::from(payload.cooldown_ms));
+    switching.switch_cooldown = switching.switch_cooldown.max(cooldown);
+    policy
 }
 
 fn epoch_context(established: &Established, payload: &RespPayload) -> EpochContext {

@@ -4,8 +4,8 @@ use std::time::Duration;
 use jumpvpn_events::{Reason, Time};
 use jumpvpn_session::{is_reset_token, open_control};
 use jumpvpn_wire::{
-    Cid, DataHeader, Frame, FrameReader, Heartbeat, HeartbeatAck, HintPayload, Kind, NoSession, ReplyHeader,
-    ResultPayload, TicketPayload, is_ip_packet,
+    Cid, ClosePayload, ControlHeader, DataHeader, Frame, FrameReader, Heartbeat, HeartbeatAck, HintPayload,
+    Kind, NoSession, ReplyHeader, ResultPayload, TicketPayload, is_ip_packet,
 };
 
 use super::Core;
@@ -229,6 +229,29 @@ impl Live {
         let close = Frame::Close { reason: reason.number(), version: self.version };
         for _ in 0..3 {
             self.send_frames(core, paths, &[close]);
+        }
+        if self.is_in_doubt() {
+            self.send_close(core, paths, reason);
+        }
+    }
+
+    /// Without a usable binding: CLOSE over every path that is up. It is valid from any address, it binds nothing.
+    fn send_close(&mut self, core: &mut Core, paths: &Paths, reason: Reason) {
+        let payload = ClosePayload { reason: reason.number(), version: self.version }.encode();
+        let token = paths.iter().find_map(|path| path.token);
+        for path in paths.iter().filter(|path| path.up) {
+            let Some(token) = path.token.or(token) else { return };
+            let header = ControlHeader {
+                kind: Kind::Close,
+                token_config: self.token_config,
+                epoch: self.epoch.n as u16,
+                token,
+                cseq: self.next_cseq(),
+            };
+            let key = &self.control.c2s;
+            core.send(path.link.socket, path.remote, |slot| {
+                super::jump::compose_control(slot, &header, &payload, key, Kind::Close.min_len())
+            });
         }
     }
 }

@@ -337,7 +337,7 @@ impl Live {
             return self.decide(core, paths, Cause::DeadPath(Reason::PathSilent), Duration::ZERO, now);
         }
         self.history.record_sample(policy, now, &active, &others);
-        let lossy = active.loss_permille >= policy.volatility.loss_volatile_threshold;
+        let lossy = active.loss_permille > policy.volatility.loss_volatile_threshold;
         let cause = if lossy { Cause::Degraded(Reason::PathLoss) } else { Cause::Improvement };
         self.decide(core, paths, cause, policy_window(core), now);
     }

@@ -26,10 +26,8 @@ pub struct Link {
     pub metered: bool,
 }
 
-/// Missing answers in a row after which a candidate counts as dead.
-pub(super) const LOST_PROBES_DEAD: u32 = 3;
-/// Probes whose late answers are still taken: those that a path has to leave unanswered to count as dead.
-const LATE_COUNT: usize = LOST_PROBES_DEAD as usize;
+/// Probes whose late answers are still taken: as many as a path usually has to leave unanswered to count as dead.
+const LATE_COUNT: usize = 3;
 
 /// A ticket that is held for a jump.
 #[derive(Clone, Copy)]
@@ -191,7 +189,9 @@ impl Path {
     pub fn note_probe_lost(&mut self, policy: &Policy, now: Time) {
         self.give_up_probe();
         self.probes_lost += 1;
-        if self.probes_lost >= LOST_PROBES_DEAD && self.health != Health::Dead {
+        if self.probes_lost >= u32::from(policy.volatility.max_consecutive_drops)
+            && self.health != Health::Dead
+        {
             if self.health == Health::Alive {
                 self.flaps.record_down(policy, now);
             }

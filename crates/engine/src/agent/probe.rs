@@ -10,7 +10,7 @@ use jumpvpn_wire::{
 
 use super::Core;
 use super::live::{Live, Stage};
-use super::path::{HeldTicket, LOST_PROBES_DEAD, Path, Paths, ProbeInFlight};
+use super::path::{HeldTicket, Path, Paths, ProbeInFlight};
 
 /// PATH_PROBE without padding.
 const PROBE_LEN: usize = CONTROL_HEADER_LEN + ProbePayload::LEN + TAG_LEN;
@@ -102,7 +102,8 @@ impl Live {
         let Some(path) = paths.by_key_mut(key) else { return };
         path.give_up_probe();
         path.probes_lost += u32::from(waits);
-        if waits && path.probes_lost < LOST_PROBES_DEAD {
+        let limit = u32::from(core.config.policy.volatility.max_consecutive_drops);
+        if waits && path.probes_lost < limit {
             self.send_probe(core, paths, key, ProbeOrder { urgent: true, rebind: false }, now);
         } else if waits {
             path.note_dead(&core.config.policy, now);

@@ -107,7 +107,7 @@ impl Gateway {
         let epoch = match_epoch(session, header.epoch, now).ok_or(Reason::StaleEpoch)?;
         // 8 sequence number
         let stamp = session.stamp();
-        if !sequence_admitted(session, kind, &header, from, now) {
+        if !sequence_admitted(session, kind, &header, from, &self.core.policy, now) {
             self.core.security(Reason::ReplayDetected, Some(stamp), now);
             return Err(Reason::ReplayDetected);
         }
@@ -586,8 +586,20 @@ impl Session {
 
 /// Row 8: fresh numbers; a byte-identical repetition of the last committed request; one copy of the newest
 /// probe from a second address, so that the client can see that somebody forwards its packets.
-fn sequence_admitted(session: &Session, kind: Kind, header: &ControlHeader, from: From, now: Time) -> bool {
-    if session.window.check(header.cseq) && (kind == Kind::PathProbe || header.cseq > session.watermark) {
+fn sequence_admitted(
+    session: &Session,
+    kind: Kind,
+    header: &ControlHeader,
+    from: From,
+    policy: &Policy,
+    now: Time,
+) -> bool {
+    let within = u64::from(policy.security.replay_window_size);
+    let too_old = session.window.highest().is_some_and(|highest| header.cseq + within <= highest);
+    if !too_old
+        && session.window.check(header.cseq)
+        && (kind == Kind::PathProbe || header.cseq > session.watermark)
+    {
         return true;
     }
     match kind {
@@ -622,9 +634,14 @@ fn admit_cause(proof: &ReattachPayload) -> AdmitCause {
         return AdmitCause::Rebind;
     }
     match Reason::from_number(proof.reason) {
-        Some(reason) if leaves_a_dead_path(reason) => AdmitCause::MoveDeadPath,
+        Some(reason) if leaves_a_dead_path(reason) || asks_anew(reason) => AdmitCause::MoveDeadPath,
         _ => AdmitCause::Move,
     }
+}
+
+/// The client has lost its binding and asks for one on the path it is on: it has no way to receive meanwhile.
+fn asks_anew(reason: Reason) -> bool {
+    matches!(reason, Reason::PathRecovered | Reason::StaleStateVersion)
 }
 
 /// Our own address and port the datagram came to.

@@ -160,15 +160,7 @@ pub static KEYS: &[Key] = &[
         u16,
         1,
         10,
-        "Pings sent to confirm that a path is dead."
-    ),
-    count!(
-        "volatility.detection.ping_lost",
-        volatility.detection.ping_lost,
-        u16,
-        1,
-        10,
-        "How many of these pings must stay unanswered."
+        "Pings that must all stay unanswered before a silent path counts as dead."
     ),
     flag!(
         "volatility.detection.replay_last_rtt",
@@ -292,7 +284,7 @@ pub static KEYS: &[Key] = &[
         u16,
         1,
         16,
-        "Paths kept as candidates at the same time, the active one included."
+        "Paths kept as candidates beside the active one."
     ),
     duration!(
         "security.reattach_proof_max_age",

@@ -190,7 +190,6 @@ fn numbers_too_large_for_their_field_are_out_of_bounds_not_wrapped() {
 fn contradictions_between_keys_are_found() {
     let mut policy = Policy::spec_default();
     policy.volatility.heartbeat_interval = Duration::from_secs(3);
-    policy.volatility.detection.ping_lost = 4;
     policy.switching.flap_hold = Duration::from_secs(600);
     policy.volatility.detection.min_silence = Duration::from_secs(1);
     let keys: Vec<&str> = policy.validate().iter().map(|found| found.key).collect();
