@@ -51,6 +51,8 @@ pub(crate) struct PendingBirth {
     cookie: bool,
     /// Set once the confirmation came and the store was asked.
     asked: Option<RequestId>,
+    /// A record that nobody serves was put out of the way for it; that is tried once.
+    cleared: bool,
 }
 
 /// The bounded table of pending births.
@@ -265,6 +267,7 @@ impl Gateway {
             from,
             cookie,
             asked: None,
+            cleared: false,
         }) as u32;
         self.pending.order.push_back((now, slot));
         if !self.table.claim_cid(server_cid, CidEntry::Pending(slot)) {
@@ -349,14 +352,31 @@ impl Gateway {
         if self.table.len() + self.pending.asked_count() >= self.table.capacity() + superseded {
             return Err(Reason::TableFull);
         }
-        let entry = self.pending.entries.get_mut(slot as usize).ok_or(Reason::UnknownCid)?;
+        self.forget_older(peer, slot);
+        self.supersede(peer, now);
+        self.ask_store(slot, now);
+        Ok(())
+    }
+
+    fn ask_store(&mut self, slot: u32, now: Time) {
         self.core.next_request += 1;
         let id = RequestId(self.core.next_request);
-        entry.asked = Some(id);
-        self.supersede(peer, now);
         let record = Box::new(self.record_of(slot, now));
+        self.pending.entries[slot as usize].asked = Some(id);
         self.core.requests.push_back(Request::Create { id, record });
-        Ok(())
+    }
+
+    /// A confirmation that was held back on its way must not end what came after it.
+    fn forget_older(&mut self, peer: usize, slot: u32) {
+        let of_peer = |slot: &u32| {
+            self.pending
+                .entries
+                .get(*slot as usize)
+                .is_some_and(|entry| entry.peer == peer && entry.asked.is_none())
+        };
+        let before = self.pending.order.iter().map(|(_, older)| *older).take_while(|older| *older != slot);
+        let older: Vec<u32> = before.filter(of_peer).collect();
+        older.into_iter().for_each(|older| self.forget_pending(older));
     }
 
     /// One peer, one set of inner addresses, one session: the newcomer has proven its key, the old one ends.
@@ -399,11 +419,45 @@ impl Gateway {
         match answer {
             Answer::Committed { rev, .. } if self.core.fence.allows(now) => self.give_birth(slot, *rev, now),
             Answer::Committed { rev, .. } => self.withdraw_birth(slot, *rev),
+            Answer::Conflict { current: Some(current), .. } if self.is_orphan(slot, &current.1) => {
+                self.clear_orphan(slot, current, now);
+            }
             Answer::Conflict { .. } => self.refuse_birth(slot, Reason::StoreConflict),
             // Not known whether it was written: fail closed, the client begins anew.
             _ => self.refuse_birth(slot, Reason::StoreUnknown),
         }
         true
+    }
+
+    /// Whether the record in the way is this very client's, of this node, and served by nobody: an answer of the store
+    /// got lost when it was written or should have ended.
+    fn is_orphan(&self, slot: u32, record: &SessionRecord) -> bool {
+        let Some(entry) = self.pending.entries.get(slot as usize).filter(|entry| !entry.cleared) else {
+            return false;
+        };
+        let ours = record.state == RecordState::Live
+            && record.owner_node == self.core.node
+            && record.peer == self.core.peers[entry.peer].public.0;
+        let served =
+            Handle::new(record.handle.number()).and_then(|handle| self.table.by_handle(handle)).is_some();
+        let being_born = |(_, entry): (usize, &PendingBirth)| store_handle(entry.handle) == record.handle;
+        ours && !served && !self.pending.entries.iter().any(being_born)
+    }
+
+    /// Ends such a record and asks again.
+    fn clear_orphan(&mut self, slot: u32, (rev, record): &(Rev, SessionRecord), now: Time) {
+        self.core.next_request += 1;
+        let id = RequestId(self.core.next_request);
+        let expected = Expected { rev: *rev, epoch: record.owner_epoch, version: record.version };
+        let reason_number = Reason::StoreConflict.number();
+        self.core.requests.push_back(Request::Terminate {
+            id,
+            handle: record.handle,
+            expected,
+            reason_number,
+        });
+        self.pending.entries[slot as usize].cleared = true;
+        self.ask_store(slot, now);
     }
 
     fn refuse_birth(&mut self, slot: u32, reason: Reason) {
