@@ -48,7 +48,9 @@ pub(super) fn measure(size: &Size, progress: &mut Progress) -> Result<Vec<Figure
     // Nothing is freed before the end: memory that is used again would not show.
     let mut kept = Vec::new();
     let mut bytes = [Vec::new(), Vec::new()];
-    let total = size.rounds * 4;
+    // What the process takes once, when the first engines are made, is no session's.
+    resident(size.small.div_ceil(16), Life::Live, &mut kept)?;
+    let total = size.rounds * 4 + 1;
     for _ in 0..size.rounds {
         for (life, values) in [Life::Idle, Life::Live].into_iter().zip(&mut bytes) {
             let small = resident(size.small, life, &mut kept)?;

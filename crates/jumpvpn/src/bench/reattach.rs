@@ -28,7 +28,7 @@ pub(super) struct Size {
 }
 
 impl Size {
-    pub(super) const DEFAULT: Size = Size { sessions: 128, rounds: 21 };
+    pub(super) const DEFAULT: Size = Size { sessions: 256, rounds: 15 };
 }
 
 /// Measures.

@@ -49,10 +49,13 @@ fn lookup_in_small() {
     let expected = [
         "lookup_flatness_5",
         "lookup_sessions",
-        "lookup_2_in_ns",
-        "lookup_2_out_ns",
-        "lookup_5_in_ns",
-        "lookup_5_out_ns",
+        "lookup_2_ns",
+        "lookup_5_ns",
+        "packet_flatness_5",
+        "packet_2_in_ns",
+        "packet_2_out_ns",
+        "packet_5_in_ns",
+        "packet_5_out_ns",
     ];
     assert_eq!(names(&figures), expected);
     assert!(all_positive(&figures), "{figures:?}");
