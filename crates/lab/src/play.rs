@@ -97,8 +97,8 @@ pub struct Played {
 /// The streams are specified to fractions of a millisecond. A run in which the machine stalled for longer than this was
 /// not the experiment that the story describes; the tightest expectation is spacing + 5 ms.
 pub const STALL_ALLOWED: Duration = Duration::from_millis(4);
-/// Longer stories are not played again: nobody waits that long.
-const REPLAY_UP_TO: Duration = Duration::from_secs(5);
+/// No run is played again once the whole has taken this long: a story is to take half a minute at most.
+const REPLAY_UNTIL: Duration = Duration::from_secs(22);
 
 impl Run {
     /// Whether the machine kept streams or daemons waiting. Judged by what an idle thread and the senders saw, never by
@@ -123,10 +123,13 @@ impl Stage<'_> {
         mut progress: impl FnMut(u32),
     ) -> io::Result<Played> {
         let wanted = story.runs as usize;
-        let most = if story.ends_at() <= REPLAY_UP_TO { story.runs * 2 } else { story.runs };
+        let began = Instant::now();
         let mut runs = Vec::new();
         let mut disturbed = Vec::new();
-        for number in 1..=most {
+        for number in 1..=story.runs * 2 {
+            if number > story.runs && began.elapsed() > REPLAY_UNTIL {
+                break;
+            }
             progress(number);
             let run = self.play(story, number, merged)?;
             if run.is_disturbed(story.spacing) {
