@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a failing test may panic")]
 
 mod bed;
+mod bench;
 mod config;
 mod control;
 mod daemon;
