@@ -129,8 +129,10 @@ fn out_folder(asked: Option<&Path>, story: &str) -> io::Result<PathBuf> {
     let folder = match asked {
         Some(folder) => folder.to_owned(),
         None => {
-            let here = Path::new("jumpvpn-lab").join(story);
-            if fs::create_dir_all(&here).is_ok() { here } else { temporary_folder(story) }
+            let here = Path::new("jumpvpn-lab");
+            // Whoever starts the lab in a working copy does not want to see its files there.
+            let ignored = fs::create_dir_all(here).and_then(|()| fs::write(here.join(".gitignore"), "*\n"));
+            if ignored.is_ok() { here.join(story) } else { temporary_folder(story) }
         }
     };
     fs::create_dir_all(&folder)?;

@@ -14,10 +14,14 @@ pub struct Arrival {
 /// What one side sent and the other received.
 #[derive(Debug, Clone, Default)]
 pub struct Record {
-    /// When each datagram was sent, by number.
+    /// When each datagram was sent, by number, from `first` on.
     pub sent: Vec<Instant>,
     /// In the order of arrival.
     pub arrivals: Vec<Arrival>,
+    /// Number of the first datagram that is remembered.
+    first: u64,
+    /// The account of all before it.
+    forgotten: Account,
 }
 
 /// The account.
@@ -40,18 +44,40 @@ pub struct Account {
 }
 
 impl Record {
+    /// Number of the next datagram that is sent.
+    #[must_use]
+    pub fn next_number(&self) -> u64 {
+        self.first + self.sent.len() as u64
+    }
+
+    /// Forgets the single datagrams that were sent before `moment`; their counts stay in the account, their gaps do not.
+    pub fn forget_before(&mut self, moment: Instant) {
+        let count = self.sent.partition_point(|sent| *sent < moment);
+        let boundary = self.first + count as u64;
+        let (old, arrivals) = self.arrivals.drain(..).partition(|arrival| arrival.number < boundary);
+        let sent = self.sent.drain(..count).collect();
+        let old = Record { sent, arrivals: old, first: self.first, forgotten: self.forgotten };
+        let Account { sent_count, lost_count, reordered_count, duplicate_count, .. } =
+            old.account(moment, moment);
+        self.forgotten =
+            Account { sent_count, lost_count, reordered_count, duplicate_count, ..Account::default() };
+        self.arrivals = arrivals;
+        self.first = boundary;
+    }
+
     /// Draws up the account. `fault`: when the clock of the gap starts; the gap that is open then counts whole.
     /// `end`: when sending stopped; silence until then counts as well, and what was sent later is not called lost.
     #[must_use]
     pub fn account(&self, fault: Instant, end: Instant) -> Account {
         let mut seen = vec![false; self.sent.len()];
-        let mut account = Account { sent_count: self.sent.len() as u64, ..Account::default() };
+        let mut account = Account { sent_count: self.next_number(), ..self.forgotten };
         let mut newest = None;
         let mut first_times = Vec::with_capacity(self.arrivals.len());
         let mut delays = Vec::with_capacity(self.arrivals.len());
         for arrival in &self.arrivals {
             // A number that was never sent is a stray of an earlier stream.
-            let index = usize::try_from(arrival.number).unwrap_or(usize::MAX);
+            let index = arrival.number.checked_sub(self.first).and_then(|index| usize::try_from(index).ok());
+            let index = index.unwrap_or(usize::MAX);
             let (Some(seen), Some(sent)) = (seen.get_mut(index), self.sent.get(index)) else { continue };
             if std::mem::replace(seen, true) {
                 account.duplicate_count += 1;
@@ -64,7 +90,7 @@ impl Record {
             first_times.push(arrival.at);
             delays.push(arrival.at.saturating_duration_since(*sent));
         }
-        account.lost_count =
+        account.lost_count +=
             self.sent.iter().zip(&seen).filter(|(sent, seen)| **sent <= end && !**seen).count() as u64;
         delays.sort();
         account.delay = delays.get(delays.len() / 2).copied().unwrap_or_default();

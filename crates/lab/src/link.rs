@@ -18,7 +18,7 @@ use crate::clock;
 use crate::nat::Nat;
 use crate::packet::{self, Frame};
 use crate::plan::UplinkPlan;
-use crate::shaper::{Conditions, Pipe, PipeCounts, Shaper};
+use crate::shaper::{Conditions, Pipe, Shaper};
 use crate::story::Direction;
 
 /// Longest frame: the interfaces have an MTU of 1500, offloads are off; the rest is room for surprises.
@@ -92,12 +92,6 @@ impl RadioLink {
         self.pipe(direction).set_conditions(conditions);
     }
 
-    /// What became of the packets of one direction.
-    #[must_use]
-    pub fn counts(&self, direction: Direction) -> PipeCounts {
-        self.pipe(direction).counts()
-    }
-
     /// The router forgets its mappings.
     pub fn rebind(&self) {
         lock(&self.shared.nat).rebind();
@@ -113,12 +107,6 @@ impl RadioLink {
             Direction::ALL.iter().for_each(|direction| self.pipe(*direction).flush());
         }
         self.shared.laptop.tap.set_carrier(on)
-    }
-
-    /// Index of the laptop's interface.
-    #[must_use]
-    pub fn laptop_index(&self) -> u32 {
-        self.shared.laptop.tap.index()
     }
 
     fn pipe(&self, direction: Direction) -> MutexGuard<'_, Pipe> {

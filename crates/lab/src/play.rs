@@ -246,7 +246,7 @@ fn drain(streams: &Streams) {
     let until = Instant::now() + DRAIN;
     let complete = |direction: Direction| {
         let record = streams.udp.record(direction);
-        record.arrivals.len() >= record.sent.len()
+        record.arrivals.len() as u64 >= record.next_number()
     };
     while Instant::now() < until && !Direction::ALL.into_iter().all(complete) {
         thread::sleep(LOOK_AGAIN);

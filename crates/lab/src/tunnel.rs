@@ -89,14 +89,14 @@ impl Program {
 
     fn gateway_config(&self, folder: &Path) -> String {
         format!(
-            "[gateway]\nprivate_key_file = {:?}\nlisten = [\"udp://{}:{}\"]\ninterface = \"jump0\"\n\
-             address = [\"{}/24\"]\ncontrol_socket = \"{GATEWAY_SOCKET}\"\nevents = {:?}\n\n\
+            "[gateway]\nprivate_key_file = {}\nlisten = [\"udp://{}:{}\"]\ninterface = \"jump0\"\n\
+             address = [\"{}/24\"]\ncontrol_socket = \"{GATEWAY_SOCKET}\"\nevents = {}\n\n\
              [store]\nkind = \"memory\"\n\n[[peer]]\nname = \"laptop\"\npublic_key = \"{}\"\ninner = [\"{}\"]\n",
-            self.keys.join("gateway"),
+            quoted(&self.keys.join("gateway").to_string_lossy()),
             plan::GATEWAY,
             plan::GATEWAY_PORT,
             plan::GATEWAY_INNER,
-            folder.join("gateway.jsonl"),
+            quoted(&folder.join("gateway.jsonl").to_string_lossy()),
             self.agent_public,
             plan::LAPTOP_INNER,
         )
@@ -104,14 +104,14 @@ impl Program {
 
     fn agent_config(&self, folder: &Path, uplinks: &[&str]) -> String {
         format!(
-            "[agent]\nprivate_key_file = {:?}\ninterface = \"jump0\"\ncontrol_socket = \"{AGENT_SOCKET}\"\n\
-             policy = {:?}\nuplinks = {:?}\nevents = {:?}\n\n\
+            "[agent]\nprivate_key_file = {}\ninterface = \"jump0\"\ncontrol_socket = \"{AGENT_SOCKET}\"\n\
+             policy = {}\nuplinks = {:?}\nevents = {}\n\n\
              [[gateway]]\npublic_key = \"{}\"\nendpoints = [\"udp://{}:{}\"]\n\n\
              [routes]\nallowed_ips = [\"{}/24\", \"{}/24\"]\n",
-            self.keys.join("agent"),
-            self.policy,
+            quoted(&self.keys.join("agent").to_string_lossy()),
+            quoted(&self.policy),
             uplinks,
-            folder.join("agent.jsonl"),
+            quoted(&folder.join("agent.jsonl").to_string_lossy()),
             self.gateway_public,
             plan::GATEWAY,
             plan::GATEWAY_PORT,
@@ -295,6 +295,11 @@ impl Drop for Daemon {
     fn drop(&mut self) {
         self.process.kill().and_then(|()| self.process.wait()).ok();
     }
+}
+
+/// A TOML string.
+fn quoted(text: &str) -> String {
+    toml::Value::from(text).to_string()
 }
 
 fn network_of(address: std::net::Ipv4Addr) -> std::net::Ipv4Addr {

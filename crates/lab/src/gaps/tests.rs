@@ -14,7 +14,7 @@ fn record(start: Instant, fate: impl Fn(u64) -> Option<Duration>) -> Record {
         })
         .collect();
     arrivals.sort_by_key(|arrival| arrival.at);
-    Record { sent, arrivals }
+    Record { sent, arrivals, ..Record::default() }
 }
 
 #[test]
@@ -43,7 +43,7 @@ fn silence_to_the_end_is_a_gap() {
     let record = record(start, |number| (number < 20).then_some(10 * MS));
     let account = record.account(start + 100 * MS, start + 495 * MS);
     assert_eq!((account.lost_count, account.gap), (80, 390 * MS));
-    let never = Record { sent: record.sent, arrivals: Vec::new() };
+    let never = Record { arrivals: Vec::new(), ..record };
     assert_eq!(never.account(start + 100 * MS, start + 495 * MS).gap, 395 * MS);
 }
 
@@ -65,4 +65,18 @@ fn a_repeated_datagram_does_not_end_a_gap() {
     let old = Arrival { at: start + 150 * MS, ..record.arrivals[19] };
     record.arrivals.insert(20, old);
     assert_eq!(record.account(start + 100 * MS, start + 500 * MS).gap, 105 * MS);
+}
+
+#[test]
+fn what_is_forgotten_stays_in_the_counts() {
+    let start = Instant::now();
+    let mut record = record(start, |number| (!(20..30).contains(&number)).then_some(10 * MS));
+    let again = record.arrivals[10];
+    record.arrivals.push(again);
+    let whole = record.account(start + 300 * MS, start + 500 * MS);
+    record.forget_before(start + 200 * MS);
+    assert_eq!((record.sent.len(), record.next_number()), (60, 100));
+    assert_eq!(record.account(start + 300 * MS, start + 500 * MS), whole);
+    record.forget_before(start + 200 * MS);
+    assert_eq!(record.account(start + 300 * MS, start + 500 * MS), whole);
 }

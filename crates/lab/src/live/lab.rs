@@ -17,6 +17,8 @@ use crate::world::World;
 const SPACING: Duration = Duration::from_millis(5);
 /// Datagrams younger than this may still be under way and are not called lost.
 const UNDER_WAY: Duration = Duration::from_secs(1);
+/// Single datagrams are remembered at least this long, and forgotten when twice as old.
+const REMEMBERED: Duration = Duration::from_secs(60);
 
 /// A lab with everything running.
 #[derive(Debug)]
@@ -33,6 +35,7 @@ pub struct LiveLab<'a> {
     last_fault: Option<(String, Instant)>,
     message: String,
     seen: Seen,
+    forget_at: Instant,
 }
 
 /// The last look at everything.
@@ -74,6 +77,7 @@ impl<'a> LiveLab<'a> {
             last_fault: None,
             message: String::new(),
             seen: Seen::default(),
+            forget_at: Instant::now() + 2 * REMEMBERED,
         })
     }
 
@@ -81,12 +85,18 @@ impl<'a> LiveLab<'a> {
     pub fn look(&mut self) {
         let now = Instant::now();
         let since = self.last_fault.as_ref().map_or(self.began, |(_, at)| *at);
+        let longest = self.seen.accounts.map(|account| account.gap);
         self.seen.accounts = Direction::ALL.map(|direction| {
             let record = self.streams.udp.record(direction);
             let settled = now.checked_sub(UNDER_WAY).unwrap_or(now);
             let lost_count = record.account(since, settled).lost_count;
-            Account { lost_count, ..record.account(since, now) }
+            let account = record.account(since, now);
+            Account { lost_count, gap: account.gap.max(longest[direction.index()]), ..account }
         });
+        if now >= self.forget_at {
+            self.streams.udp.forget_before(now - REMEMBERED);
+            self.forget_at = now + REMEMBERED;
+        }
         self.seen.tcp_len = Direction::ALL.map(|direction| self.streams.tcp.right_len(direction));
         self.seen.tcp = match self.streams.tcp.verdict_now().word() {
             // Bytes are always under way here.
@@ -130,6 +140,7 @@ impl<'a> LiveLab<'a> {
         };
         tunnel::note(&mut self.notes, 1, &action.to_string());
         self.streams.tcp.mark();
+        self.seen.accounts = [Account::default(); 2];
         self.last_fault = Some((action.to_string(), moment.at));
         self.message = done.err().map(|error| error.to_string()).unwrap_or_default();
     }

@@ -73,8 +73,10 @@ fn draw_uplink(lab: &LiveLab<'_>, index: usize, uplink: Uplink, out: &mut String
     let mark = if lab.selected() == uplink { ">" } else { " " };
     let colour = if path.binding.eq_ignore_ascii_case("active") { GREEN } else { "" };
     let fault = lab.fault(uplink);
-    let condition =
-        KEYS.iter().find(|(_, known, _)| Some(*known) == fault).map_or("clear", |(.., text)| text);
+    let condition = KEYS
+        .iter()
+        .find(|(_, known, _)| Some(*known) == fault)
+        .map_or("clear", |(.., text)| text.trim_end_matches("/up"));
     writeln!(
         out,
         "{mark} {} {:<6}  {:<15}  {colour}{:<10}{PLAIN}  {:>8}  {:>6}  {condition}",

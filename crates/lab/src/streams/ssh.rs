@@ -164,7 +164,7 @@ fn prepare(folder: &Path) -> io::Result<()> {
     fs::copy(folder.join("client.pub"), folder.join("authorized"))?;
     let at = |name: &str| folder.join(name).display().to_string();
     let settings = format!(
-        "Port {PORT}\nListenAddress {}\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nStrictModes no\n\
+        "Port {PORT}\nListenAddress {}\nHostKey \"{}\"\nAuthorizedKeysFile \"{}\"\nPidFile none\nStrictModes no\n\
          UsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nPrintMotd no\nUseDNS no\n",
         plan::SERVER,
         at("host"),

@@ -71,6 +71,11 @@ impl UdpStream {
         (record.arrivals.len(), record.arrivals.last().map(|arrival| arrival.at))
     }
 
+    /// Forgets the single datagrams that were sent before `moment`, so that a stream may run for days.
+    pub fn forget_before(&self, moment: Instant) {
+        self.shared.records.iter().for_each(|record| lock(record).forget_before(moment));
+    }
+
     /// Stops sending; what is under way is still received.
     pub fn stop_sending(&self) {
         self.shared.quiet.store(true, Ordering::Release);
@@ -128,8 +133,9 @@ impl Side {
         let Some(peer) = self.peer.filter(|_| !self.shared.quiet.load(Ordering::Acquire)) else { return };
         let number = {
             let mut record = lock(&self.shared.records[self.outgoing.index()]);
+            let number = record.next_number();
             record.sent.push(now);
-            record.sent.len() as u64 - 1
+            number
         };
         // A refused datagram counts as sent: an application would have lost it all the same.
         self.socket.send_to(&written(number), peer).ok();

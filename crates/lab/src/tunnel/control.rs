@@ -23,9 +23,6 @@ pub struct Status {
     /// Id of the session, once there is one.
     #[serde(default)]
     pub session: Option<String>,
-    /// Number of bindings so far.
-    #[serde(default)]
-    pub version: Option<u64>,
     /// Bindings moved so far.
     #[serde(default)]
     pub jumps: Option<u64>,
@@ -52,9 +49,6 @@ pub struct LastJump {
     /// From the last sign of life of the old path to the decision.
     #[serde(default)]
     pub detect_ms: Option<f64>,
-    /// How long nothing could be sent.
-    #[serde(default)]
-    pub gap_ms: Option<f64>,
 }
 
 /// One path.
