@@ -294,6 +294,7 @@ fn new_live(
         reset_token: payload.reset_token,
         token_config: payload.token_config,
         tokens: Vec::new(),
+        last_token: payload.token,
         next_path_id: 1,
         rekey: None,
         rekey_at: now,

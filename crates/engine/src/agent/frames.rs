@@ -238,9 +238,8 @@ impl Live {
     /// Without a usable binding: CLOSE over every path that is up. It is valid from any address, it binds nothing.
     fn send_close(&mut self, core: &mut Core, paths: &Paths, reason: Reason) {
         let payload = ClosePayload { reason: reason.number(), version: self.version }.encode();
-        let token = paths.iter().find_map(|path| path.token);
         for path in paths.iter().filter(|path| path.up) {
-            let Some(token) = path.token.or(token) else { return };
+            let token = path.token.unwrap_or(self.last_token);
             let header = ControlHeader {
                 kind: Kind::Close,
                 token_config: self.token_config,

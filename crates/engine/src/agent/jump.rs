@@ -51,6 +51,11 @@ pub(crate) struct Intent {
 }
 
 impl Intent {
+    /// A jump to `to`, decided now.
+    pub fn new(to: u32, reason: Reason, detect: Duration, now: Time) -> Intent {
+        Intent { to, reason, detect, rebind: false, tries: 0, deadline: now + INTENT_TTL, not_before: None }
+    }
+
     /// Whether the path left is taken for dead.
     pub fn leaves_a_dead_path(&self) -> bool {
         leaves_a_dead_path(self.reason) && !self.rebind
@@ -96,15 +101,7 @@ impl Live {
         match choose(policy, now, active.as_ref(), &others, cause, &self.history, self.pinned) {
             Verdict::Stay(_) => {}
             Verdict::Switch { to, reason } => {
-                let intent = Intent {
-                    to,
-                    reason,
-                    detect,
-                    rebind: false,
-                    tries: 0,
-                    deadline: now + INTENT_TTL,
-                    not_before: None,
-                };
+                let intent = Intent::new(to, reason, detect, now);
                 self.start_jump(core, paths, intent, now);
             }
             Verdict::Deny { reason, retry_after } => {
@@ -183,7 +180,7 @@ impl Live {
         let client_nonce = core.random();
         let Some(path) = paths.by_key(intent.to) else { return };
         let Some(path_id) = path.path_id else { return };
-        let Some(token) = path.token.or_else(|| paths.iter().find_map(|path| path.token)) else { return };
+        let token = path.token.unwrap_or(self.last_token);
         let payload = proof(&intent, &held, path, path_id, client_nonce, now);
         let header = ControlHeader {
             kind: Kind::Reattach,

@@ -113,6 +113,8 @@ pub(crate) struct Live {
     pub reset_token: ResetToken,
     pub token_config: u8,
     pub tokens: Vec<RouteToken>,
+    /// The token used last: without any the session could not be asked for on any path.
+    pub last_token: RouteToken,
     pub next_path_id: u32,
     pub rekey: Option<Box<RekeyInFlight>>,
     pub rekey_at: Time,

@@ -6,7 +6,7 @@ use jumpvpn_policy::Health;
 use jumpvpn_session::Trigger;
 use jumpvpn_wire::{ResultPayload, ResultStatus, TicketPayload};
 
-use super::jump::{HOLD_MARGIN, INTENT_TTL, Intent, PendingJump, TICKET_TRIES};
+use super::jump::{HOLD_MARGIN, Intent, PendingJump, TICKET_TRIES};
 use super::live::{Binding, Live};
 use super::path::Paths;
 use super::watch::Watch;
@@ -116,7 +116,11 @@ impl Live {
         let retry_after = Duration::from_millis(u64::from(result.retry_after_ms));
         let mut intent = pending.intent;
         core.resending = None;
-        self.learn_version(core, paths, result.version, now);
+        let behind = result.version > self.version;
+        if behind && self.note_version(core, paths, result.version, now) {
+            // Where the session stands now was decided earlier; the watch over that path judges it.
+            return;
+        }
         match reason {
             Reason::StaleTicket | Reason::StaleStateVersion | Reason::AtomicityFailed
                 if intent.tries < TICKET_TRIES =>
@@ -133,7 +137,12 @@ impl Live {
                 intent.not_before = Some(now + retry_after.max(HOLD_MARGIN));
                 self.intent = Some(intent);
             }
-            _ => self.refused(core, paths, intent, reason, retry_after, now),
+            _ => {
+                self.refused(core, paths, intent, reason, retry_after, now);
+                if behind && !self.is_jumping() && self.end.is_none() {
+                    self.ask_anew(core, paths, now);
+                }
+            }
         }
     }
 
@@ -167,14 +176,22 @@ impl Live {
         self.after_refusal(core, paths, intent.reason, now);
     }
 
-    /// The gateway is ahead: a request that we had given up was committed after all. Each version is evented
-    /// once; our binding is not the gateway's any more, so we ask for it anew.
+    /// The gateway is ahead: a request that we had given up was committed after all. Where its keys are gone, our
+    /// binding is not the gateway's any more, and we ask for it anew.
     pub(super) fn learn_version(&mut self, core: &mut Core, paths: &mut Paths, version: u64, now: Time) {
         if version <= self.version || self.pending.is_some() {
             return;
         }
+        if !self.note_version(core, paths, version, now) && self.intent.is_none() {
+            self.ask_anew(core, paths, now);
+        }
+    }
+
+    /// Catches up with the gateway: each version is evented once. Whether the request given up last explains it.
+    fn note_version(&mut self, core: &mut Core, paths: &mut Paths, version: u64, now: Time) -> bool {
         if version == self.version + 1 && self.lapsed.is_some() {
-            return self.adopt_lapsed(core, paths, now);
+            self.adopt_lapsed(core, paths, now);
+            return true;
         }
         while self.version < version {
             self.version += 1;
@@ -185,20 +202,13 @@ impl Live {
         for path in paths.iter_mut() {
             path.ticket = path.ticket.filter(|held| held.version == version);
         }
-        if self.intent.is_none() {
-            let to = self.active.path;
-            let reason = Reason::StaleStateVersion;
-            let intent = Intent {
-                to,
-                reason,
-                detect: Duration::ZERO,
-                rebind: false,
-                tries: 1,
-                deadline: now + INTENT_TTL,
-                not_before: None,
-            };
-            self.start_jump(core, paths, intent, now);
-        }
+        false
+    }
+
+    fn ask_anew(&mut self, core: &mut Core, paths: &mut Paths, now: Time) {
+        let mut intent = Intent::new(self.active.path, Reason::StaleStateVersion, Duration::ZERO, now);
+        intent.tries = 1;
+        self.start_jump(core, paths, intent, now);
     }
 
     /// The gateway saw our request come from another address than it names. It may be a copy that somebody was

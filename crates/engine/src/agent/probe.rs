@@ -158,15 +158,16 @@ impl Live {
         });
     }
 
-    /// A route token for the path: its own; a path without one takes a spare; without spares the active path's
-    /// serves (linkable, not unsafe), and more are asked for.
+    /// A route token for the path: its own; a path without one takes a spare; without spares the active path's or
+    /// the one used last serves (linkable, not unsafe), and more are asked for.
     fn token_for(&mut self, paths: &mut Paths, key: u32) -> Option<jumpvpn_wire::RouteToken> {
         let of_active = paths.by_key(self.active.path).and_then(|path| path.token);
         let path = paths.by_key_mut(key)?;
         if path.token.is_none() {
             path.token = self.tokens.pop();
         }
-        path.token.or(of_active).or_else(|| paths.iter().find_map(|path| path.token))
+        self.last_token = path.token.or(of_active).unwrap_or(self.last_token);
+        Some(self.last_token)
     }
 
     /// Asks for route tokens when few are left.
