@@ -30,6 +30,7 @@ use rand_core::CryptoRng;
 
 use crate::counters::Counters;
 use crate::outbox::{Outbox, SLOT_LEN};
+use crate::queue::EventQueue;
 use crate::resend::{ResendCursor, ResendRing};
 use crate::{HEADROOM, Received, SocketKey, TAILROOM, TRANSMIT_BUFFER_LEN, Transmit};
 use birth::Handshake;
@@ -40,8 +41,6 @@ pub use status::{PathStatus, Status};
 
 /// Datagrams that may wait for `poll_transmit`; a wake-up causes at most a probe per path and a few frames.
 const OUTBOX_CAPACITY: usize = 128;
-/// Events that may wait for `poll_event`; the oldest give way and are counted.
-const EVENT_CAPACITY: usize = 1024;
 /// Notices that may wait; each session causes three at most.
 const NOTICE_CAPACITY: usize = 16;
 
@@ -139,7 +138,7 @@ pub(crate) struct Core {
     pub own_policy: Policy,
     pub rng: Box<dyn CryptoRng + Send>,
     pub outbox: Outbox,
-    pub events: VecDeque<Event>,
+    pub events: EventQueue,
     pub notices: VecDeque<Notice>,
     pub counters: Counters,
     pub resend: Option<ResendRing>,
@@ -151,11 +150,7 @@ pub(crate) struct Core {
 impl Core {
     /// Queues an event; on overflow the oldest gives way and is counted.
     pub fn event(&mut self, event: Event) {
-        if self.events.len() == EVENT_CAPACITY {
-            self.events.pop_front();
-            self.counters.drops.record(Reason::TelemetryOverflow);
-        }
-        self.events.push_back(event);
+        self.events.push(event, &mut self.counters);
     }
 
     /// Queues a notice; there are never so many that one is lost unless nobody reads them.
@@ -227,7 +222,7 @@ impl Agent {
             config,
             rng,
             outbox: Outbox::new(OUTBOX_CAPACITY),
-            events: VecDeque::with_capacity(EVENT_CAPACITY),
+            events: EventQueue::new(),
             notices: VecDeque::with_capacity(NOTICE_CAPACITY),
             counters: Counters::default(),
             resend,
@@ -466,7 +461,7 @@ impl Agent {
 
     /// Next event.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.core.events.pop_front()
+        self.core.events.pop()
     }
 
     /// Next notice.

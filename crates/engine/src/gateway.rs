@@ -33,6 +33,7 @@ use zeroize::Zeroizing;
 use crate::counters::Counters;
 use crate::keyed::{KeyedMap, KeyedState};
 use crate::outbox::Outbox;
+use crate::queue::EventQueue;
 use crate::resend::{ResendCursor, ResendRing};
 use crate::sketch::Bucket;
 use crate::{Received, SocketKey, TRANSMIT_BUFFER_LEN, Transmit};
@@ -45,8 +46,6 @@ use table::Table;
 /// Datagrams that may wait for `poll_transmit`: one received datagram causes at most four, and the caller
 /// drains after each batch of at most 64.
 const OUTBOX_CAPACITY: usize = 256;
-/// Events that may wait for `poll_event`; the oldest give way and are counted.
-const EVENT_CAPACITY: usize = 4096;
 
 /// A client that may open sessions.
 #[derive(Clone)]
@@ -126,7 +125,7 @@ pub(crate) struct Core {
     pub node: u16,
     pub fence: Fence,
     pub outbox: Outbox,
-    pub events: VecDeque<Event>,
+    pub events: EventQueue,
     pub requests: VecDeque<Request>,
     pub counters: Counters,
     pub resend: Option<ResendRing>,
@@ -141,11 +140,7 @@ pub(crate) struct Core {
 impl Core {
     /// Queues an event; on overflow the oldest gives way and is counted.
     pub fn event(&mut self, event: Event) {
-        if self.events.len() == EVENT_CAPACITY {
-            self.events.pop_front();
-            self.counters.drops.record(Reason::TelemetryOverflow);
-        }
-        self.events.push_back(event);
+        self.events.push(event, &mut self.counters);
     }
 
     /// Counts a drop and says so.
@@ -238,7 +233,7 @@ impl Gateway {
             allow_local: config.allow_local,
             fence: Fence { epoch: 0, valid_until: Time::ZERO },
             outbox: Outbox::new(OUTBOX_CAPACITY),
-            events: VecDeque::with_capacity(EVENT_CAPACITY),
+            events: EventQueue::new(),
             requests: VecDeque::new(),
             counters: Counters::default(),
             resend,
@@ -309,7 +304,7 @@ impl Gateway {
 
     /// Next event.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.core.events.pop_front()
+        self.core.events.pop()
     }
 
     /// Writes the next datagram to `buffer` (at least [`TRANSMIT_BUFFER_LEN`] bytes).

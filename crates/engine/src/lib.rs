@@ -17,6 +17,7 @@ pub mod gateway;
 mod inner;
 mod keyed;
 mod outbox;
+mod queue;
 mod resend;
 mod rtt;
 mod sketch;

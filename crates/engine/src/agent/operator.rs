@@ -4,7 +4,7 @@ use std::time::Duration;
 use jumpvpn_events::{Reason, Time};
 use jumpvpn_policy::{Cause, Verdict, choose, rank};
 
-use super::jump::{INTENT_TTL, Intent};
+use super::jump::Intent;
 use super::live::{Live, Stage};
 use super::path::Paths;
 use super::{Core, Refusal};
@@ -40,16 +40,7 @@ impl Live {
             self.pinned,
         ) {
             Verdict::Switch { to, reason } => {
-                let detect = Duration::ZERO;
-                let intent = Intent {
-                    to,
-                    reason,
-                    detect,
-                    rebind: false,
-                    tries: 0,
-                    deadline: now + INTENT_TTL,
-                    not_before: None,
-                };
+                let intent = Intent::new(to, reason, Duration::ZERO, now);
                 self.start_jump(core, paths, intent, now);
                 Ok(())
             }

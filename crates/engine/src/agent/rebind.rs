@@ -4,7 +4,7 @@ use std::time::Duration;
 use jumpvpn_events::{Reason, Time};
 
 use super::Core;
-use super::jump::{HOLD_MARGIN, INTENT_TTL, Intent};
+use super::jump::{HOLD_MARGIN, Intent};
 use super::live::{Live, Stage};
 use super::path::{Paths, ProbeInFlight};
 use super::probe::ProbeOrder;
@@ -50,27 +50,13 @@ impl Live {
             self.watch.address_changed(now);
             let rtt = paths.by_key(to).map_or(HOLD_MIN, |path| path.rtt.smoothed_or_initial());
             let hold = (rtt * 2).clamp(HOLD_MIN, HOLD_MAX);
-            let intent = Intent {
-                to,
-                reason: Reason::NatRebinding,
-                detect: now.since(self.active.heard),
-                rebind: true,
-                tries: 0,
-                deadline: now + INTENT_TTL,
-                not_before: Some(probe.sent + hold + HOLD_MARGIN),
-            };
+            let detect = now.since(self.active.heard);
+            let mut intent = Intent::new(to, Reason::NatRebinding, detect, now);
+            intent.rebind = true;
+            intent.not_before = Some(probe.sent + hold + HOLD_MARGIN);
             self.start_jump(core, paths, intent, now);
         } else if self.recovering_since.is_some() {
-            let reason = Reason::PathRecovered;
-            let intent = Intent {
-                to,
-                reason,
-                detect: Duration::ZERO,
-                rebind: false,
-                tries: 0,
-                deadline: now + INTENT_TTL,
-                not_before: None,
-            };
+            let intent = Intent::new(to, Reason::PathRecovered, Duration::ZERO, now);
             self.start_jump(core, paths, intent, now);
         }
     }
