@@ -634,14 +634,9 @@ fn admit_cause(proof: &ReattachPayload) -> AdmitCause {
         return AdmitCause::Rebind;
     }
     match Reason::from_number(proof.reason) {
-        Some(reason) if leaves_a_dead_path(reason) || asks_anew(reason) => AdmitCause::MoveDeadPath,
+        Some(reason) if leaves_a_dead_path(reason) => AdmitCause::MoveDeadPath,
         _ => AdmitCause::Move,
     }
-}
-
-/// The client has lost its binding and asks for one on the path it is on: it has no way to receive meanwhile.
-fn asks_anew(reason: Reason) -> bool {
-    matches!(reason, Reason::PathRecovered | Reason::StaleStateVersion)
 }
 
 /// Our own address and port the datagram came to.
