@@ -45,7 +45,7 @@ pub(crate) enum Verb {
     Genpsk,
     /// Try it out: a whole roaming network on this machine, built by an ordinary user.
     Lab(jumpvpn_lab::LabArgs),
-    /// Measure what the engines cost on this machine; needs no privileges.
+    /// Measure what the program costs on this machine; needs no privileges.
     Bench(BenchArgs),
     /// Print the completions for a shell.
     Completions(CompletionsArgs),
@@ -243,6 +243,12 @@ pub(crate) enum BenchName {
     Reject,
     /// Time per packet with many sessions over that with few.
     Lookup,
+    /// TCP through the tunnel between namespaces of this machine.
+    Throughput,
+    /// Small packets per second through it.
+    Pps,
+    /// Round trips through it.
+    Latency,
 }
 
 #[derive(Debug, Args)]

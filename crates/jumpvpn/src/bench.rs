@@ -1,13 +1,14 @@
-//! `jumpvpn bench NAME`: what the engines cost on this machine, measured without sockets, devices or privileges.
+//! `jumpvpn bench NAME`: what the engines and the whole program cost on this machine, without privileges.
 //!
-//! Each measurement has its file; [`world`] is the ground they stand on, [`report`] the shape of what they say.
-//! Deliberately not here: anything that needs packets on real links; that is the lab's.
+//! What needs only engines is measured in this process, each in its file; [`world`] is the ground they stand on. What
+//! needs packets on a link is measured by the lab ([`network`]). [`report`] is the shape of what all of them say.
 
 mod handshake;
 mod lookup;
 mod machine;
 mod memory;
 mod meter;
+mod network;
 mod progress;
 mod reattach;
 mod reject;
@@ -15,27 +16,58 @@ mod report;
 mod world;
 
 use std::io::Write;
+use std::process::ExitCode;
+
+use jumpvpn_lab::bench::Measurement;
 
 use crate::args::{BenchArgs, BenchName};
-use crate::exit::Outcome;
+use crate::exit::{self, Failure, Outcome};
 use progress::Progress;
-use report::Report;
+use report::{Figure, Report};
 
-/// Runs the verb.
-pub(crate) fn run(args: &BenchArgs) -> Outcome {
+/// Runs the verb. The process must have one thread: what the lab measures starts it again inside namespaces.
+pub(crate) fn run(args: &BenchArgs) -> ExitCode {
+    let by_lab = |measurement| {
+        let measure = |progress: &mut Progress| network::measure(measurement, progress);
+        jumpvpn_lab::inside(|| Ok(exit::finish(tell(args, network::note(measurement), measure))))
+    };
+    let outcome = match args.name {
+        BenchName::Throughput => return by_lab(Measurement::Throughput),
+        BenchName::Pps => return by_lab(Measurement::Pps),
+        BenchName::Latency => return by_lab(Measurement::Latency),
+        BenchName::Memory => {
+            tell(args, memory::NOTE, |progress| memory::measure(&memory::Size::DEFAULT, progress))
+        }
+        BenchName::Handshake => {
+            tell(args, handshake::NOTE, |progress| handshake::measure(&handshake::Size::DEFAULT, progress))
+        }
+        BenchName::Reattach => {
+            tell(args, reattach::NOTE, |progress| reattach::measure(&reattach::Size::DEFAULT, progress))
+        }
+        BenchName::Reject => {
+            tell(args, reject::NOTE, |progress| reject::measure(&reject::Size::DEFAULT, progress))
+        }
+        BenchName::Lookup => {
+            tell(args, lookup::NOTE, |progress| lookup::measure(&lookup::Size::DEFAULT, progress))
+        }
+    };
+    exit::finish(outcome)
+}
+
+/// Measures and prints. `note` is what a person has to know to read the figures.
+fn tell(
+    args: &BenchArgs,
+    note: &'static str,
+    measure: impl FnOnce(&mut Progress) -> Result<Vec<Figure>, Failure>,
+) -> Outcome {
     if cfg!(debug_assertions) {
         eprintln!("jumpvpn: this build is not optimised, its figures say little");
     }
-    let mut progress = Progress::new(name(args.name));
-    let measured = match args.name {
-        BenchName::Memory => memory::measure(&memory::Size::DEFAULT, &mut progress),
-        BenchName::Handshake => handshake::measure(&handshake::Size::DEFAULT, &mut progress),
-        BenchName::Reattach => reattach::measure(&reattach::Size::DEFAULT, &mut progress),
-        BenchName::Reject => reject::measure(&reject::Size::DEFAULT, &mut progress),
-        BenchName::Lookup => lookup::measure(&lookup::Size::DEFAULT, &mut progress),
-    };
+    let bench = name(args.name);
+    let mut progress = Progress::new(bench);
+    let measured = measure(&mut progress);
     progress.end();
-    let report = Report { bench: name(args.name), figures: measured?, note: note(args.name) };
+    let report = Report { bench, figures: measured?, note };
     let machine = machine::Machine::here();
     let text = if args.json { format!("{}\n", report.as_json(&machine)) } else { report.as_text(&machine) };
     std::io::stdout().write_all(text.as_bytes())?;
@@ -49,17 +81,9 @@ fn name(bench: BenchName) -> &'static str {
         BenchName::Reattach => "reattach",
         BenchName::Reject => "reject",
         BenchName::Lookup => "lookup",
-    }
-}
-
-/// What a person has to know to read the figures.
-fn note(bench: BenchName) -> &'static str {
-    match bench {
-        BenchName::Memory => memory::NOTE,
-        BenchName::Handshake => handshake::NOTE,
-        BenchName::Reattach => reattach::NOTE,
-        BenchName::Reject => reject::NOTE,
-        BenchName::Lookup => lookup::NOTE,
+        BenchName::Throughput => "throughput",
+        BenchName::Pps => "pps",
+        BenchName::Latency => "latency",
     }
 }
 

@@ -28,8 +28,9 @@ use clap::Parser;
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().verb {
-        // It starts this program again inside its namespaces, and passes on how that ended.
+        // These start this program again inside the lab's namespaces, and pass on how that ended.
         Verb::Lab(args) => return jumpvpn_lab::main_lab(args),
+        Verb::Bench(args) => return bench::run(&args),
         Verb::Gateway(args) => gateway::run(&args),
         Verb::Agent(args) => agent::run(&args),
         Verb::Genkey => keys::genkey(),
@@ -43,7 +44,6 @@ fn main() -> ExitCode {
         Verb::Pin(args) => steer::pin(&args),
         Verb::Unpin(args) => steer::unpin(&args),
         Verb::Events(args) => audit::run(&args),
-        Verb::Bench(args) => bench::run(&args),
         Verb::Completions(args) => generate::completions(&args),
         Verb::Man(args) => generate::man(&args),
         Verb::Schema(args) => generate::schema(&args),

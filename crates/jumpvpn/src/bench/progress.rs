@@ -8,6 +8,9 @@ const QUIET: Duration = Duration::from_secs(2);
 /// Pause between two updates: quick enough to look alive.
 const PAUSE: Duration = Duration::from_millis(200);
 
+/// Back to the first column, and everything behind it away (ECMA-48, erase in line).
+const CLEAR: &str = "\r\x1b[K";
+
 /// The line.
 pub(super) struct Progress {
     label: &'static str,
@@ -25,20 +28,33 @@ impl Progress {
 
     /// `done` of `total` steps are done.
     pub(super) fn step(&mut self, done: usize, total: usize) {
-        if !self.terminal || Instant::now() < self.next {
-            return;
+        if self.is_due() {
+            self.show(&format!("{:3} %", done * 100 / total.max(1)));
         }
+    }
+
+    /// What is being done now.
+    pub(super) fn say(&mut self, what: &str) {
+        if self.is_due() {
+            self.show(what);
+        }
+    }
+
+    fn is_due(&mut self) -> bool {
+        self.terminal && Instant::now() >= self.next
+    }
+
+    fn show(&mut self, what: &str) {
         self.next = Instant::now() + PAUSE;
         self.shown = true;
-        let percent = done * 100 / total.max(1);
         // Who has closed standard error wants no progress.
-        write!(std::io::stderr(), "\r{}: {percent:3} %", self.label).unwrap_or_default();
+        write!(std::io::stderr(), "{CLEAR}{}: {what}", self.label).unwrap_or_default();
     }
 
     /// Takes the line away.
     pub(super) fn end(&mut self) {
         if self.shown {
-            write!(std::io::stderr(), "\r{:width$}\r", "", width = self.label.len() + 7).unwrap_or_default();
+            std::io::stderr().write_all(CLEAR.as_bytes()).unwrap_or_default();
             self.shown = false;
         }
     }
