@@ -435,9 +435,12 @@ impl Gateway {
         let Some(entry) = self.pending.entries.get(slot as usize).filter(|entry| !entry.cleared) else {
             return false;
         };
-        let ours = record.state == RecordState::Live
-            && record.owner_node == self.core.node
-            && record.peer == self.core.peers[entry.peer].public.0;
+        record.peer == self.core.peers[entry.peer].public.0 && self.is_abandoned(record)
+    }
+
+    /// Whether the store has the session live on this node, and this node does not serve it.
+    pub(super) fn is_abandoned(&self, record: &SessionRecord) -> bool {
+        let ours = record.state == RecordState::Live && record.owner_node == self.core.node;
         let served =
             Handle::new(record.handle.number()).and_then(|handle| self.table.by_handle(handle)).is_some();
         let being_born = |(_, entry): (usize, &PendingBirth)| store_handle(entry.handle) == record.handle;

@@ -1,8 +1,8 @@
 //! Sessions that a key holder asks for and nobody knows: NO_SESSION.
 //!
 //! Three things are needed (docs/protocol.md, lost session): the route token opened under our key, the store
-//! said *absent* (not: nothing), and the budget allows it. Anything less certain is silence; the client's own
-//! recovery window ends it then.
+//! said *absent*, *over*, or *live here* where it is not (not: nothing), and the budget allows it. Anything less
+//! certain is silence; the client's own recovery window ends it then.
 use jumpvpn_events::Time;
 use jumpvpn_ownership::{Answer, RecordState, Request, RequestId};
 use jumpvpn_wire::{Cid, ControlHeader, Handle, NoSession};
@@ -53,7 +53,10 @@ impl Gateway {
         let question = self.lost.open.swap_remove(at);
         let gone = match answer {
             Answer::Absent { .. } => true,
-            Answer::Found { record, .. } => matches!(record.state, RecordState::Terminated { .. }),
+            // Live on this node but not served by it: the answer to its end got lost, or the process is a new one.
+            Answer::Found { record, .. } => {
+                matches!(record.state, RecordState::Terminated { .. }) || self.is_abandoned(record)
+            }
             _ => false,
         };
         if !gone {
