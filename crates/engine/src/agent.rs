@@ -211,6 +211,8 @@ pub struct Agent {
     /// Sessions and handshakes in a row that came to nothing.
     failures: u32,
     handshakes: u32,
+    /// Our operator wants the end.
+    leaving: bool,
 }
 
 impl Agent {
@@ -234,6 +236,7 @@ impl Agent {
             paths: Paths::default(),
             phase: Phase::Waiting { until: now },
             failures: 0,
+            leaving: false,
             handshakes: 0,
         }
     }
@@ -388,6 +391,7 @@ impl Agent {
             (Phase::Live(live), Command::Close) => {
                 live.say_close(&mut self.core, &self.paths, Reason::Shutdown);
                 live.finish(Reason::Shutdown, false);
+                self.leaving = true;
                 Ok(())
             }
             (phase, Command::Close) => {
@@ -411,8 +415,7 @@ impl Agent {
         let kind = EventKind::Termination { committed, lifetime: now.since(live.born), switches: live.jumps };
         live.event(&mut self.core, reason, kind, now);
         // A gateway that shuts down comes back; only our own operator's word is final.
-        let leaving = reason == Reason::Shutdown && !committed;
-        let stop = leaving || matches!(reason, Reason::Superseded | Reason::PeerRevoked);
+        let stop = self.leaving || matches!(reason, Reason::Superseded | Reason::PeerRevoked);
         self.core.resending = None;
         self.core.notice(Notice::Terminated { reason, retry: !stop });
         if stop {

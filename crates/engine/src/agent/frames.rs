@@ -135,8 +135,12 @@ impl Live {
                 self.handle_config(core, paths, now);
             }
             Frame::Close { reason, version } => {
-                self.version = version.max(self.version);
-                self.finish(Reason::from_number(reason).unwrap_or(Reason::PeerClosed), true);
+                // A birth that was not announced ends as our own conclusion: there is no second fact without a first.
+                let announced = self.stage == Stage::Ready;
+                if announced {
+                    self.version = version.max(self.version);
+                }
+                self.finish(Reason::from_number(reason).unwrap_or(Reason::PeerClosed), announced);
             }
             Frame::Pad
             | Frame::Fin
