@@ -73,7 +73,8 @@ pub(crate) struct Client {
     pub log: Log,
     /// When the engine wants to be called.
     pub due: Option<Time>,
-    /// Outer addresses it has ever sent from.
+    /// Outer addresses it has ever sent from, and those it takes for its own because a sealed ticket named them. The
+    /// latter differ where somebody relays for it, as a translator does.
     pub used: BTreeSet<SocketAddr>,
     /// Links changed and the engine does not know yet; sockets that are gone, with the reason.
     pub unsaid: Option<Vec<(SocketKey, Reason)>>,
@@ -205,6 +206,7 @@ impl Client {
         let Some(engine) = &self.engine else { return Ok(()) };
         let status = engine.status(now);
         self.due = engine.poll_timeout();
+        self.used.extend(status.paths.iter().filter_map(|path| path.observed));
         let mut active = status.paths.iter().filter(|path| path.binding == BindingState::Active);
         let first = active.next().map(|path| path.name);
         let index = self.index;

@@ -22,8 +22,10 @@ pub(crate) struct Flight {
     pub origin: Origin,
     /// From a client to the gateway, or back.
     pub up: bool,
-    /// The client that sent the genuine one, or for which a packet was sealed.
+    /// The client that sent the genuine one, or whose address it goes to.
     pub client: usize,
+    /// The client for which a packet was sealed, where that is certain.
+    pub meant: Option<usize>,
     /// Its way to a client, where it goes to one: client and link.
     pub way: (usize, usize),
     /// It is put on the last hop: no translator stands before the client.

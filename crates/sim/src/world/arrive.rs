@@ -165,7 +165,7 @@ impl World {
         // What is not sealed cannot be told from its copy or a variation of it; it decides nothing.
         let unsealed = matches!(kind, Some(Kind::HsRetry | Kind::HsResp | Kind::NoSession));
         ensure(flight.origin != Origin::Forged || unsealed, Invariant::Forgery, words)?;
-        let mine = kind != Some(Kind::Data) || flight.way.0 == flight.client;
+        let mine = kind != Some(Kind::Data) || flight.meant.is_none_or(|client| client == flight.way.0);
         ensure(mine, Invariant::Delivery, words)?;
         ensure(!self.accepted[flight.id] || kind == Some(Kind::HsRetry), Invariant::Replay, words)?;
         ensure(self.server.endpoints.contains(&flight.source), Invariant::Address, words)

@@ -115,8 +115,8 @@ impl World {
             return Ok(());
         };
         let mut flight = self.flight(client, link, false, (source, transmit.destination), bytes);
-        let meant = self.server.rows.values().find(|row| row.committed.address == transmit.destination);
-        flight.client = meant.map_or(client, |row| row.client);
+        let mut bound = self.server.rows.values().filter(|row| row.committed.address == transmit.destination);
+        flight.meant = bound.next().map(|row| row.client).filter(|_| bound.next().is_none());
         let arrivals = self.clients[client].links[link].down.carry(now, &mut self.network);
         self.launch(flight, &arrivals);
         Ok(())
@@ -136,6 +136,7 @@ impl World {
             origin: Origin::Genuine,
             up,
             client,
+            meant: None,
             way: (client, link),
             inside: false,
             source: ends.0,

@@ -5,6 +5,7 @@ use jumpvpn_events::State;
 
 use super::{Happening, World};
 use crate::invariants::{Invariant, Verdict, ensure};
+use crate::server::Row;
 use crate::traffic::{Direction, Flow, Mark, compose};
 
 /// How often a flow without traffic is looked at again.
@@ -62,9 +63,9 @@ impl World {
         let mut buffer = compose(mark, index as u8);
         let Some(engine) = &mut self.server.engine else { return Ok(()) };
         let Ok(transmit) = engine.handle_packet(&mut buffer, now) else { return Ok(()) };
-        let right = self.server.rows.values().find(|row| row.committed.address == transmit.destination);
-        ensure(right.is_some_and(|row| row.client == index), Invariant::Delivery, || {
-            format!("a packet for client {index} is sent to {}: {right:?}", transmit.destination)
+        let right = |row: &Row| row.client == index && row.committed.address == transmit.destination;
+        ensure(self.server.rows.values().any(right), Invariant::Delivery, || {
+            format!("a packet for client {index} is sent to {}: {:?}", transmit.destination, self.server.rows)
         })?;
         self.send_down(transmit, &buffer[..transmit.len])
     }
