@@ -22,6 +22,8 @@ const DRAIN: Duration = Duration::from_millis(500);
 const TCP_PATIENCE: Duration = Duration::from_secs(3);
 /// The streams must flow before the story begins; longer than a few round trips means that nothing goes through.
 const FLOW_TIMEOUT: Duration = Duration::from_secs(3);
+/// Both uplinks are alike, so an agent that chose by lot would fail to choose the right one once in a thousand stories.
+const START_ATTEMPTS: u32 = 10;
 /// A look at the counters.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
@@ -53,6 +55,8 @@ pub struct AgentAccount {
     pub active: [Option<String>; 2],
     /// Switches from the fault on, with their time since the fault.
     pub switches: Vec<(Duration, Switch)>,
+    /// Switches before anything had happened.
+    pub early_count: usize,
     /// From the fault to the moment in which the agent left its calm state.
     pub noticed: Option<Duration>,
     /// What is wrong with the event files of both sides, one sentence each.
@@ -108,6 +112,11 @@ impl Run {
         let sending_gap = self.accounts.iter().map(|account| account.sending_gap).max().unwrap_or_default();
         self.machine_stall > STALL_ALLOWED || sending_gap > spacing + STALL_ALLOWED
     }
+
+    /// Whether the agent had moved before the story began, so that its fault met a path that was not in use.
+    fn began_elsewhere(&self) -> bool {
+        self.agent.as_ref().is_some_and(|agent| agent.early_count > 0)
+    }
 }
 
 impl Stage<'_> {
@@ -141,7 +150,7 @@ impl Stage<'_> {
                 break;
             }
         }
-        disturbed.sort_by_key(|run| run.machine_stall);
+        disturbed.sort_by_key(|run| (run.began_elsewhere(), run.machine_stall));
         let fill = disturbed.len().min(wanted - runs.len());
         let discarded_count = u32::try_from(disturbed.len() - fill).unwrap_or(u32::MAX);
         runs.extend(disturbed.drain(..fill));
@@ -159,7 +168,7 @@ impl Stage<'_> {
         let folder = self.folder.join(format!("run-{number}"));
         std::fs::create_dir_all(&folder)?;
         let mut tunnel = match self.program {
-            Some(program) => Some(Tunnel::start(program, self.world.site(), &folder)?),
+            Some(program) => Some(self.start_tunnel(program, story, &folder)?),
             None => None,
         };
         let streams = self.start_streams(story, tunnel.is_some())?;
@@ -188,6 +197,22 @@ impl Stage<'_> {
             }
         };
         Ok(Run { accounts, tcp_stalls, tcp, ssh, agent, start_up, machine_stall })
+    }
+
+    /// Starts until the session is born over the uplink the story begins with: which one answers first is the
+    /// agent's free choice, and a fault of the other would be another story.
+    fn start_tunnel(&self, program: &Program, story: &Story, folder: &Path) -> io::Result<Tunnel> {
+        let begins_with = story.begins_with();
+        for _ in 0..START_ATTEMPTS {
+            let tunnel = Tunnel::start(program, self.world.site(), folder)?;
+            let status = tunnel.status()?;
+            if status.active().is_some_and(|path| path.runs_over(begins_with.interface())) {
+                return Ok(tunnel);
+            }
+            tunnel.stop()?;
+        }
+        let name = begins_with.name();
+        Err(io::Error::other(format!("the session never began over {name}, in {START_ATTEMPTS} attempts")))
     }
 
     fn start_streams(&self, story: &Story, through_tunnel: bool) -> io::Result<Streams> {
@@ -272,6 +297,7 @@ fn agent_account(
     let statuses = [before.unwrap_or_default(), after.unwrap_or_default()];
     let active = |status: &tunnel::Status| status.active().map(|path| path.name.clone());
     Ok(AgentAccount {
+        early_count: switches.iter().filter(|switch| switch.unix < fault.unix).count(),
         noticed: noticed.map(|unix| unix.saturating_sub(fault.unix)),
         audit: tunnel::audit(&files)?,
         active: [active(&statuses[0]), active(&statuses[1])],

@@ -283,6 +283,9 @@ fn judge_agent(story: &Story, agent: &AgentAccount, findings: &mut Vec<String>) 
     if expect.session_same && !same_session(agent) {
         findings.push(format!("the session is another one: {:?}", agent.sessions));
     }
+    if agent.early_count > 0 {
+        findings.push(format!("{} switches before anything had happened", agent.early_count));
+    }
     findings.extend(agent.audit.iter().map(|finding| format!("the audit is broken: {finding}")));
     let jumps: Vec<_> = agent.jumps().collect();
     if let Some((least, most)) = expect.switches

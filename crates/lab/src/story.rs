@@ -135,6 +135,15 @@ impl Story {
         self.steps.first().map_or(Duration::ZERO, |step| step.at)
     }
 
+    /// The uplink the session is to use at first: Wi-Fi, unless the first step asks for a jump to it.
+    #[must_use]
+    pub fn begins_with(&self) -> Uplink {
+        match self.steps.first().map(|step| step.action) {
+            Some(Action::Jump(Uplink::Wifi)) => Uplink::Lte,
+            _ => Uplink::Wifi,
+        }
+    }
+
     /// When the streams stop sending.
     #[must_use]
     pub fn ends_at(&self) -> Duration {

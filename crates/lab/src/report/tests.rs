@@ -18,6 +18,7 @@ fn run(gap: Duration, lost_count: u64) -> Run {
             active: [Some("wlan0/udp4".to_owned()), Some("wwan0/udp4".to_owned())],
             switches: vec![(30 * MS, jump("LINK_DOWN"))],
             noticed: Some(3 * MS),
+            early_count: 0,
             audit: Vec::new(),
         }),
         start_up: 900 * MS,
@@ -93,9 +94,16 @@ fn a_broken_audit_fails_every_story_and_a_busy_machine_is_named() {
     bad.machine_stall = 38 * MS;
     if let Some(agent) = &mut bad.agent {
         agent.audit.push("gateway:11: backwards".to_owned());
+        agent.early_count = 1;
     }
     let report = report("blackhole", vec![bad]);
-    assert_eq!(report.findings(), ["run 1: the audit is broken: gateway:11: backwards"]);
+    assert_eq!(
+        report.findings(),
+        [
+            "run 1: 1 switches before anything had happened",
+            "run 1: the audit is broken: gateway:11: backwards"
+        ]
+    );
     assert!(report.table().contains("kept a thread waiting for 38.0 ms"));
     assert_eq!(report.json()["runs"][0]["audit"], "broken");
 }
