@@ -138,6 +138,10 @@ impl Live {
                 // A birth that was not announced ends as our own conclusion: there is no second fact without a first.
                 let announced = self.stage == Stage::Ready;
                 if announced {
+                    // A request that is still open may have been committed before the end.
+                    let open = self.pending.take();
+                    self.keep_lapsed(open, now);
+                    self.note_version(core, paths, version.saturating_sub(1), now);
                     self.version = version.max(self.version);
                 }
                 self.finish(Reason::from_number(reason).unwrap_or(Reason::PeerClosed), announced);

@@ -188,7 +188,13 @@ impl Live {
     }
 
     /// Catches up with the gateway: each version is evented once. Whether the request given up last explains it.
-    fn note_version(&mut self, core: &mut Core, paths: &mut Paths, version: u64, now: Time) -> bool {
+    pub(super) fn note_version(
+        &mut self,
+        core: &mut Core,
+        paths: &mut Paths,
+        version: u64,
+        now: Time,
+    ) -> bool {
         if version == self.version + 1 && self.lapsed.is_some() {
             self.adopt_lapsed(core, paths, now);
             return true;

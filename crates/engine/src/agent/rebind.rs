@@ -46,7 +46,10 @@ impl Live {
         }
         let to = self.active.path;
         let hinted = std::mem::take(&mut self.rebind_hinted);
-        if probe.rebind && (changed || hinted) {
+        let moved = probe.rebind && (changed || hinted);
+        // A link that came back with a new socket is another path: on the one that was bound is nothing to rebind.
+        let same = paths.by_key(to).is_some_and(|path| path.path_id == Some(self.active.path_id));
+        if moved && same {
             self.watch.address_changed(now);
             let rtt = paths.by_key(to).map_or(HOLD_MIN, |path| path.rtt.smoothed_or_initial());
             let hold = (rtt * 2).clamp(HOLD_MIN, HOLD_MAX);
@@ -55,8 +58,9 @@ impl Live {
             intent.rebind = true;
             intent.not_before = Some(probe.sent + hold + HOLD_MARGIN);
             self.start_jump(core, paths, intent, now);
-        } else if self.recovering_since.is_some() {
-            let intent = Intent::new(to, Reason::PathRecovered, Duration::ZERO, now);
+        } else if moved || self.recovering_since.is_some() {
+            let reason = if same { Reason::PathRecovered } else { Reason::AddressGone };
+            let intent = Intent::new(to, reason, Duration::ZERO, now);
             self.start_jump(core, paths, intent, now);
         }
     }
