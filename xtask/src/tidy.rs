@@ -2,6 +2,7 @@
 //!
 //! Each rule looks at the files as text; what the compiler and clippy can tell is left to them.
 
+mod clauses;
 mod layers;
 mod length;
 mod purity;
@@ -45,6 +46,8 @@ const RULES: &[(&str, Rule)] = &[
     ("names", style::names),
     ("space", style::space),
     ("links", style::links),
+    ("clauses", clauses::evidence),
+    ("clauses", clauses::paths),
 ];
 
 /// Applies all rules.

@@ -1,5 +1,6 @@
 //! How files open, lie, and are worded.
 
+use super::clauses::FOUNDING;
 use super::{Finding, code, has_word};
 use crate::run::root;
 use crate::tree::SourceFile;
@@ -115,10 +116,12 @@ fn declared_type(code: &str) -> Option<&str> {
     rest.split(|c: char| !c.is_alphanumeric()).next()
 }
 
-/// White space at ends of lines, foreign line ends, no newline at the end; a corpus is kept as it is.
+/// White space at ends of lines, foreign line ends, no newline at the end; a corpus and the founding documents are kept
+/// as they are.
 pub(super) fn space(files: &[SourceFile]) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for file in files.iter().filter(|file| !file.path.contains("/corpus/")) {
+    let kept = |file: &SourceFile| file.path.contains("/corpus/") || FOUNDING.contains(&file.path.as_str());
+    for file in files.iter().filter(|file| !kept(file)) {
         if !file.text.is_empty() && !file.text.ends_with('\n') {
             findings.push(Finding::of(file, "no newline at the end"));
         }
