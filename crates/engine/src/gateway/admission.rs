@@ -77,22 +77,28 @@ impl Admission {
         }
     }
 
-    /// Whether this ephemeral key is new; notes it.
-    pub fn check_ephemeral(&mut self, ephemeral: &[u8; 32]) -> Result<(), Reason> {
-        let mut short = [0; 16];
-        short.copy_from_slice(&ephemeral[..16]);
-        if self.ephemerals.contains(&short) {
-            return Err(Reason::HandshakeReplay);
-        }
-        self.ephemerals[self.next_ephemeral] = short;
+    /// Whether this ephemeral key is new.
+    pub fn check_ephemeral(&self, ephemeral: &[u8; 32]) -> Result<(), Reason> {
+        if self.ephemerals.contains(&short(ephemeral)) { Err(Reason::HandshakeReplay) } else { Ok(()) }
+    }
+
+    /// Remembers an ephemeral key. Only those of answered handshakes: a client that is asked for a cookie comes again
+    /// with the same one, and strangers do not push those of peers out.
+    pub fn note_ephemeral(&mut self, ephemeral: &[u8; 32]) {
+        self.ephemerals[self.next_ephemeral] = short(ephemeral);
         self.next_ephemeral = (self.next_ephemeral + 1) % EPHEMERAL_COUNT;
-        Ok(())
     }
 
     /// Takes one handshake's public-key work from the budget.
     pub fn take_handshake(&mut self, now: Time) -> Result<(), Reason> {
         if self.handshakes.take(now) { Ok(()) } else { Err(Reason::HandshakeBudget) }
     }
+}
+
+fn short(ephemeral: &[u8; 32]) -> [u8; 16] {
+    let mut short = [0; 16];
+    short.copy_from_slice(&ephemeral[..16]);
+    short
 }
 
 /// The prefixes a source is limited by: IPv4 /32 and /24, IPv6 /64 and /48.

@@ -162,6 +162,7 @@ impl Gateway {
         self.check_pending_of(peer, from, &init, cookie, now)?;
         // 9 room
         self.make_pending_room(cookie)?;
+        self.admission.note_ephemeral(&init.ephemeral());
         // 10 e, ee, se, psk; answer
         self.answer_init(from, read, peer, cookie, now)
     }

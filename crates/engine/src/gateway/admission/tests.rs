@@ -9,9 +9,11 @@ fn admission() -> Admission {
 }
 
 #[test]
-fn an_ephemeral_is_accepted_once() {
+fn an_ephemeral_is_answered_once() {
     let mut admission = admission();
     assert_eq!(admission.check_ephemeral(&[1; 32]), Ok(()));
+    assert_eq!(admission.check_ephemeral(&[1; 32]), Ok(()), "not answered yet");
+    admission.note_ephemeral(&[1; 32]);
     assert_eq!(admission.check_ephemeral(&[1; 32]), Err(Reason::HandshakeReplay));
     assert_eq!(admission.check_ephemeral(&[2; 32]), Ok(()));
 }
