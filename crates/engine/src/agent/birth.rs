@@ -13,6 +13,7 @@ use super::watch::Watch;
 use super::{Agent, Core, Phase, bare_event};
 use crate::Received;
 use crate::rtt::ArrivalSpacing;
+use crate::sketch::Bucket;
 
 /// The next path joins the race when the one before has not answered within this time: Happy Eyeballs'
 /// connection attempt delay (RFC 8305 §5).
@@ -22,6 +23,9 @@ const RACE_DELAY: Duration = Duration::from_millis(250);
 const ROUND_TIME: Duration = Duration::from_secs(1);
 /// Rounds before the handshake counts as failed; the agent pauses then and tries again.
 const ROUND_COUNT: u32 = 5;
+/// Probes per second and at once. The gateway answers ten control messages per second and twenty at once
+/// (docs/protocol.md, limits); requests to move need some of them.
+const PROBE_RATE: (u32, u32) = (9, 15);
 /// Paths raced in one round.
 const RACE_WIDTH: usize = 4;
 
@@ -294,6 +298,7 @@ fn new_live(
         reset_token: payload.reset_token,
         token_config: payload.token_config,
         tokens: Vec::new(),
+        probe_budget: Bucket::new(PROBE_RATE.0, PROBE_RATE.1),
         last_token: payload.token,
         next_path_id: 1,
         rekey: None,

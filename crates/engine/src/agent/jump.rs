@@ -29,6 +29,9 @@ const ATTEMPT_COUNT: u32 = 5;
 /// A jump that has found no ticket and no answer in this time is given up: five round trips of the slowest path
 /// people work over.
 pub(super) const INTENT_TTL: Duration = Duration::from_secs(5);
+/// A candidate's answer proves that it works for two of its round trips, at least for this long: ten packets of a
+/// call at 10 ms.
+const FRESH_ANSWER: Duration = Duration::from_millis(100);
 /// Fresh tickets a jump may ask for after stale ones before its target is given up.
 pub(super) const TICKET_TRIES: u32 = 3;
 /// Sent this much after the hold, so that it is over at the gateway in spite of a little jitter.
@@ -154,10 +157,11 @@ impl Live {
         }
         intent.not_before = None;
         let intent = *intent;
-        let (version, epoch, age) = (self.version, self.epoch.owner_epoch, self.limits.ticket_age);
+        let (version, epoch) = (self.version, self.epoch.owner_epoch);
         let Some(path) = paths.by_key(intent.to).filter(|path| path.up) else {
             return self.target_failed(core, paths, intent.to, now);
         };
+        let age = self.ticket_age(&intent, path);
         match path.warm_ticket(version, epoch, age, now) {
             Some(held) => self.send_reattach(core, paths, intent, held, now),
             None if path.probe.is_some() => {}
@@ -166,6 +170,17 @@ impl Live {
                 self.send_probe(core, paths, intent.to, order, now);
             }
         }
+    }
+
+    /// How old a ticket may be for this jump. Away from a dead path every ticket that the gateway still takes will
+    /// do. A jump that could as well stay waits for a fresh answer: the target may have died since the last one, and
+    /// the round trip costs nothing, because the packets stay on the old path until the commit.
+    fn ticket_age(&self, intent: &Intent, path: &Path) -> Duration {
+        if intent.leaves_a_dead_path() || intent.rebind {
+            return self.limits.ticket_age;
+        }
+        let rtt = path.rtt.smoothed_or_initial();
+        (rtt + (rtt * 2).max(FRESH_ANSWER)).min(self.limits.ticket_age)
     }
 
     fn send_reattach(

@@ -15,6 +15,7 @@ use super::rekey::RekeyInFlight;
 use super::watch::Watch;
 use super::{Core, LastJump};
 use crate::rtt::ArrivalSpacing;
+use crate::sketch::Bucket;
 use crate::{Transmit, seal_frames};
 
 /// Keys and ids of one binding in one key epoch.
@@ -113,6 +114,8 @@ pub(crate) struct Live {
     pub reset_token: ResetToken,
     pub token_config: u8,
     pub tokens: Vec<RouteToken>,
+    /// What probes may be sent: less than the gateway answers.
+    pub probe_budget: Bucket,
     /// The token used last: without any the session could not be asked for on any path.
     pub last_token: RouteToken,
     pub next_path_id: u32,

@@ -29,6 +29,13 @@ pub struct Link {
 /// Probes whose late answers are still taken: as many as a path usually has to leave unanswered to count as dead.
 const LATE_COUNT: usize = 3;
 
+/// When two addresses were reported for one probe, neither is used, and the path is asked again after this time.
+const CONTRADICTION_PAUSE: Duration = Duration::from_millis(200);
+/// Contradictory probes in a row after which a path is refused.
+const CONTRADICTION_LIMIT: u32 = 3;
+/// A refused path is asked again after this time: whoever stood in the way may have gone.
+const REFUSED_PAUSE: Duration = Duration::from_secs(60);
+
 /// A ticket that is held for a jump.
 #[derive(Clone, Copy)]
 pub(crate) struct HeldTicket {
@@ -79,6 +86,8 @@ pub(crate) struct Path {
     pub ticket: Option<HeldTicket>,
     /// Address the gateway saw last on this path.
     pub observed: Option<SocketAddr>,
+    /// Another IP address than `observed` that was seen once.
+    pub unconfirmed: Option<IpAddr>,
     /// The last answered probe and the address it was answered with.
     pub answered: Option<([u8; 8], SocketAddr)>,
     /// Probes in a row that were answered with two different addresses.
@@ -114,6 +123,7 @@ impl Path {
             last_answer: None,
             ticket: None,
             observed: None,
+            unconfirmed: None,
             answered: None,
             contradictions: 0,
             contradicted: false,
@@ -132,6 +142,7 @@ impl Path {
         self.probes_lost = 0;
         self.ticket = None;
         self.observed = None;
+        self.unconfirmed = None;
         self.answered = None;
         self.contradictions = 0;
         self.left_at = None;
@@ -155,6 +166,29 @@ impl Path {
         self.ticket.filter(|held| {
             held.version == version && held.owner_epoch == owner_epoch && now.since(held.received) < age_limit
         })
+    }
+
+    /// The gateway named an address that we do not agree to. The path is asked again a few times, then refused.
+    pub fn note_contradiction(&mut self, now: Time) {
+        self.contradictions += 1;
+        self.next_probe = now + CONTRADICTION_PAUSE;
+        if self.contradictions >= CONTRADICTION_LIMIT {
+            self.health = Health::Dead;
+            self.next_probe = now + REFUSED_PAUSE;
+        }
+    }
+
+    /// Whether we agree to be reached at the address that the gateway saw. Somebody who forwards copies of our packets
+    /// would put his own there. An interface with a public address has no NAT before it, so nothing else is accepted
+    /// there; another IP address than before has to be seen twice in a row. Ports change with every rebinding.
+    pub fn accepts(&mut self, observed: SocketAddr) -> bool {
+        if is_public(self.link.local) && observed.ip() != self.link.local {
+            return false;
+        }
+        let known = self.observed.is_none_or(|before| before.ip() == observed.ip());
+        let confirmed = self.unconfirmed == Some(observed.ip());
+        self.unconfirmed = (!known && !confirmed).then_some(observed.ip());
+        known || confirmed
     }
 
     /// Loss in the worse direction, thousandths.
@@ -377,6 +411,19 @@ impl Paths {
     /// All of them.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Path> {
         self.all.iter_mut()
+    }
+}
+
+/// Whether the address is one of the public Internet: IPv4 outside of RFC 1918, RFC 6598 (carrier NAT), loopback and
+/// link-local; IPv6 out of 2000::/3.
+fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => {
+            let [a, b, ..] = v4.octets();
+            let carrier = a == 100 && (64..128).contains(&b);
+            !(v4.is_private() || carrier || v4.is_loopback() || v4.is_link_local() || v4.is_unspecified())
+        }
+        IpAddr::V6(v6) => v6.segments()[0] & 0xe000 == 0x2000,
     }
 }
 

@@ -19,10 +19,8 @@ const IN_USE: Duration = Duration::from_secs(10);
 /// A dead candidate is asked again after this time: often enough to notice a link that works again before
 /// a person does, rarely enough to cost nothing.
 const DEAD_PROBE_PAUSE: Duration = Duration::from_secs(1);
-/// When two addresses were reported for one probe, neither is used, and the path is asked again after this time.
-const CONTRADICTION_PAUSE: Duration = Duration::from_millis(200);
-/// Contradictory probes in a row after which a path is refused.
-const CONTRADICTION_LIMIT: u32 = 3;
+/// A probe for which the budget has nothing left is sent this much later.
+const BUDGET_PAUSE: Duration = Duration::from_millis(110);
 /// Spare route tokens below which more are asked for.
 const TOKENS_LOW: usize = 3;
 
@@ -65,9 +63,10 @@ impl Live {
         for (key, unanswered) in due {
             if unanswered {
                 self.probe_lost(core, paths, key, now);
-            } else if self.may_probe(core, paths, key) {
+            } else if self.recovering_since.is_none() && self.may_probe(core, paths, key) {
                 self.send_probe(core, paths, key, ProbeOrder::default(), now);
             } else if let Some(path) = paths.by_key_mut(key) {
+                // One too many, or asked by the recovery at its own pace.
                 path.next_probe = now + DEAD_PROBE_PAUSE;
             }
         }
@@ -120,6 +119,12 @@ impl Live {
         order: ProbeOrder,
         now: Time,
     ) {
+        if !self.probe_budget.take(now) {
+            if let Some(path) = paths.by_key_mut(key) {
+                path.next_probe = now + BUDGET_PAUSE;
+            }
+            return;
+        }
         let nonce: [u8; 8] = core.random();
         let fresh_cid = Cid(core.rng.next_u64());
         let Some(token) = self.token_for(paths, key) else { return };
@@ -196,6 +201,10 @@ impl Live {
             return Err(Reason::StaleTicket);
         }
         let Some(probe) = path.take_probe(ticket.nonce) else { return contradiction(path, ticket, now) };
+        if !path.accepts(ticket.observed.socket_addr()) {
+            path.note_contradiction(now);
+            return Err(Reason::PathDuplication);
+        }
         path.probes_answered += 1;
         path.rtt.update(now.since(probe.sent));
         path.note_alive(policy, now);
@@ -238,13 +247,8 @@ fn contradiction(path: &mut Path, ticket: &TicketPayload, now: Time) -> Result<(
     }
     path.ticket = None;
     path.observed = None;
-    path.contradictions += 1;
     path.contradicted = true;
-    path.next_probe = now + CONTRADICTION_PAUSE;
-    if path.contradictions >= CONTRADICTION_LIMIT {
-        path.health = Health::Dead;
-        path.next_probe = now + Duration::from_secs(60);
-    }
+    path.note_contradiction(now);
     Err(Reason::PathDuplication)
 }
 

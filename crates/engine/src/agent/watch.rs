@@ -24,6 +24,8 @@ const BEAT_COUNT: usize = 16;
 const SAMPLE_SPACING: Duration = Duration::from_millis(4);
 /// Samples kept: 64 × 4 ms cover a round trip of a quarter of a second at full rate.
 const SAMPLE_COUNT: usize = 64;
+/// Most that a stall of our own adds to a verdict.
+const FORGIVEN_MAX: Duration = Duration::from_millis(100);
 /// After a suspicion was cleared, or the path was bound, no new one for a while: at least this long.
 const QUIET_MIN: Duration = Duration::from_millis(50);
 
@@ -100,6 +102,15 @@ impl Watch {
     /// New keys, new numbers: what was sent before cannot be judged by reports to come.
     pub fn restart(&mut self, now: Time) {
         *self = Watch { last_sent: self.last_sent, ..Watch::new(now) };
+    }
+
+    /// We did not run for `late`: what looks like silence may be our own. Whoever is doubted gets that time on top.
+    pub fn forgive(&mut self, late: Duration, now: Time) {
+        let grace = late.min(FORGIVEN_MAX);
+        self.quiet_until = self.quiet_until.max(now + grace);
+        if let Some(deadline) = self.suspicion.as_mut().and_then(|suspicion| suspicion.deadline.as_mut()) {
+            *deadline += grace;
+        }
     }
 
     /// Earliest time at which something was sent that is not covered by `highest` (position + 1 received).
@@ -202,6 +213,8 @@ impl Live {
         let asked: Vec<u32> = paths
             .iter()
             .filter(|path| path.up && path.key != self.active.path && path.probe.is_none())
+            // A dead one is asked every second anyway.
+            .filter(|path| path.health != Health::Dead)
             .map(|path| path.key)
             .take(usize::from(core.config.policy.transport.max_candidate_count))
             .collect();

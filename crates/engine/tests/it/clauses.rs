@@ -31,9 +31,10 @@ fn committed(gateway: &Gateway, now: Time) -> Vec<(SessionLabel, u64, u32, Socke
     gateway.sessions(now).map(|row| (row.session, row.version, row.key_epoch, row.address)).collect()
 }
 
-/// Asks for a jump and takes the request to move out before it leaves.
+/// Takes every link but that of `to` away, and takes the request to move out before it leaves.
 fn request_to_move(world: &mut World, to: &str) -> Vec<u8> {
-    world.agent.handle_command(Command::Jump { to: Some(to.into()) }, world.now).unwrap();
+    let left: Vec<_> = world.links.iter().filter(|link| link.iface.as_str() == to).cloned().collect();
+    world.agent.handle_links(&left, &[], world.now);
     let mut buffer = [0; TRANSMIT_BUFFER_LEN];
     while let Some(transmit) = world.agent.poll_transmit(&mut buffer, world.now) {
         let datagram = &buffer[..transmit.len];
@@ -233,6 +234,8 @@ fn a_request_to_move_works_once() {
     let moved = committed(&world.gateway, world.now);
     assert_eq!((moved[0].1, moved[0].3), (2, lte));
     world.run_with_traffic(ms(5000));
+    world.set_links(&[0, 1]);
+    world.run_with_traffic(ms(3000));
     world.agent.handle_command(Command::Jump { to: Some("wifi".into()) }, world.now).unwrap();
     world.run_with_traffic(ms(2000));
     assert_eq!(world.active(), "wifi", "{:?}", world.agent_events);
