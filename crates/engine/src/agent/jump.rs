@@ -355,7 +355,7 @@ impl Live {
     }
 
     /// Whether the policy has said when to ask again, and that time has not come.
-    fn is_denied(&self, now: Time) -> bool {
+    pub(super) fn is_denied(&self, now: Time) -> bool {
         self.denied_until.is_some_and(|until| now < until)
     }
 

@@ -160,8 +160,9 @@ impl Live {
             reason,
             Reason::SwitchCooldown | Reason::SwitchRateLimited | Reason::SwitchBudget | Reason::RateLimited
         );
-        let works =
-            paths.by_key(self.active.path).is_some_and(|path| path.up && path.health == Health::Alive);
+        // Who asks for the path it is on has lost its binding, however well the path answers.
+        let works = intent.to != self.active.path
+            && paths.by_key(self.active.path).is_some_and(|path| path.up && path.health == Health::Alive);
         if limited && !works {
             self.denied(core, reason, retry_after, now);
             return self.start_recovery(core, paths, reason, now);

@@ -41,7 +41,7 @@ impl Live {
         if self.intent.is_some_and(|intent| intent.to == self.active.path && intent.not_before.is_none()) {
             return self.try_reattach(core, paths, now);
         }
-        if self.is_jumping() {
+        if self.is_jumping() || self.is_denied(now) {
             return;
         }
         let to = self.active.path;
