@@ -53,9 +53,10 @@ const NOTHING: AgentFacts = AgentFacts {
 
 /// Control messages are counted over this span …
 const CONTROL_SPAN: Duration = Duration::from_secs(10);
-/// … and an agent sends at most so many in it: 20 at once and 10 each second is what the gateway grants a session
-/// behind its proof (docs/protocol.md, limits); whoever sends more has its own jumps refused.
-const CONTROL_LIMIT: usize = 120;
+/// … and an agent sends at most so many of them for each of its paths: 9 rounds of a recovery (100 ms doubling to
+/// 1.6 s), a probe each second while a path is dead, 5 copies of a request, and as much again because each link that
+/// comes and goes begins anew.
+const CONTROL_LIMIT_PER_PATH: usize = 48;
 
 /// A client.
 pub(crate) struct Client {
@@ -247,12 +248,12 @@ impl Client {
     }
 
     /// Counts a control message that it sends.
-    pub fn note_control(&mut self, now: Time) -> Verdict {
+    pub fn note_control(&mut self, now: Time, endpoints: usize) -> Verdict {
         self.control_sent.push_back(now);
         while self.control_sent.front().is_some_and(|at| now.since(*at) > CONTROL_SPAN) {
             self.control_sent.pop_front();
         }
-        let (count, limit) = (self.control_sent.len(), CONTROL_LIMIT);
+        let (count, limit) = (self.control_sent.len(), CONTROL_LIMIT_PER_PATH * self.links.len() * endpoints);
         ensure(count <= limit, Invariant::Bounds, || {
             format!(
                 "client {} sent {count} control messages in {CONTROL_SPAN:?}, at most {limit}",

@@ -80,7 +80,8 @@ impl World {
     pub(super) fn send_up(&mut self, index: usize, transmit: Transmit, bytes: &[u8]) -> Verdict {
         let now = self.now;
         if Kind::of(bytes).is_ok_and(|kind| kind != Kind::Data) {
-            self.clients[index].note_control(now)?;
+            let endpoints = self.server.endpoints.len();
+            self.clients[index].note_control(now, endpoints)?;
         }
         let links = &self.clients[index].links;
         let Some(at) = links.iter().position(|link| link.present && link.socket == transmit.socket) else {
