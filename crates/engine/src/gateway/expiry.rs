@@ -8,6 +8,7 @@ use jumpvpn_wire::Frame;
 
 use super::birth::session_event;
 use super::data::KEY_HARD_LIMIT;
+use super::rekey::UNCONFIRMED_TTL;
 use super::session::Session;
 use super::{Gateway, store_handle};
 use jumpvpn_policy::{Policy, PostQuantum};
@@ -42,8 +43,13 @@ impl Gateway {
         if let Some(reason) = end_reason(session, &self.core.policy, now) {
             return self.close(slot, reason, now);
         }
-        if session.next.as_ref().is_some_and(|next| next.until <= now) {
-            self.drop_next_epoch(slot);
+        let heard = session.last_heard();
+        if let Some(next) = session.next.as_mut().filter(|next| next.until <= now) {
+            if next.was_refused(heard) {
+                self.drop_next_epoch(slot);
+            } else {
+                next.until = now + UNCONFIRMED_TTL;
+            }
         }
         self.drop_stale_channels(slot, now);
         self.watch_silence(slot, now);

@@ -14,7 +14,7 @@ use super::session::{Channel, Epoch, NextEpoch, PreviousEpoch, Session};
 use super::table::{CidEntry, CidRole};
 
 /// How long an answered epoch waits for its confirmation (docs/protocol.md, rekey).
-const UNCONFIRMED_TTL: Duration = Duration::from_secs(30);
+pub(super) const UNCONFIRMED_TTL: Duration = Duration::from_secs(30);
 /// How long packets of the epoch before are still opened: the longest probe timeout (1.6 s) with margin.
 const PREVIOUS_TTL: Duration = Duration::from_secs(3);
 /// Never more often than every 10 s (docs/protocol.md, rekey).
@@ -33,6 +33,14 @@ impl Session {
             return Err(Reason::RateLimited);
         }
         Ok(())
+    }
+}
+
+impl NextEpoch {
+    /// Whether the client, `heard` last under the present epoch, did not take the answer: it would have used the new
+    /// keys since. Silence proves nothing: it may have them and no path to use them on.
+    pub(super) fn was_refused(&self, heard: Time) -> bool {
+        heard > self.epoch.since + PREVIOUS_TTL
     }
 }
 
