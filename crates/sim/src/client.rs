@@ -54,9 +54,10 @@ const NOTHING: AgentFacts = AgentFacts {
 /// Control messages are counted over this span …
 const CONTROL_SPAN: Duration = Duration::from_secs(10);
 /// … and an agent sends at most so many of them for each of its paths: 9 rounds of a recovery (100 ms doubling to
-/// 1.6 s), a probe each second while a path is dead, 5 copies of a request, and as much again because each link that
-/// comes and goes begins anew.
-const CONTROL_LIMIT_PER_PATH: usize = 48;
+/// 1.6 s), a probe each second while a path is dead, 5 copies of a request, and the same once more …
+const CONTROL_PER_PATH: usize = 48;
+/// … and so many for each time it was told of links: a link that comes back is asked at once, in both ways.
+const CONTROL_PER_NEWS: usize = 6;
 
 /// A client.
 pub(crate) struct Client {
@@ -83,6 +84,8 @@ pub(crate) struct Client {
     pub leaving: bool,
     next_socket: u32,
     control_sent: VecDeque<Time>,
+    /// When the engine was told of links, the last few times.
+    told: VecDeque<Time>,
 }
 
 impl Client {
@@ -106,6 +109,7 @@ impl Client {
             leaving: false,
             next_socket: (index * 8) as u32 + 1000,
             control_sent: VecDeque::new(),
+            told: VecDeque::new(),
         }
     }
 
@@ -158,6 +162,8 @@ impl Client {
             return;
         }
         let Some(gone) = self.unsaid.take() else { return };
+        self.told.push_back(now);
+        self.told.retain(|at| now.since(*at) <= CONTROL_SPAN);
         let links: Vec<EngineLink> = self
             .links
             .iter()
@@ -253,7 +259,10 @@ impl Client {
         while self.control_sent.front().is_some_and(|at| now.since(*at) > CONTROL_SPAN) {
             self.control_sent.pop_front();
         }
-        let (count, limit) = (self.control_sent.len(), CONTROL_LIMIT_PER_PATH * self.links.len() * endpoints);
+        let fresh = |at: &&Time| now.since(**at) <= CONTROL_SPAN;
+        let news = self.told.iter().filter(fresh).count();
+        let paths = self.links.len() * endpoints;
+        let (count, limit) = (self.control_sent.len(), (CONTROL_PER_PATH + CONTROL_PER_NEWS * news) * paths);
         ensure(count <= limit, Invariant::Bounds, || {
             format!(
                 "client {} sent {count} control messages in {CONTROL_SPAN:?}, at most {limit}",
