@@ -39,6 +39,8 @@ struct Attempt {
 /// A handshake under way.
 pub(crate) struct Handshake {
     attempts: Vec<Attempt>,
+    /// The path of every attempt so far: those tried least come first in the next round.
+    tried: Vec<u32>,
     round: u32,
     round_ends: Time,
     next_start: Time,
@@ -68,6 +70,7 @@ impl Agent {
         self.core.event(bare_event(Reason::HandshakeStarted, kind, now));
         self.phase = Phase::Handshaking(Box::new(Handshake {
             attempts: Vec::with_capacity(RACE_WIDTH),
+            tried: Vec::new(),
             round: 0,
             round_ends: now + ROUND_TIME,
             next_start: now,
@@ -110,7 +113,9 @@ impl Agent {
             .map(|path| path.view(0, 0, Duration::ZERO, now))
             .collect();
         let raced = |key: u32| handshake.attempts.iter().any(|attempt| attempt.path == key);
-        let next = rank(policy, now, &views).into_iter().map(|rank| rank.id).find(|key| !raced(*key));
+        let times = |key: &u32| handshake.tried.iter().filter(|tried| *tried == key).count();
+        let ranked = rank(policy, now, &views).into_iter().map(|rank| rank.id);
+        let next = ranked.filter(|key| !raced(*key)).min_by_key(times);
         let Some(path) =
             next.and_then(|key| self.paths.by_key(key)).filter(|_| handshake.attempts.len() < RACE_WIDTH)
         else {
@@ -137,6 +142,7 @@ impl Agent {
         match Initiator::start(config, &mut *self.core.rng, &mut out) {
             Ok(initiator) => {
                 handshake.attempts.push(Attempt { path: path.key, cid, sent: now, initiator });
+                handshake.tried.push(path.key);
                 let (socket, remote) = (path.link.socket, path.remote);
                 self.core.send(socket, remote, |slot| copy_into(slot, &out));
             }
