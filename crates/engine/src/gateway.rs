@@ -23,7 +23,7 @@ use jumpvpn_events::{Event, EventKind, Reason, SessionLabel, Time};
 use jumpvpn_ownership::{Answer, Fence, Request};
 use jumpvpn_policy::Policy;
 use jumpvpn_session::{
-    CookieKeys, PresharedKey, PrivateKey, PublicKey, Responder, SuiteSet, TicketKeys, TokenKey,
+    AddressRules, CookieKeys, PresharedKey, PrivateKey, PublicKey, Responder, SuiteSet, TicketKeys, TokenKey,
     WeakRandomness,
 };
 use jumpvpn_wire::Kind;
@@ -32,13 +32,14 @@ use zeroize::Zeroizing;
 
 use crate::counters::Counters;
 use crate::keyed::{KeyedMap, KeyedState};
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, SLOT_LEN};
 use crate::queue::EventQueue;
 use crate::resend::{ResendCursor, ResendRing};
 use crate::sketch::Bucket;
 use crate::{Received, SocketKey, TRANSMIT_BUFFER_LEN, Transmit};
 use admission::Admission;
 use birth::PendingBirths;
+use expiry::CLOSE_COPIES;
 use lost::LostSessions;
 pub use status::{SessionRow, Status};
 use table::Table;
@@ -147,6 +148,22 @@ impl Core {
     pub fn drop(&mut self, reason: Reason) -> Received {
         self.counters.drops.record(reason);
         Received::Dropped(reason)
+    }
+
+    /// Where a session may be bound to, and anything be sent to.
+    pub fn addresses(&self) -> AddressRules<'_> {
+        AddressRules { own: &self.own, allow_local: self.allow_local }
+    }
+
+    /// Queues what `write` composes for whoever sent a datagram. Its source may be forged: our own and other local
+    /// addresses get no answer.
+    pub fn answer(&mut self, from: From, write: impl FnOnce(&mut [u8; SLOT_LEN]) -> Option<usize>) {
+        if !self.addresses().admit(from.source) {
+            return self.counters.drops.record(Reason::InvalidTransportCandidate);
+        }
+        if !self.outbox.push(from.socket, from.source, Some(from.local), write) {
+            self.counters.drops.record(Reason::OutboxFull);
+        }
     }
 
     /// Rotates the keys of tickets and cookies when their time has come.
@@ -280,8 +297,10 @@ impl Gateway {
                 .collect(),
             Command::CloseAll { reason } => self.table.iter().map(|(slot, _)| (slot, reason)).collect(),
         };
+        // Many ends at once share the outbox: rather one word to each than three to some.
+        let copies = (OUTBOX_CAPACITY / slots.len().max(1)).clamp(1, CLOSE_COPIES);
         for (slot, reason) in slots {
-            self.close(slot, reason, now);
+            self.close_with(slot, reason, copies, now);
         }
     }
 

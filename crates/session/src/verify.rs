@@ -23,6 +23,21 @@ pub struct AddressRules<'a> {
     pub allow_local: bool,
 }
 
+impl AddressRules<'_> {
+    /// Whether `address` can be that of a client: not unspecified, multicast, broadcast, local or our own, and with a
+    /// port.
+    pub fn admit(&self, address: SocketAddr) -> bool {
+        let ip = address.ip().to_canonical();
+        let never = ip.is_unspecified() || ip.is_multicast() || address.port() == 0;
+        let (local, broadcast) = match ip {
+            IpAddr::V4(ip) => (ip.is_loopback() || ip.is_link_local(), ip.is_broadcast()),
+            IpAddr::V6(ip) => (ip.is_loopback() || ip.is_unicast_link_local(), false),
+        };
+        let own = self.own.iter().any(|own| own.to_canonical() == ip);
+        !never && !broadcast && (self.allow_local || !(local || own))
+    }
+}
+
 /// A question put to the old address of a binding because of a REBIND probe (section 6.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RebindCheck {
@@ -210,23 +225,12 @@ fn candidate_is_allowed(evidence: &Evidence<'_>) -> Result<(), Refusal> {
     let allowed = record.allowed.contains(&request.class)
         && proof.transport == request.class
         && (!proof.rebind || proof.path_id == record.binding_path)
-        && may_send_to(&record.addresses, request.source);
+        && record.addresses.admit(request.source);
     if allowed { Ok(()) } else { Err(Refusal::now(Reason::InvalidTransportCandidate)) }
 }
 
 /// Request forgery by spoofed migration (RFC 9000 sections 21.5.4 and 21.5.6): never send to addresses that no
 /// client can have.
-fn may_send_to(rules: &AddressRules<'_>, address: SocketAddr) -> bool {
-    let ip = address.ip().to_canonical();
-    let never = ip.is_unspecified() || ip.is_multicast() || address.port() == 0;
-    let (local, broadcast) = match ip {
-        IpAddr::V4(ip) => (ip.is_loopback() || ip.is_link_local(), ip.is_broadcast()),
-        IpAddr::V6(ip) => (ip.is_loopback() || ip.is_unicast_link_local(), false),
-    };
-    let own = rules.own.iter().any(|own| own.to_canonical() == ip);
-    !never && !broadcast && (rules.allow_local || !(local || own))
-}
-
 /// For a REBIND the old address is asked first and wins (the enhanced check of RFC 9853).
 fn old_path_is_silent(evidence: &Evidence<'_>) -> Result<(), Refusal> {
     let record = evidence.record;

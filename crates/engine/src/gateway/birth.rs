@@ -579,13 +579,10 @@ impl Gateway {
 
     /// Sends `bytes` back where `from` came from.
     pub(super) fn reply(&mut self, from: From, bytes: &[u8]) {
-        let queued = self.core.outbox.push(from.socket, from.source, Some(from.local), |slot| {
+        self.core.answer(from, |slot| {
             slot[..bytes.len()].copy_from_slice(bytes);
             Some(bytes.len())
         });
-        if !queued {
-            self.core.counters.drops.record(Reason::OutboxFull);
-        }
     }
 }
 

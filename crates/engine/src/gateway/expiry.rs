@@ -16,6 +16,9 @@ use jumpvpn_policy::{Policy, PostQuantum};
 /// Reports of silence sent in a row: at 25, 50, 100, 200, 400 ms … the client has switched or is gone.
 const SILENCE_REPORTS: u32 = 5;
 
+/// Copies of CLOSE: the session's keys are gone afterwards, nothing could be repeated (docs/protocol.md).
+pub(super) const CLOSE_COPIES: usize = 3;
+
 /// How long a session's timers wait while the right to act is missing: short beside the 15 s and more after which
 /// they end anything.
 const FENCE_PAUSE: Duration = Duration::from_millis(250);
@@ -122,13 +125,17 @@ impl Gateway {
 
     /// Ends a session from this side: the client is told, on its binding and sealed.
     pub(super) fn close(&mut self, slot: u32, reason: Reason, now: Time) {
+        self.close_with(slot, reason, CLOSE_COPIES, now);
+    }
+
+    /// The same, with so many copies of the message.
+    pub(super) fn close_with(&mut self, slot: u32, reason: Reason, copies: usize, now: Time) {
         if !self.core.fence.allows(now) {
             return self.core.counters.drops.record(Reason::FenceExpired);
         }
         let Some(session) = self.table.session(slot) else { return };
         let frame = Frame::Close { reason: reason.number(), version: session.version + 1 };
-        // Three copies: the session's keys are gone afterwards, nothing could be repeated (docs/protocol.md).
-        for _ in 0..3 {
+        for _ in 0..copies {
             self.send_frames(slot, &[frame]);
         }
         self.terminate(slot, reason, now);

@@ -9,8 +9,8 @@ use std::time::Duration;
 use jumpvpn_events::{BindingState, EventKind, Reason, Time};
 use jumpvpn_policy::{AdmitCause, Class, Policy, admit, churn_exceeded};
 use jumpvpn_session::{
-    AddressRules, BindingContext, Decision, RebindCheck, Record, Side, TicketBinding, Trigger, open_control,
-    seal_control, verify,
+    BindingContext, Decision, RebindCheck, Record, Side, TicketBinding, Trigger, open_control, seal_control,
+    verify,
 };
 use jumpvpn_wire::{
     Cid, CloseAckPayload, ClosePayload, ControlHeader, Kind, ObservedAddress, PathId, ProbePayload,
@@ -275,7 +275,7 @@ impl Gateway {
             owner_epoch: session.owner_epoch(),
             fenced: now >= self.core.fence.valid_until,
             allowed: if udp_allowed(policy) { &[TransportClass::Udp] } else { &[] },
-            addresses: AddressRules { own: &self.core.own, allow_local: self.core.allow_local },
+            addresses: self.core.addresses(),
             binding_path: session.binding.path_id,
             last_heard: session.binding.heard_at_address,
             ticket_max_age: policy.security.reattach_proof_max_age,
@@ -470,16 +470,13 @@ impl Gateway {
         let sseq = session.next_sseq();
         let header = ReplyHeader { kind, epoch: session.epoch.context.n as u16, cid, sseq };
         let key = &session.epoch.control.s2c;
-        let queued = self.core.outbox.push(from.socket, from.source, Some(from.local), |slot| {
+        self.core.answer(from, |slot| {
             let len = REPLY_HEADER_LEN + payload.len() + TAG_LEN;
             slot[..REPLY_HEADER_LEN].copy_from_slice(&header.encode());
             slot[REPLY_HEADER_LEN..][..payload.len()].copy_from_slice(payload);
             seal_control(key, &mut slot[..len]).ok()?;
             Some(len)
         });
-        if !queued {
-            self.core.counters.drops.record(Reason::OutboxFull);
-        }
     }
 
     fn event_of(&mut self, slot: u32, reason: Reason, now: Time) {
