@@ -3,5 +3,8 @@
 
 mod birth;
 mod clauses;
+mod greedy;
+mod hostile;
 mod jump;
+mod rogue;
 mod world;

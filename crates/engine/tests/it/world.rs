@@ -37,6 +37,9 @@ struct InFlight {
     bytes: Vec<u8>,
 }
 
+/// Somebody on the path: sees (time, path, upward?, datagram) and says whether to take it away.
+pub type Intercept = Box<dyn FnMut(Time, usize, bool, &[u8]) -> bool>;
+
 pub struct World {
     pub now: Time,
     pub agent: Agent,
@@ -52,21 +55,24 @@ pub struct World {
     pub at_agent: Vec<(Time, Vec<u8>)>,
     pub at_gateway: Vec<(Time, Vec<u8>)>,
     pub drops: Vec<(Time, &'static str, Reason)>,
+    pub intercept: Option<Intercept>,
+    /// What was taken away, oldest first.
+    pub held: Vec<Vec<u8>>,
+    /// What the gateway sent to addresses that are not the client's.
+    pub strays: Vec<(SocketAddr, Vec<u8>)>,
 }
 
 pub const GATEWAY: &str = "192.0.2.10:4747";
 pub const CLIENT_INNER: &str = "10.77.0.2";
 pub const GATEWAY_INNER: &str = "10.77.0.1";
+/// A second peer, in the hands of whoever plays it.
+pub const MALLORY: u64 = 3;
+pub const MALLORY_INNER: &str = "10.77.0.3";
 
 pub fn gateway_config(seed: u64, policy: Policy) -> GatewayConfig {
     GatewayConfig {
         private: key(1),
-        peers: vec![Peer {
-            name: "alice".into(),
-            public: key(2).public(),
-            psk: None,
-            inner: vec![CLIENT_INNER.parse().unwrap(), "fd77::2".parse().unwrap()],
-        }],
+        peers: vec![peer("alice", 2, &[CLIENT_INNER, "fd77::2"]), peer("mallory", MALLORY, &[MALLORY_INNER])],
         networks: vec!["10.77.0.1/24".parse().unwrap(), "fd77::1/64".parse().unwrap()],
         own: vec!["192.0.2.10".parse().unwrap()],
         allow_local: false,
@@ -77,6 +83,12 @@ pub fn gateway_config(seed: u64, policy: Policy) -> GatewayConfig {
         started_minute: 1000 + seed as u32,
         mtu: 1400,
     }
+}
+
+/// The peer whose key comes from `seed`.
+pub fn peer(name: &str, seed: u64, inner: &[&str]) -> Peer {
+    let inner = inner.iter().map(|address| address.parse().unwrap()).collect();
+    Peer { name: name.into(), public: key(seed).public(), psk: None, inner }
 }
 
 pub fn key(seed: u64) -> PrivateKey {
@@ -98,8 +110,6 @@ impl World {
             Box::new(ChaCha20Rng::seed_from_u64(7)),
             now,
         );
-        let gateway =
-            Gateway::new(gateway_config(0, policy), Box::new(ChaCha20Rng::seed_from_u64(8)), now).unwrap();
         let link = |index: u32, name: &str| Link {
             socket: SocketKey(index),
             iface: PathLabel::new(name),
@@ -112,7 +122,7 @@ impl World {
         let mut world = World {
             now,
             agent,
-            gateway,
+            gateway: gateway(gateway_config(0, policy), 8, 1, now),
             store: MemoryStore::new(64, 1),
             paths: [path(40_000), path(50_000)],
             links: vec![link(0, "wifi"), link(1, "lte")],
@@ -124,19 +134,25 @@ impl World {
             at_agent: Vec::new(),
             at_gateway: Vec::new(),
             drops: Vec::new(),
+            intercept: None,
+            held: Vec::new(),
+            strays: Vec::new(),
         };
-        world.gateway.handle_fence(Fence { epoch: 1, valid_until: Time::MAX });
         world.set_links(&[0, 1]);
+        world
+    }
+
+    /// A world whose gateway is made of `config`.
+    pub fn with_gateway(config: GatewayConfig) -> World {
+        let mut world = World::new(config.policy.clone());
+        world.gateway = gateway(config, 8, 1, world.now);
         world
     }
 
     /// The gateway's process dies and a new one starts, with an empty store.
     pub fn restart_gateway(&mut self) {
-        let config = gateway_config(1, Policy::laptop());
-        let rng = Box::new(ChaCha20Rng::seed_from_u64(9));
-        self.gateway = Gateway::new(config, rng, self.now).unwrap();
+        self.gateway = gateway(gateway_config(1, Policy::laptop()), 9, 2, self.now);
         self.store = MemoryStore::new(64, 2);
-        self.gateway.handle_fence(Fence { epoch: 2, valid_until: Time::MAX });
     }
 
     /// The links that are up.
@@ -212,14 +228,22 @@ impl World {
 
     fn fly_down(&mut self, transmit: Transmit, bytes: &[u8]) {
         let found = (0..2).find(|path| self.outer(*path) == transmit.destination);
-        let Some(path) = found.filter(|path| self.paths[*path].down_works) else { return };
+        let Some(path) = found else {
+            return self.strays.push((transmit.destination, bytes[..transmit.len].to_vec()));
+        };
+        if !self.paths[path].down_works {
+            return;
+        }
         self.fly(path, false, GATEWAY.parse().unwrap(), transmit.destination, &bytes[..transmit.len]);
     }
 
     fn fly(&mut self, path: usize, up: bool, source: SocketAddr, destination: SocketAddr, bytes: &[u8]) {
+        let bytes = bytes.to_vec();
+        if self.intercept.as_mut().is_some_and(|takes| takes(self.now, path, up, &bytes)) {
+            return self.held.push(bytes);
+        }
         self.sent += 1;
         let at = self.now + self.paths[path].delay;
-        let bytes = bytes.to_vec();
         self.flying.insert((at, self.sent), InFlight { path, up, source, destination, bytes });
     }
 
@@ -258,7 +282,34 @@ impl World {
         }
     }
 
-    fn collect(&mut self) {
+    /// Hands a datagram to the gateway as if it came from `source`, and takes in what that causes.
+    pub fn hand_in(&mut self, source: SocketAddr, bytes: &[u8]) -> Received {
+        let received = self.hand_over(source, bytes);
+        self.collect();
+        received
+    }
+
+    /// The same, with everything it causes left inside the gateway.
+    pub fn hand_over(&mut self, source: SocketAddr, bytes: &[u8]) -> Received {
+        let local = GATEWAY.parse::<SocketAddr>().unwrap().ip();
+        self.gateway.handle_datagram(SocketKey(0), source, local, &mut bytes.to_vec(), self.now)
+    }
+
+    /// Hands a datagram to the agent as if the gateway had sent it over `path`.
+    pub fn hand_to_agent(&mut self, path: usize, bytes: &[u8]) -> Received {
+        let socket = SocketKey(path as u32);
+        let source = GATEWAY.parse().unwrap();
+        self.agent.handle_datagram(socket, source, &mut bytes.to_vec(), self.now)
+    }
+
+    /// What the gateway has sent to `address`, which is not the client's.
+    pub fn take_strays(&mut self, address: SocketAddr) -> Vec<Vec<u8>> {
+        let (wanted, rest) = self.strays.drain(..).partition(|(to, _)| *to == address);
+        self.strays = rest;
+        Vec::into_iter(wanted).map(|(_, bytes)| bytes).collect()
+    }
+
+    pub fn collect(&mut self) {
         while let Some(request) = self.gateway.poll_ownership_request() {
             let answer = self.store.submit(&request, self.now);
             self.gateway.handle_ownership(answer, self.now);
@@ -293,6 +344,12 @@ impl World {
         let active = status.paths.iter().find(|path| path.binding == jumpvpn_events::BindingState::Active);
         active.map(|path| path.iface.to_string()).unwrap_or_default()
     }
+}
+
+fn gateway(config: GatewayConfig, seed: u64, epoch: u64, now: Time) -> Gateway {
+    let mut gateway = Gateway::new(config, Box::new(ChaCha20Rng::seed_from_u64(seed)), now).unwrap();
+    gateway.handle_fence(Fence { epoch, valid_until: Time::MAX });
+    gateway
 }
 
 /// An IPv4 packet in a buffer with head- and tailroom.

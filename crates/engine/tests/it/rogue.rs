@@ -1,0 +1,171 @@
+//! A client that holds a peer's key and no rules: it says whatever a test wants said.
+use std::net::SocketAddr;
+
+use jumpvpn_engine::{HEADROOM, Received, TAILROOM};
+use jumpvpn_session::{
+    BindingContext, ControlKeys, EpochContext, EpochSecret, Initiator, InitiatorConfig, RekeyInitiator,
+    RekeyMode, Side, SuiteSet, Traffic, open_control, rekey_parts, seal_control,
+};
+use jumpvpn_wire::{
+    CONTROL_HEADER_LEN, Cid, ControlHeader, Frame, FrameWriter, HS_INIT_LEN, InitPayload, Kind,
+    MAX_PLAINTEXT_LEN, PathId, ProbeFlags, ProbePayload, Quality, ReattachPayload, RouteToken, TAG_LEN,
+    TicketPayload, TransportClass, features,
+};
+use rand_chacha::ChaCha20Rng;
+use rand_core::{Rng, SeedableRng};
+
+use crate::world::{World, key};
+
+/// HS_INIT of the holder of `seed`'s key; `number` makes each one different.
+pub fn hello(seed: u64, number: u64) -> (Initiator, [u8; HS_INIT_LEN]) {
+    let mut rng = ChaCha20Rng::seed_from_u64(seed << 32 | number);
+    let payload = InitPayload { features: features::PQ, policy: 0, lanes: 1, lifetime_s: 0, random: [0; 16] };
+    let config = InitiatorConfig {
+        private: &key(seed),
+        gateway: &key(1).public(),
+        psk: None,
+        suites: SuiteSet::ALL,
+        cid: Cid(rng.next_u64()),
+        payload,
+    };
+    let mut out = [0; HS_INIT_LEN];
+    let initiator = Initiator::start(config, &mut rng, &mut out).unwrap();
+    (initiator, out)
+}
+
+pub struct Rogue {
+    pub source: SocketAddr,
+    rng: ChaCha20Rng,
+    epoch: EpochContext,
+    secret: EpochSecret,
+    control: ControlKeys,
+    traffic: Traffic,
+    server_cid: Cid,
+    token: RouteToken,
+    token_config: u8,
+    cseq: u64,
+}
+
+impl Rogue {
+    /// Shakes hands, up to the confirmation.
+    pub fn shake_hands(world: &mut World, seed: u64, number: u64, source: SocketAddr) -> Rogue {
+        let (initiator, init) = hello(seed, number);
+        assert_eq!(world.hand_in(source, &init), Received::Consumed);
+        let answer = world.take_strays(source).pop().unwrap();
+        let (established, payload) = initiator.handle_response(&answer).map_err(|(_, error)| error).unwrap();
+        let epoch = EpochContext {
+            sid: established.sid,
+            n: 0,
+            owner_epoch: payload.owner_epoch,
+            owner_salt: payload.owner_salt,
+            suite: established.suite,
+            lanes: 1,
+        };
+        Rogue {
+            source,
+            rng: ChaCha20Rng::seed_from_u64(seed),
+            control: established.secret.control(&epoch),
+            traffic: established.secret.binding(&epoch, &BindingContext::birth(), Side::Client),
+            epoch,
+            secret: established.secret,
+            server_cid: payload.server_cid,
+            token: payload.token,
+            token_config: payload.token_config,
+            cseq: 0,
+        }
+    }
+
+    /// Is born. What the gateway says to that is thrown away.
+    pub fn born(world: &mut World, seed: u64, source: SocketAddr) -> Rogue {
+        let mut rogue = Rogue::shake_hands(world, seed, 0, source);
+        let fin = rogue.frames(&[Frame::Fin]);
+        assert_eq!(world.hand_in(source, &fin), Received::Consumed);
+        world.take_strays(source);
+        rogue
+    }
+
+    /// A sealed packet with these frames.
+    pub fn frames(&mut self, frames: &[Frame<'_>]) -> Vec<u8> {
+        let mut buffer = vec![0; HEADROOM + MAX_PLAINTEXT_LEN];
+        let mut writer = FrameWriter::new(&mut buffer[HEADROOM..]);
+        assert!(frames.iter().all(|frame| writer.push(frame)), "too many frames for one packet");
+        let len = HEADROOM + writer.len() + TAILROOM;
+        buffer.resize(len, 0);
+        self.traffic.send.seal(self.server_cid, 0, &mut buffer).unwrap();
+        buffer
+    }
+
+    /// A packet that asks for new keys without ML-KEM, each time with another public key.
+    pub fn classical_rekey(&mut self) -> Vec<u8> {
+        let (n, sid, cid) = (self.epoch.n + 1, self.epoch.sid, Cid(self.rng.next_u64()));
+        let rekey = RekeyInitiator::start(n, sid, cid, RekeyMode::Classical, &mut self.rng).unwrap();
+        let (part, parts, body) = rekey_parts(rekey.request()).next().unwrap();
+        self.frames(&[Frame::RekeyReq { part, parts, body }])
+    }
+
+    /// Probes a new path from where it is.
+    pub fn probe(&mut self, client_cid: Cid) -> Vec<u8> {
+        let payload = ProbePayload {
+            nonce: [1; 8],
+            path_id: PathId(1),
+            flags: ProbeFlags { urgent: false, rebind: false, mtu: false },
+            transport: TransportClass::Udp,
+            client_cid,
+            rtt_us: u32::MAX,
+        };
+        self.seal(Kind::PathProbe, &payload.encode())
+    }
+
+    /// Moves to a new path at once, with a reason and a round trip of its own making.
+    pub fn jump(&mut self, world: &mut World, reason: u16) {
+        let (cid, client_nonce) = (Cid(self.rng.next_u64()), [2; 16]);
+        let probe = self.probe(cid);
+        assert_eq!(world.hand_in(self.source, &probe), Received::Consumed);
+        let mut answer = world.take_strays(self.source).pop().unwrap();
+        let range = open_control(&self.control.s2c, &mut answer).unwrap();
+        let ticket = TicketPayload::decode(&answer[range]).unwrap();
+        let request = ReattachPayload {
+            ticket: ticket.ticket,
+            version: ticket.version,
+            owner_epoch: ticket.owner_epoch,
+            path_id: ticket.path_id,
+            rebind: false,
+            warm: true,
+            transport: TransportClass::Udp,
+            reason,
+            observed: ticket.observed,
+            client_cid: cid,
+            client_nonce,
+            quality: Quality { loss_permille: 0, rtt_us: u32::MAX, age_ms: 0 },
+        };
+        let datagram = self.seal(Kind::Reattach, &request.encode());
+        assert_eq!(world.hand_in(self.source, &datagram), Received::Consumed);
+        let (cseq, path_id) = (self.cseq, ticket.path_id);
+        let context = BindingContext { cseq, path_id, client_nonce, ticket: Some(ticket.ticket) };
+        self.traffic = self.secret.binding(&self.epoch, &context, Side::Client);
+        self.server_cid = ticket.ticket.server_cid();
+    }
+
+    /// The plaintext of a packet of the present binding.
+    pub fn open(&mut self, datagram: &[u8]) -> Option<Vec<u8>> {
+        let mut datagram = datagram.to_vec();
+        let opened = self.traffic.recv.open(&mut datagram).ok()?;
+        Some(datagram[opened.range].to_vec())
+    }
+
+    fn seal(&mut self, kind: Kind, payload: &[u8]) -> Vec<u8> {
+        self.cseq += 1;
+        let header = ControlHeader {
+            kind,
+            token_config: self.token_config,
+            epoch: self.epoch.n as u16,
+            token: self.token,
+            cseq: self.cseq,
+        };
+        let mut datagram = header.encode().to_vec();
+        datagram.extend_from_slice(payload);
+        datagram.resize(CONTROL_HEADER_LEN + payload.len() + TAG_LEN, 0);
+        seal_control(&self.control.c2s, &mut datagram).unwrap();
+        datagram
+    }
+}
