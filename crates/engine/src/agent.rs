@@ -346,7 +346,7 @@ impl Agent {
         }
         self.core.counters.packets_out += 1;
         self.core.counters.bytes_out += packet.len() as u64;
-        self.core.last_use = now;
+        live.note_use(&mut self.core, &mut self.paths, now);
         live.seal(&self.paths, buffer, now)
     }
 

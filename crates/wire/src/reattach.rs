@@ -35,7 +35,7 @@ pub struct ReattachPayload {
     pub warm: bool,
     /// Transport below the path.
     pub transport: TransportClass,
-    /// Number of the reason code. For the audit log only.
+    /// Number of the reason code. For the audit log, and to tell whether the old path is given up as dead.
     pub reason: u16,
     /// The address the client saw in the ticket and accepts as its own.
     pub observed: ObservedAddress,

@@ -72,7 +72,7 @@ impl Live {
             if role != Role::Retiring {
                 self.active.spacing.note(now);
             }
-            core.last_use = now;
+            self.note_use(core, paths, now);
             core.counters.packets_in += 1;
             core.counters.bytes_in += plaintext.len() as u64;
             return Ok(Received::Packet(opened.range));

@@ -79,6 +79,8 @@ pub(crate) struct Path {
     /// Probes that were given up or replaced; a late answer to one of them still teaches the round trip.
     late: [Option<ProbeInFlight>; LATE_COUNT],
     pub next_probe: Time,
+    /// When the last probe was sent.
+    pub probed: Time,
     pub probes_lost: u32,
     pub probes_sent: u64,
     pub probes_answered: u64,
@@ -117,6 +119,7 @@ impl Path {
             probe: None,
             late: [None; LATE_COUNT],
             next_probe: now,
+            probed: Time::ZERO,
             probes_lost: 0,
             probes_sent: 0,
             probes_answered: 0,
@@ -199,6 +202,7 @@ impl Path {
     /// A probe leaves.
     pub fn note_probe_sent(&mut self, probe: ProbeInFlight) {
         self.give_up_probe();
+        self.probed = probe.sent;
         self.probe = Some(probe);
         self.probes_sent += 1;
     }

@@ -34,6 +34,20 @@ pub(super) struct ProbeOrder {
 }
 
 impl Live {
+    /// A user packet passes. When the first one after a while does, what was learned of the candidates is old: those that
+    /// were asked lazily are asked at the pace of a tunnel in use from here on.
+    pub(super) fn note_use(&self, core: &mut Core, paths: &mut Paths, now: Time) {
+        let was_idle = now.since(core.last_use) >= IN_USE;
+        core.last_use = now;
+        if !was_idle {
+            return;
+        }
+        let interval = probe_interval(core, now);
+        for path in paths.iter_mut().filter(|path| path.up && path.health != Health::Dead) {
+            path.next_probe = path.next_probe.min((path.probed + interval).max(now));
+        }
+    }
+
     /// When a candidate is to be probed next, and probes that are overdue.
     pub(super) fn next_probe_due(&self, paths: &Paths) -> Option<Time> {
         if self.stage != Stage::Ready {

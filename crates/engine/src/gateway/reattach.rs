@@ -626,6 +626,9 @@ fn udp_allowed(policy: &Policy) -> bool {
     policy.transport.allowed.contains(Class::Udp)
 }
 
+/// The client's word decides whether its path is dead: a link that went down just now was heard just now, so no silence
+/// on this side could confirm it. A false word moves a session sooner, not more often: the limit per minute holds for
+/// all.
 fn admit_cause(proof: &ReattachPayload) -> AdmitCause {
     if proof.rebind {
         return AdmitCause::Rebind;

@@ -145,6 +145,18 @@ fn a_pause_of_the_traffic_is_no_alarm() {
 }
 
 #[test]
+fn standby_paths_are_warm_as_soon_as_the_traffic_starts() {
+    let mut world = attached();
+    for idle in 1..20 {
+        world.run(ms(20_000 + idle * 1000));
+        world.run_with_traffic(ms(50));
+        let status = world.agent.status(world.now);
+        let standby = status.paths.iter().find(|path| path.iface.as_str() == "lte").unwrap();
+        assert!(standby.warm, "after {idle} s more than the pace of probes while idle");
+    }
+}
+
+#[test]
 fn a_path_that_comes_back_is_not_returned_to_at_once() {
     let mut world = attached();
     world.set_links(&[1]);
