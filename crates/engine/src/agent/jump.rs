@@ -278,7 +278,7 @@ impl Live {
         core.send(socket, remote, |slot| super::birth::copy_into(slot, datagram));
     }
 
-    /// When a request is repeated or a hold ends.
+    /// When a request is repeated, a hold ends, or a jump without a ticket is given up.
     pub(super) fn next_pending_due(&self) -> Option<Time> {
         let retry = self.pending.as_ref().map(|pending| pending.retry_at);
         let hold = self.intent.and_then(|intent| intent.not_before);

@@ -177,10 +177,12 @@ impl Live {
         }
     }
 
-    /// What only opened packets that were still on their way.
+    /// Keys that only opened packets that were still on their way, or waited for the news of a request whose ticket is
+    /// too old by now.
     fn drop_stale(&mut self, core: &mut Core, paths: &mut Paths, now: Time) {
         self.active.previous.take_if(|(_, until)| *until <= now);
         self.previous_control.take_if(|(_, _, until)| *until <= now);
+        drop(self.lapsed.take_if(|(_, until)| *until <= now));
         let Some(retired) = self.retiring.take_if(|retiring| retiring.1 <= now) else { return };
         let key = retired.0.path;
         if key != self.active.path {
@@ -196,6 +198,7 @@ impl Live {
             self.active.previous.as_ref().map(|(_, until)| *until),
             self.previous_control.as_ref().map(|(_, _, until)| *until),
             self.retiring.as_ref().map(|retiring| retiring.1),
+            self.lapsed.as_ref().map(|(_, until)| *until),
             self.next_rekey_due(),
             self.next_watch_due(core, paths),
             self.next_probe_due(paths),

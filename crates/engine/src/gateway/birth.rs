@@ -28,7 +28,8 @@ use crate::rtt::ArrivalSpacing;
 
 /// Handshakes that may wait for their confirmation.
 pub(crate) const PENDING_CAPACITY: usize = 4096;
-/// A confirmation comes one round trip after the answer; 5 s cover the worst satellite path and a repetition.
+/// A confirmation comes one round trip after the answer; 5 s cover the worst satellite path and a repetition. A store
+/// that was asked has as long from then on: a client that waits longer has begun anew.
 const PENDING_TTL: Duration = Duration::from_secs(5);
 /// Handshakes of one peer that may wait at once: an agent races a few paths and repeats.
 const PENDING_PER_PEER: usize = 8;
@@ -58,7 +59,7 @@ pub(crate) struct PendingBirth {
 /// The bounded table of pending births.
 pub(crate) struct PendingBirths {
     entries: Slab<PendingBirth>,
-    /// Oldest first: (created, slot).
+    /// Oldest first: (created, or confirmed; slot).
     order: VecDeque<(Time, u32)>,
 }
 
@@ -75,8 +76,15 @@ impl PendingBirths {
 
     /// When the oldest entry ends.
     pub fn next_expiry(&self) -> Option<Time> {
-        let waits = |slot: &u32| self.entries.get(*slot as usize).is_some_and(|entry| entry.asked.is_none());
-        self.order.front().filter(|(_, slot)| waits(slot)).map(|(created, _)| *created + PENDING_TTL)
+        self.order.front().map(|(since, _)| *since + PENDING_TTL)
+    }
+
+    /// The store is being asked for it from now on.
+    fn note_asked(&mut self, slot: u32, id: RequestId, now: Time) {
+        let Some(entry) = self.entries.get_mut(slot as usize) else { return };
+        entry.asked = Some(id);
+        self.order.retain(|(_, held)| *held != slot);
+        self.order.push_back((now, slot));
     }
 
     fn of_peer(&self, peer: usize) -> usize {
@@ -113,12 +121,10 @@ impl PendingBirths {
         self.order.iter().map(|(_, slot)| *slot).find(weak)
     }
 
-    /// The oldest entry if its time is over at `now`.
-    fn pop_expired(&mut self, now: Time) -> Option<u32> {
-        let (created, slot) = *self.order.front()?;
-        // One that the store is being asked for waits for the answer.
-        let asked = self.entries.get(slot as usize).is_some_and(|entry| entry.asked.is_some());
-        (created + PENDING_TTL <= now && !asked).then_some(slot)
+    /// The oldest entry if its time is over at `now`, and whether the store was asked for it.
+    fn expired(&self, now: Time) -> Option<(u32, bool)> {
+        let (_, slot) = *self.order.front().filter(|(since, _)| *since + PENDING_TTL <= now)?;
+        Some((slot, self.entries.get(slot as usize).is_some_and(|entry| entry.asked.is_some())))
     }
 }
 
@@ -363,7 +369,7 @@ impl Gateway {
         self.core.next_request += 1;
         let id = RequestId(self.core.next_request);
         let record = Box::new(self.record_of(slot, now));
-        self.pending.entries[slot as usize].asked = Some(id);
+        self.pending.note_asked(slot, id, now);
         self.core.requests.push_back(Request::Create { id, record });
     }
 
@@ -570,9 +576,13 @@ impl Gateway {
         self.take_pending(slot);
     }
 
-    /// Drops pending births whose confirmation never came.
+    /// Drops pending births whose confirmation, or whose answer of the store, never came. A record that the store made
+    /// all the same is served by nobody: the client's next birth puts it out of the way.
     pub(super) fn expire_pending(&mut self, now: Time) {
-        while let Some(slot) = self.pending.pop_expired(now) {
+        while let Some((slot, asked)) = self.pending.expired(now) {
+            if asked {
+                self.core.counters.drops.record(Reason::StoreUnknown);
+            }
             self.forget_pending(slot);
         }
     }

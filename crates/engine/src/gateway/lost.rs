@@ -3,6 +3,8 @@
 //! Three things are needed (docs/protocol.md, lost session): the route token opened under our key, the store
 //! said *absent*, *over*, or *live here* where it is not (not: nothing), and the budget allows it. Anything less
 //! certain is silence; the client's own recovery window ends it then.
+use std::time::Duration;
+
 use jumpvpn_events::Time;
 use jumpvpn_ownership::{Answer, RecordState, Request, RequestId};
 use jumpvpn_wire::{Cid, ControlHeader, Handle, NoSession};
@@ -14,9 +16,12 @@ use crate::sketch::Bucket;
 const OPEN_QUESTIONS: usize = 64;
 /// Questions per second and at once: enough for a restarted gateway to tell 1,000 clients within 2 s.
 const QUESTION_RATE: (u32, u32) = (500, 64);
+/// A question that the store has not answered by then has lost its asker, who repeats it within 3 s, and its place.
+const QUESTION_TTL: Duration = Duration::from_secs(5);
 
 struct Question {
     id: RequestId,
+    asked: Time,
     handle: Handle,
     from: From,
     cseq: u64,
@@ -38,12 +43,15 @@ impl LostSessions {
 impl Gateway {
     /// A token of ours names a session we do not hold: the store decides whether it is gone.
     pub(super) fn ask_whether_lost(&mut self, handle: Handle, from: From, header: &ControlHeader, now: Time) {
+        if self.lost.open.len() == OPEN_QUESTIONS {
+            self.lost.open.retain(|question| now < question.asked + QUESTION_TTL);
+        }
         if self.lost.open.len() == OPEN_QUESTIONS || !self.lost.bucket.take(now) {
             return;
         }
         self.core.next_request += 1;
         let id = RequestId(self.core.next_request);
-        self.lost.open.push(Question { id, handle, from, cseq: header.cseq });
+        self.lost.open.push(Question { id, asked: now, handle, from, cseq: header.cseq });
         self.core.requests.push_back(Request::Read { id, handle: store_handle(handle) });
     }
 

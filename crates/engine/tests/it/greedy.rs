@@ -127,6 +127,33 @@ fn a_peer_that_is_born_again_and_again_is_slowed_down() {
 }
 
 #[test]
+fn a_client_that_keeps_asking_for_moves_it_was_denied_is_told_to_go() {
+    let mut policy = Policy::laptop();
+    policy.switching.max_switches_per_min = 1;
+    policy.switching.churn_denials = 10;
+    let mut world = World::new(policy);
+    let mut mallory = Rogue::born(&mut world, MALLORY, elsewhere());
+    mallory.jump(&mut world, Reason::LinkDown.number());
+    let mut asked = 0;
+    // More often than the limit, but less often than what counts as one denial.
+    while world.gateway.sessions(world.now).any(|row| row.peer == "mallory") {
+        world.run(ms(5000));
+        let (request, _) = mallory.request_to_move(&mut world, Reason::LinkDown.number());
+        let refused = world.hand_in(elsewhere(), &request);
+        assert_eq!(refused, Received::Dropped(Reason::SwitchRateLimited));
+        asked += 1;
+        assert!(asked <= 10, "{asked} denied requests");
+    }
+    assert_eq!(asked, 10);
+    let end = world.gateway_events.last().unwrap();
+    assert_eq!((end.reason, end.version), (Reason::ChurnLimit, 3));
+    assert!(matches!(end.kind, EventKind::Termination { committed: true, .. }), "{end:?}");
+    let told = world.take_strays(elsewhere());
+    assert!(told.iter().filter_map(|packet| mallory.open(packet)).count() >= 1, "{} packets", told.len());
+    assert_eq!(world.agent.state(), State::Attached, "the other client's session goes on");
+}
+
+#[test]
 fn every_client_is_told_when_all_sessions_end_at_once() {
     let count = 200;
     let inner: Vec<String> = (0..count).map(|number| format!("10.77.1.{number}")).collect();

@@ -7,4 +7,5 @@ mod greedy;
 mod hostile;
 mod jump;
 mod rogue;
+mod stuck;
 mod world;

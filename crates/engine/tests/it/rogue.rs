@@ -78,10 +78,15 @@ impl Rogue {
     /// Is born. What the gateway says to that is thrown away.
     pub fn born(world: &mut World, seed: u64, source: SocketAddr) -> Rogue {
         let mut rogue = Rogue::shake_hands(world, seed, 0, source);
-        let fin = rogue.frames(&[Frame::Fin]);
-        assert_eq!(world.hand_in(source, &fin), Received::Consumed);
-        world.take_strays(source);
+        rogue.confirm(world);
         rogue
+    }
+
+    /// Confirms the handshake. What the gateway says to that is thrown away.
+    pub fn confirm(&mut self, world: &mut World) {
+        let fin = self.frames(&[Frame::Fin]);
+        assert_eq!(world.hand_in(self.source, &fin), Received::Consumed);
+        world.take_strays(self.source);
     }
 
     /// A sealed packet with these frames.
@@ -118,6 +123,16 @@ impl Rogue {
 
     /// Moves to a new path at once, with a reason and a round trip of its own making.
     pub fn jump(&mut self, world: &mut World, reason: u16) {
+        let (datagram, request) = self.request_to_move(world, reason);
+        assert_eq!(world.hand_in(self.source, &datagram), Received::Consumed);
+        let (cseq, path_id, client_nonce) = (self.cseq, request.path_id, request.client_nonce);
+        let context = BindingContext { cseq, path_id, client_nonce, ticket: Some(request.ticket) };
+        self.traffic = self.secret.binding(&self.epoch, &context, Side::Client);
+        self.server_cid = request.ticket.server_cid();
+    }
+
+    /// A request to move to a new path, with a ticket that was just given out.
+    pub fn request_to_move(&mut self, world: &mut World, reason: u16) -> (Vec<u8>, ReattachPayload) {
         let (cid, client_nonce) = (Cid(self.rng.next_u64()), [2; 16]);
         let probe = self.probe(cid);
         assert_eq!(world.hand_in(self.source, &probe), Received::Consumed);
@@ -138,12 +153,7 @@ impl Rogue {
             client_nonce,
             quality: Quality { loss_permille: 0, rtt_us: u32::MAX, age_ms: 0 },
         };
-        let datagram = self.seal(Kind::Reattach, &request.encode());
-        assert_eq!(world.hand_in(self.source, &datagram), Received::Consumed);
-        let (cseq, path_id) = (self.cseq, ticket.path_id);
-        let context = BindingContext { cseq, path_id, client_nonce, ticket: Some(ticket.ticket) };
-        self.traffic = self.secret.binding(&self.epoch, &context, Side::Client);
-        self.server_cid = ticket.ticket.server_cid();
+        (self.seal(Kind::Reattach, &request.encode()), request)
     }
 
     /// The plaintext of a packet of the present binding.
