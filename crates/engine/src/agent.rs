@@ -350,6 +350,14 @@ impl Agent {
         live.seal(&self.paths, buffer, now)
     }
 
+    /// The socket that inner packets leave by now; `None` without a session.
+    pub fn outbound_socket(&self) -> Option<SocketKey> {
+        let Phase::Live(live) = &self.phase else { return None };
+        let early = live.pending.as_ref().filter(|pending| pending.early);
+        let path = early.map_or(live.active.path, |pending| pending.binding.path);
+        self.paths.by_key(path).map(|path| path.link.socket)
+    }
+
     /// Timers. Call it after all inputs are drained, so that a late wake-up does not look like silence.
     pub fn handle_timeout(&mut self, now: Time) {
         match &mut self.phase {

@@ -295,6 +295,14 @@ impl Engine for Agent {
         Agent::poll_event(self)
     }
 
+    fn lost_event_count(&self) -> u64 {
+        self.counters().drops.count(Reason::TelemetryOverflow)
+    }
+
+    fn outbound_socket(&self) -> Option<SocketKey> {
+        Agent::outbound_socket(self)
+    }
+
     fn poll_timeout(&self) -> Option<Time> {
         Agent::poll_timeout(self)
     }

@@ -196,6 +196,15 @@ impl Engine for Side {
         self.engine.poll_event()
     }
 
+    fn lost_event_count(&self) -> u64 {
+        self.engine.counters().drops.count(Reason::TelemetryOverflow)
+    }
+
+    fn outbound_socket(&self) -> Option<SocketKey> {
+        // Each session has its own way, most of them over the same socket.
+        None
+    }
+
     fn poll_timeout(&self) -> Option<Time> {
         self.engine.poll_timeout()
     }

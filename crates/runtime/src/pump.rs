@@ -66,6 +66,10 @@ pub(crate) trait Engine {
     fn poll_transmit(&mut self, buffer: &mut [u8], now: Time) -> Option<Transmit>;
     /// Next event.
     fn poll_event(&mut self) -> Option<Event>;
+    /// Events that gave way to later ones since the start, because nobody polled them in time.
+    fn lost_event_count(&self) -> u64;
+    /// The socket that all inner packets leave by now; `None` where each packet has its own way.
+    fn outbound_socket(&self) -> Option<SocketKey>;
     /// When `handle_timeout` wants to be called.
     fn poll_timeout(&self) -> Option<Time>;
 }
@@ -104,6 +108,8 @@ pub(crate) struct Pump {
     outbound: Outbound,
     scratch: Vec<u8>,
     feed: Feed,
+    /// Events the engine lost that the feed knows of.
+    skipped_count: u64,
     drops: DropCounters,
     /// Wake-ups seen while looking for late inputs, for the next `wait`.
     pending: Woken,
@@ -135,6 +141,7 @@ impl Pump {
             outbound: Outbound::new(),
             scratch: vec![0; TRANSMIT_BUFFER_LEN],
             feed,
+            skipped_count: 0,
             drops: DropCounters::default(),
             pending: Woken::default(),
         })
@@ -209,11 +216,9 @@ impl Pump {
     /// Sends what the engine has to say and feeds its events.
     pub(crate) fn send_outputs(&mut self, engine: &mut impl Engine) {
         let now = clock::now();
-        let Pump { sockets, scratch, drops, feed, .. } = self;
+        let Pump { sockets, scratch, drops, feed, skipped_count, .. } = self;
         transmit(engine, sockets, scratch, drops, now);
-        while let Some(event) = engine.poll_event() {
-            feed.push(event);
-        }
+        pass_events(engine, feed, skipped_count);
     }
 
     /// Bounded rounds over all inputs until the network has nothing more.
@@ -230,12 +235,13 @@ impl Pump {
 
     /// One batch of each socket that has something.
     fn receive(&mut self, engine: &mut impl Engine) {
-        let Pump { sockets, inbound, scratch, tun, drops, .. } = self;
+        let Pump { sockets, inbound, scratch, tun, drops, feed, skipped_count, .. } = self;
         for index in 0..sockets.count() {
             if inbound.receive(sockets, index) {
                 let now = clock::now();
                 inbound.deliver(engine, sockets, tun, scratch, drops, now);
                 transmit(engine, sockets, scratch, drops, now);
+                pass_events(engine, feed, skipped_count);
             }
         }
     }
@@ -288,6 +294,16 @@ impl Pump {
             }
         }
         Ok(woken)
+    }
+}
+
+/// Passes the engine's events on; the hole that lost ones leave is before those that are still there.
+fn pass_events(engine: &mut impl Engine, feed: &mut Feed, skipped_count: &mut u64) {
+    let lost_count = engine.lost_event_count();
+    feed.skip(lost_count - *skipped_count);
+    *skipped_count = lost_count;
+    while let Some(event) = engine.poll_event() {
+        feed.push(event);
     }
 }
 

@@ -7,6 +7,8 @@ use jumpvpn_policy::Policy;
 use jumpvpn_policy::keys::KEYS;
 use serde_json::{Value, json};
 
+use crate::telemetry::{Losses, SinkLosses};
+
 /// Milliseconds with three decimals.
 pub(crate) fn millis(span: Duration) -> Value {
     json!(span.as_micros() as f64 / 1e3)
@@ -20,6 +22,17 @@ pub(crate) fn optional_millis(span: Option<Duration>) -> Value {
 /// Counts by reason code, without zeros.
 pub(crate) fn drops(drops: &DropCounters) -> Value {
     Value::Object(drops.iter().map(|(reason, count)| (reason.code().to_owned(), json!(count))).collect())
+}
+
+/// What is lost of the events, by outlet.
+pub(crate) fn telemetry(losses: &Losses) -> Value {
+    let sink = |sink: SinkLosses| json!({ "dropped": sink.dropped, "stuck": sink.stuck });
+    json!({
+        "queue": { "dropped": losses.queue },
+        "file": losses.file.map(sink),
+        "log": sink(losses.log),
+        "followers": sink(losses.followers),
+    })
 }
 
 /// Every key of the policy with its value as text.

@@ -1,18 +1,22 @@
-//! Events on their way out: from the engine threads over one bounded queue to a writer thread.
+//! Events on their way out: from the engine threads over one bounded queue to a thread that hands them on, and from
+//! there over a bounded queue for each outlet to the threads that write.
 //!
 //! An engine thread numbers its events and hands them over without ever waiting ([`Feed`]). When the queue is full the
-//! event is lost, and the hole in the numbers is how the writer learns of it: it puts one TELEMETRY_GAP in place of what
-//! is missing. The same holds for each outlet (file, log, followers), which may be stuck without holding up the others.
+//! event is lost, and the hole in the numbers is how the other side learns of it: it puts one TELEMETRY_GAP in place of
+//! what is missing. The same holds for each outlet (file, log, followers): each may be stuck for good, in write(2) if it
+//! must be, without holding up the others. What was lost is counted by outlet ([`Losses`]) and part of the status.
 
+mod branch;
 mod file;
 mod human;
 mod lanes;
 mod log;
+mod losses;
 mod outlet;
+mod recorder;
 mod writer;
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
@@ -21,12 +25,17 @@ use std::time::{Duration, Instant};
 
 use jumpvpn_events::{Event, Severity};
 
-pub use file::open_event_file;
+pub use file::EventFile;
 pub use human::LogLevel;
+pub use losses::{Losses, SinkLosses};
 
-/// Events waiting for the writer. A mass reattach gives about two events per session and move; 4096 of them are
-/// 0.5 MiB and some tens of milliseconds of writing.
+/// Events waiting to be handed on, and waiting for the file. A mass reattach gives about two events per session and move;
+/// 4096 of them are 0.5 MiB and some tens of milliseconds of writing.
 const QUEUE_COUNT: usize = 4096;
+/// Lines waiting for stderr: a screen or a journal that is further behind has no reader who misses them.
+const LOG_QUEUE_COUNT: usize = 256;
+/// How often an outlet that owes a gap is tried while nothing else happens: as long as a person waits for news.
+const RETRY_PERIOD: Duration = Duration::from_secs(1);
 /// Lines held for those who ask what happened last, and lines waiting for one follower before it gets a gap. A line has
 /// about 300 bytes.
 const HELD_COUNT: usize = 256;
@@ -38,10 +47,8 @@ const FOLLOWERS_MAX: usize = 16;
 pub struct Options {
     /// Value of the key `gateway` in every line.
     pub gateway: String,
-    /// JSON Lines go here, opened by [`open_event_file`].
-    pub file: Option<std::fs::File>,
-    /// Where the file is, for messages.
-    pub file_path: PathBuf,
+    /// JSON Lines go here.
+    pub file: Option<EventFile>,
     /// What the log on stderr shows.
     pub log_level: LogLevel,
     /// Number of engine threads that will feed events; their lanes are numbered from 0.
@@ -50,9 +57,21 @@ pub struct Options {
 
 /// One entry of the queue.
 enum Entry {
-    Event { lane: usize, number: u64, event: Event },
-    Note { severity: Severity, text: String },
-    Subscribe { lines: SyncSender<Arc<str>>, follow: bool },
+    Event {
+        lane: usize,
+        number: u64,
+        event: Event,
+    },
+    Note {
+        severity: Severity,
+        text: String,
+    },
+    Subscribe {
+        lines: SyncSender<Arc<str>>,
+        follow: bool,
+    },
+    /// The file is to be opened anew.
+    Reopen,
     Stop,
 }
 
@@ -61,30 +80,56 @@ enum Entry {
 pub struct Telemetry {
     queue: SyncSender<Entry>,
     lost: Arc<[AtomicU64]>,
+    losses: Arc<losses::Counts>,
 }
 
-/// The writer thread, to be finished at the end.
+/// The threads that write, to be finished at the end.
 pub struct Writer {
     telemetry: Telemetry,
     finished: Receiver<()>,
 }
 
 impl Telemetry {
-    /// Starts the writer thread.
+    /// Starts the threads.
     ///
     /// # Errors
-    /// The thread cannot be started.
+    /// A thread cannot be started.
     pub fn start(options: Options) -> io::Result<Writer> {
         let (queue, entries) = sync_channel(QUEUE_COUNT);
-        let (finish, finished) = sync_channel(1);
+        // Nothing is ever sent: the threads have ended when all of them have dropped their end.
+        let (finish, finished) = sync_channel::<()>(0);
         let lost: Arc<[AtomicU64]> = (0..options.lane_count.max(1)).map(|_| AtomicU64::new(0)).collect();
-        let writer = writer::Loop::new(options, Arc::clone(&lost));
+        let losses = Arc::new(losses::Counts::new(options.file.is_some()));
+        let telemetry = Telemetry { queue, lost: Arc::clone(&lost), losses: Arc::clone(&losses) };
+        let log = log::start(Arc::clone(&losses), finish.clone())?;
+        let file = match options.file {
+            Some(file) => {
+                let recorder =
+                    recorder::Recorder::new(file, options.gateway.clone(), log.clone(), Arc::clone(&losses));
+                Some(recorder.start(finish.clone())?)
+            }
+            None => None,
+        };
+        let log = log::Rules::new(options.log_level, log);
+        let writer = writer::Loop::new(options.gateway, log, file, lost, losses);
         thread::Builder::new().name("jumpvpn-events".into()).spawn(move || {
             writer.run(&entries);
-            // Nobody waits for it when the deadline of `finish` is over.
-            finish.try_send(()).ok();
+            drop(finish);
         })?;
-        Ok(Writer { telemetry: Telemetry { queue, lost }, finished })
+        Ok(Writer { telemetry, finished })
+    }
+
+    /// What was lost so far, by outlet.
+    pub fn losses(&self) -> Losses {
+        self.losses.look()
+    }
+
+    /// Opens the event file anew, for a program that has moved the present one away. Never waits; what is not yet
+    /// written goes to the new one.
+    pub fn reopen(&self) {
+        self.losses.want_reopen();
+        // A full queue is a reason to come back to the file soon anyway.
+        self.queue.try_send(Entry::Reopen).ok();
     }
 
     /// The entrance for the engine thread of `lane`. Call it once per lane: the lane's numbers start at 1.
@@ -111,23 +156,20 @@ impl Writer {
         &self.telemetry
     }
 
-    /// Lets the thread write what is queued and end; false if it did not manage within `limit` (a stuck disk).
+    /// Lets the threads write what is queued and end; false if they did not manage within `limit` (a stuck disk).
     pub fn finish(self, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
         let mut entry = Entry::Stop;
+        let ended = |left| matches!(self.finished.recv_timeout(left), Err(RecvTimeoutError::Disconnected));
         while let Err(TrySendError::Full(back)) = self.telemetry.queue.try_send(entry) {
             entry = back;
             let left = deadline.saturating_duration_since(Instant::now()).min(Duration::from_millis(5));
-            if left.is_zero() {
-                return false;
-            }
-            // The queue is full: give the writer time, unless it ended by itself.
-            if !matches!(self.finished.recv_timeout(left), Err(RecvTimeoutError::Timeout)) {
-                return true;
+            // The queue is full: give the threads time.
+            if left.is_zero() || ended(left) {
+                return ended(Duration::ZERO);
             }
         }
-        let left = deadline.saturating_duration_since(Instant::now());
-        !matches!(self.finished.recv_timeout(left), Err(RecvTimeoutError::Timeout))
+        ended(deadline.saturating_duration_since(Instant::now()))
     }
 }
 
@@ -146,12 +188,25 @@ impl Feed {
         let entry = Entry::Event { lane: self.lane, number: self.number, event };
         if self.telemetry.queue.try_send(entry).is_err() {
             self.overflow_count += 1;
-            // After the failed attempt: everything older is in the queue or lost as well (see `writer`).
-            self.telemetry.lost[self.lane].store(self.number, Ordering::Release);
+            self.lose(1);
         }
     }
 
-    /// Events lost because the queue was full.
+    /// So many events were lost before they got here, all of them before the next one that is pushed.
+    pub fn skip(&mut self, count: u64) {
+        if count > 0 {
+            self.number += count;
+            self.lose(count);
+        }
+    }
+
+    fn lose(&mut self, count: u64) {
+        self.telemetry.losses.lose_queued(count);
+        // Everything older is in the queue or lost as well (see `writer`).
+        self.telemetry.lost[self.lane].store(self.number, Ordering::Release);
+    }
+
+    /// Events lost because the queue was full, without those that were skipped.
     pub fn overflow_count(&self) -> u64 {
         self.overflow_count
     }

@@ -30,20 +30,25 @@ fn main() -> ExitCode {
     if arguments.get(1).is_some_and(|first| first == cases::BENCH) {
         return jumpvpn_lab::inside(cases::bench_inside);
     }
-    // What `cargo test` asks of every test program.
-    if arguments.iter().any(|argument| argument == "--list") {
-        cases::ALL.iter().for_each(|(name, _)| println!("{name}: test"));
+    let asked = |flag: &str| arguments[1..].iter().any(|argument| argument == flag);
+    let wanted = arguments[1..].iter().find(|argument| !argument.starts_with('-'));
+    let is_wanted = |name: &str| match wanted {
+        Some(wanted) if asked("--exact") => name == wanted,
+        Some(wanted) => name.contains(wanted.as_str()),
+        None => true,
+    };
+    // What `cargo test` and `cargo nextest` ask of every test program; no case is ignored.
+    let cases = || cases::ALL.iter().filter(|(name, _)| is_wanted(name) && !asked("--ignored"));
+    if asked("--list") {
+        cases().for_each(|(name, _)| println!("{name}: test"));
         return ExitCode::SUCCESS;
     }
     if !possible() {
         return ExitCode::SUCCESS;
     }
-    let wanted = arguments[1..].iter().find(|argument| !argument.starts_with('-'));
-    for (name, case) in cases::ALL {
-        if wanted.is_none_or(|wanted| name.contains(wanted.as_str())) {
-            println!("test {name} ...");
-            case();
-        }
+    for (name, case) in cases() {
+        println!("test {name} ...");
+        case();
     }
     ExitCode::SUCCESS
 }

@@ -11,6 +11,7 @@ use super::{Look, Question, report};
 use crate::control::{Console, Refused, Request, Subject};
 use crate::door::Door;
 use crate::settling::Settling;
+use crate::telemetry::Telemetry;
 
 /// How long an answer waits for the machine: setting routes and packet filters takes some tens of milliseconds.
 const SETTLE_LIMIT: Duration = Duration::from_secs(2);
@@ -24,12 +25,17 @@ pub(crate) struct AgentConsole {
     pub(crate) policy: Policy,
     /// The gateway as `show peers` tells it.
     pub(crate) gateway: Value,
+    /// Where events go.
+    pub(crate) telemetry: Telemetry,
 }
 
 impl Console for AgentConsole {
     fn ask(&self, request: &Request) -> Result<Value, Refused> {
         match request {
-            Request::Status => self.look().map(|look| report::status(&look)),
+            Request::Status => {
+                let losses = self.telemetry.losses();
+                self.look().map(|look| report::status(&look, &losses))
+            }
             Request::Show { what } => self.show(*what),
             Request::Jump { to } => self.command(Command::Jump { to: to.clone() }, "jumpvpn.jump/1"),
             Request::Pin { path } => self.command(Command::Pin { path: path.clone() }, "jumpvpn.pin/1"),

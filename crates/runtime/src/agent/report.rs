@@ -5,10 +5,11 @@ use jumpvpn_policy::Health;
 use serde_json::{Value, json};
 
 use super::Look;
-use crate::report::{drops, millis, optional_millis};
+use crate::report::{drops, millis, optional_millis, telemetry};
+use crate::telemetry::Losses;
 
 /// `jumpvpn.status/1` of an agent.
-pub(super) fn status(look: &Look) -> Value {
+pub(super) fn status(look: &Look, losses: &Losses) -> Value {
     let status = &look.status;
     json!({
         "schema": "jumpvpn.status/1",
@@ -29,6 +30,7 @@ pub(super) fn status(look: &Look) -> Value {
         "packets": { "in": look.packets_in, "out": look.packets_out },
         "bytes": { "in": look.bytes_in, "out": look.bytes_out },
         "drops": drops(&look.drops),
+        "telemetry": telemetry(losses),
     })
 }
 

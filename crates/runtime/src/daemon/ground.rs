@@ -1,6 +1,7 @@
 //! What stands before the engines do: log, control socket, interface, and what is on the machine because of it.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
@@ -15,7 +16,7 @@ use super::{DaemonError, DaemonOptions, Ended, Word};
 use crate::control::{Console, ControlSocket, SocketError};
 use crate::machine::{TunnelHost, TunnelSettings};
 use crate::settling::Settling;
-use crate::telemetry::{Options, Telemetry, Writer, open_event_file};
+use crate::telemetry::{EventFile, Options, Telemetry, Writer};
 
 /// See the head of this file. Dropped in this order: the machine is cleaned while the interface still exists.
 pub(super) struct Ground {
@@ -40,20 +41,11 @@ impl Ground {
         listen_for_signals(words.clone())?;
         // First of all that touch anything: an instance that is running already must not be disturbed.
         let socket = ControlSocket::bind(&options.control_socket)?;
-        let file = match &options.events {
-            Some(path) => Some(open_event_file(path).map_err(|error| {
-                DaemonError::failed(format!("cannot write events to {}: {error}", path.display()))
-            })?),
-            None => None,
-        };
-        let telemetry = Options {
-            gateway: options.name,
-            file,
-            file_path: options.events.unwrap_or_default(),
-            log_level: options.log_level,
-            lane_count: 1,
-        };
-        let writer = Telemetry::start(telemetry).map_err(no_thread)?;
+        let (file, trouble) = open_events(options.events.as_deref())?;
+        let (gateway, log_level) = (options.name, options.log_level);
+        let writer =
+            Telemetry::start(Options { gateway, file, log_level, lane_count: 1 }).map_err(no_thread)?;
+        trouble.into_iter().for_each(|text| writer.telemetry().note(Severity::Warning, text));
         let mut host = options.host;
         host.sweep()?;
         let (interface, mtu) = (options.interface, options.mtu);
@@ -117,6 +109,17 @@ impl From<SocketError> for DaemonError {
     fn from(error: SocketError) -> DaemonError {
         DaemonError { permission: error.is_permission(), message: error.to_string() }
     }
+}
+
+/// The event file, if one is wanted, and a word about it if it cannot be written yet.
+fn open_events(path: Option<&Path>) -> Result<(Option<EventFile>, Option<String>), DaemonError> {
+    let Some(path) = path else { return Ok((None, None)) };
+    let text = |error| format!("cannot write events to {}: {error}", path.display());
+    let (file, trouble) = EventFile::open(path).map_err(|error| {
+        let permission = error.kind() == std::io::ErrorKind::PermissionDenied;
+        DaemonError { message: text(error), permission }
+    })?;
+    Ok((Some(file), trouble.map(|error| text(error) + "; going on")))
 }
 
 fn no_thread(error: std::io::Error) -> DaemonError {

@@ -52,7 +52,9 @@ pub fn run_agent(options: AgentOptions) -> Result<Ended, DaemonError> {
     let (door, questions) = Door::new(pump.waker());
     let words = ground.words.clone();
     let settling = Arc::clone(&ground.settling);
-    let console = AgentConsole { door: door.clone(), settling: Arc::clone(&settling), policy, gateway };
+    let telemetry = ground.telemetry().clone();
+    let console =
+        AgentConsole { door: door.clone(), settling: Arc::clone(&settling), policy, gateway, telemetry };
     let agent = AgentLoop { pump, engine, watch, rules, mark, questions, words, settling };
     spawn_engine(0, ground.words.clone(), move || agent.run())?;
     ground.supervise(Box::new(console), vec![Box::new(door)])
@@ -74,7 +76,8 @@ pub fn run_gateway(options: GatewayOptions) -> Result<Ended, DaemonError> {
     let (door, questions) = Door::new(pump.waker());
     let shard = Shard { pump, side, questions };
     spawn_engine(0, ground.words.clone(), move || shard.run())?;
-    let console = GatewayConsole { doors: vec![door.clone()], policy, peers, store_kind: "memory" };
+    let (doors, telemetry) = (vec![door.clone()], ground.telemetry().clone());
+    let console = GatewayConsole { doors, policy, peers, store_kind: "memory", telemetry };
     ground.supervise(Box::new(console), vec![Box::new(door)])
 }
 

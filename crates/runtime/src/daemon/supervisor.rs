@@ -78,8 +78,9 @@ impl Supervisor {
             let pause = period.map_or(NO_WATCHDOG, |_| next_beat.saturating_duration_since(Instant::now()));
             match self.ground.heard.recv_timeout(pause) {
                 Ok(Word::Signal(SIGHUP)) => {
-                    let text = "SIGHUP does nothing yet: restart the daemon to read its configuration again";
-                    self.ground.telemetry().note(Severity::Notice, text);
+                    self.ground.telemetry().reopen();
+                    let text = "the event file is opened anew; for a new configuration, restart the daemon";
+                    self.ground.telemetry().note(Severity::Info, text);
                 }
                 Ok(Word::Signal(_)) => return Ok(Ended::Asked),
                 Ok(Word::Tunnel(settings)) => {

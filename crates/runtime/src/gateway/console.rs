@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::{Look, Question, report};
 use crate::control::{Console, Refused, Request, Subject};
 use crate::door::Door;
+use crate::telemetry::Telemetry;
 
 /// Answers requests about one gateway.
 pub(crate) struct GatewayConsole {
@@ -17,12 +18,17 @@ pub(crate) struct GatewayConsole {
     pub(crate) peers: Vec<Value>,
     /// Kind of the store.
     pub(crate) store_kind: &'static str,
+    /// Where events go.
+    pub(crate) telemetry: Telemetry,
 }
 
 impl Console for GatewayConsole {
     fn ask(&self, request: &Request) -> Result<Value, Refused> {
         match request {
-            Request::Status => Ok(report::status(&self.look(false)?, self.store_kind)),
+            Request::Status => {
+                let losses = self.telemetry.losses();
+                Ok(report::status(&self.look(false)?, self.store_kind, &losses))
+            }
             Request::Show { what } => self.show(*what),
             Request::Jump { .. } | Request::Pin { .. } | Request::Unpin => {
                 Err(Refused::unknown_request("only an agent can do that: the paths of a session are its own"))

@@ -5,10 +5,11 @@ use jumpvpn_events::{DropCounters, State};
 use serde_json::{Map, Value, json};
 
 use super::Look;
-use crate::report::{drops, millis, optional_millis};
+use crate::report::{drops, millis, optional_millis, telemetry};
+use crate::telemetry::Losses;
 
 /// `jumpvpn.status/1` of a gateway.
-pub(super) fn status(looks: &[Look], store_kind: &str) -> Value {
+pub(super) fn status(looks: &[Look], store_kind: &str, losses: &Losses) -> Value {
     let mut all_drops = DropCounters::default();
     looks.iter().for_each(|look| all_drops.merge(&look.drops));
     let sum = |figure: fn(&Look) -> u64| looks.iter().map(figure).sum::<u64>();
@@ -18,6 +19,7 @@ pub(super) fn status(looks: &[Look], store_kind: &str) -> Value {
         "sessions": by_state(looks),
         "shards": looks.len(),
         "drops": drops(&all_drops),
+        "telemetry": telemetry(losses),
         "limits": {
             "sessions_max": looks.iter().map(|look| look.status.capacity).sum::<usize>(),
             "handshakes_pending": looks.iter().map(|look| look.status.pending).sum::<usize>(),

@@ -69,8 +69,15 @@ impl Outbound {
         sockets: &mut Sockets,
         drops: &mut DropCounters,
     ) -> bool {
-        if self.stalled_on.is_some_and(|socket| sockets.is_blocked(socket)) {
-            return false;
+        if let Some(socket) = self.stalled_on.take_if(|socket| sockets.is_blocked(*socket)) {
+            if engine.outbound_socket().is_none_or(|now| now == socket) {
+                self.stalled_on = Some(socket);
+                return false;
+            }
+            // The engine has moved on: nothing may wait for a link that takes nothing any more.
+            let left = self.transmits[self.next..].iter().flatten().count();
+            drops.add(Reason::QueueFull, left as u64);
+            self.next = self.transmits.len();
         }
         self.stalled_on = None;
         while self.next < self.transmits.len() {

@@ -70,6 +70,14 @@ impl Engine for Plain {
         None
     }
 
+    fn lost_event_count(&self) -> u64 {
+        0
+    }
+
+    fn outbound_socket(&self) -> Option<SocketKey> {
+        self.peer.map(|(socket, _)| socket)
+    }
+
     fn poll_timeout(&self) -> Option<Time> {
         self.next_timeout
     }

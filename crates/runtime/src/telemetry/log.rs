@@ -1,42 +1,56 @@
-//! The log on stderr.
+//! The log on stderr: what of it is shown, and the thread that writes it.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
 
 use jumpvpn_events::{Event, EventKind, Severity};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::LOG_QUEUE_COUNT;
+use super::branch::{Branch, Branched};
 use super::human::{self, LogLevel};
+use super::losses::Counts;
 
-/// Writes lines for people, as far as stderr takes them.
-pub(super) struct Log {
+/// What may be a line of the log.
+#[derive(Debug)]
+pub(super) enum Logged {
+    Event(Event),
+    Note { severity: Severity, text: String },
+}
+
+/// Decides what is shown, and passes it on.
+pub(super) struct Rules {
     level: LogLevel,
-    line: String,
-    missed_count: u64,
+    lines: Branch<Logged>,
     /// Whether a failed handshake was told since the last session was established.
     failure_told: bool,
 }
 
-impl Log {
-    pub(super) fn new(level: LogLevel) -> Log {
-        Log { level, line: String::with_capacity(256), missed_count: 0, failure_told: false }
+impl Rules {
+    pub(super) fn new(level: LogLevel, lines: SyncSender<Branched<Logged>>) -> Rules {
+        Rules { level, lines: Branch::new(lines), failure_told: false }
     }
 
-    /// Writes the line of an event, if it is to be shown.
-    pub(super) fn event(&mut self, event: &Event) {
-        if self.shows(event) {
-            self.line.clear();
-            human::write_event(&mut self.line, event);
-            self.write();
-        }
+    /// Passes an event on, if it is to be shown; false if there was no room.
+    pub(super) fn event(&mut self, event: &Event) -> bool {
+        !self.shows(event) || self.lines.offer(Logged::Event(*event))
     }
 
-    /// Writes a line that is no event, if it is to be shown.
-    pub(super) fn note(&mut self, severity: Severity, text: &str) {
-        if self.level.shows(severity) {
-            self.line.clear();
-            human::write_note(&mut self.line, severity, text);
-            self.write();
-        }
+    /// Passes a line that is no event on, if it is to be shown; false if there was no room.
+    pub(super) fn note(&mut self, severity: Severity, text: String) -> bool {
+        !self.level.shows(severity) || self.lines.offer(Logged::Note { severity, text })
+    }
+
+    /// Tells what is missing; true when nothing is owed.
+    pub(super) fn catch_up(&mut self) -> bool {
+        self.lines.catch_up()
+    }
+
+    /// The end.
+    pub(super) fn finish(self) {
+        self.lines.finish();
     }
 
     /// An agent without a gateway goes on trying for hours: that it does is said once, at the first failure.
@@ -52,6 +66,41 @@ impl Log {
         }
         self.level.shows(severity)
     }
+}
+
+/// Starts the thread, which drops `finish` at its end.
+///
+/// # Errors
+/// The thread cannot be started.
+pub(super) fn start(counts: Arc<Counts>, finish: SyncSender<()>) -> io::Result<SyncSender<Branched<Logged>>> {
+    let (queue, lines) = sync_channel(LOG_QUEUE_COUNT);
+    thread::Builder::new().name("jumpvpn-log".into()).spawn(move || {
+        Log { line: String::with_capacity(256), missed_count: 0, counts }.run(&lines);
+        drop(finish);
+    })?;
+    Ok(queue)
+}
+
+/// Writes lines for people, as far as stderr takes them.
+struct Log {
+    line: String,
+    missed_count: u64,
+    counts: Arc<Counts>,
+}
+
+impl Log {
+    fn run(&mut self, lines: &Receiver<Branched<Logged>>) {
+        for Branched { missed_count, what } in lines {
+            self.missed_count += missed_count;
+            self.line.clear();
+            match what {
+                Some(Logged::Event(event)) => human::write_event(&mut self.line, &event),
+                Some(Logged::Note { severity, text }) => human::write_note(&mut self.line, severity, &text),
+                None => {}
+            }
+            self.write();
+        }
+    }
 
     fn write(&mut self) {
         if self.missed_count > 0 {
@@ -62,9 +111,11 @@ impl Log {
                 self.missed_count = 0;
             }
         }
-        if self.missed_count > 0 || try_write(&self.line).is_err() {
+        if !self.line.is_empty() && (self.missed_count > 0 || try_write(&self.line).is_err()) {
             self.missed_count += 1;
+            self.counts.log.lose();
         }
+        self.counts.log.set_stuck(self.missed_count > 0);
     }
 }
 

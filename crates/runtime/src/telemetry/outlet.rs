@@ -105,9 +105,19 @@ impl<S: LineSink> Outlet<S> {
         self.seq
     }
 
+    /// How many were missed since.
+    pub(super) fn missed_count(&self) -> u64 {
+        self.missed_count
+    }
+
     /// Where the lines go.
     pub(super) fn sink(&self) -> &S {
         &self.sink
+    }
+
+    /// The same, to be changed.
+    pub(super) fn sink_mut(&mut self) -> &mut S {
+        &mut self.sink
     }
 }
 

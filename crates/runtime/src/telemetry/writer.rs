@@ -1,47 +1,57 @@
-//! The writer thread: queue entries become lines, lines go to every outlet.
+//! The thread that hands on: queue entries become lines for those who listen, and work for the threads that write.
 //!
-//! How a loss is noticed: an entrance stores the number of a lost event *after* its attempt failed, at a time when the
-//! queue was full. So when the writer reads that number and then finds the queue empty, everything up to it was either
-//! written or lost. A loss always leaves a full queue behind, hence the writer is awake and looks again.
+//! Nothing here waits for anybody. How a loss is noticed: an entrance stores the number of a lost event *after* its
+//! attempt failed, or before it hands over a later one. So when this thread reads that number and then finds the queue
+//! empty, everything up to it was either handed on or lost. A loss always leaves entries in the queue behind, hence
+//! the thread is awake and looks again.
 
 use std::collections::VecDeque;
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError};
 
 use jumpvpn_events::{Event, Severity};
 
-use super::file::FileSink;
+use super::branch::Branch;
 use super::lanes::Lanes;
-use super::log::Log;
+use super::log::Rules;
+use super::losses::Counts;
 use super::outlet::{Follower, Held, Line, Outlet};
-use super::{Entry, FOLLOWERS_MAX, HELD_COUNT, Options};
+use super::{Entry, FOLLOWERS_MAX, HELD_COUNT, RETRY_PERIOD};
 
-/// State of the writer thread.
+/// State of the thread.
 pub(super) struct Loop {
     gateway: String,
     lanes: Lanes,
     lost: Arc<[AtomicU64]>,
-    file: Option<Outlet<FileSink>>,
-    file_path: PathBuf,
+    counts: Arc<Counts>,
+    file: Option<Branch<Event>>,
     followers: Vec<Outlet<Follower>>,
     held: Outlet<Held>,
-    log: Log,
+    log: Rules,
+    /// Whether somebody has not been told yet what is missing.
+    owing: bool,
 }
 
 impl Loop {
-    pub(super) fn new(options: Options, lost: Arc<[AtomicU64]>) -> Loop {
+    pub(super) fn new(
+        gateway: String,
+        log: Rules,
+        file: Option<Branch<Event>>,
+        lost: Arc<[AtomicU64]>,
+        counts: Arc<Counts>,
+    ) -> Loop {
         Loop {
-            gateway: options.gateway,
+            gateway,
             lanes: Lanes::new(lost.len()),
             lost,
-            file: options.file.map(|file| Outlet::new(FileSink::new(file), 0)),
-            file_path: options.file_path,
+            counts,
+            file,
             followers: Vec::with_capacity(FOLLOWERS_MAX),
             held: Outlet::new(Held(VecDeque::with_capacity(HELD_COUNT)), 0),
-            log: Log::new(options.log_level),
+            log,
+            owing: false,
         }
     }
 
@@ -50,23 +60,43 @@ impl Loop {
             let lost = self.lost_so_far();
             let entry = match entries.try_recv() {
                 Ok(entry) => entry,
-                Err(TryRecvError::Disconnected) => return,
+                Err(TryRecvError::Disconnected) => return self.finish(),
                 Err(TryRecvError::Empty) => {
                     self.handle_idle(&lost);
-                    let Ok(entry) = entries.recv() else { return };
-                    entry
+                    match self.wait(entries) {
+                        Ok(entry) => entry,
+                        Err(RecvTimeoutError::Timeout) => continue,
+                        Err(RecvTimeoutError::Disconnected) => return self.finish(),
+                    }
                 }
             };
             match entry {
                 Entry::Event { lane, number, event } => self.handle_event(lane, number, &event),
-                Entry::Note { severity, text } => self.log.note(severity, &text),
+                Entry::Note { severity, text } => self.note(severity, text),
                 Entry::Subscribe { lines, follow } => self.handle_subscription(lines, follow),
+                Entry::Reopen => self.file.iter_mut().for_each(Branch::poke),
                 Entry::Stop => {
                     let lost = self.lost_so_far();
-                    return self.handle_idle(&lost);
+                    self.handle_idle(&lost);
+                    return self.finish();
                 }
             }
         }
+    }
+
+    /// The next entry; not for ever while something is owed.
+    fn wait(&self, entries: &Receiver<Entry>) -> Result<Entry, RecvTimeoutError> {
+        if self.owing {
+            return entries.recv_timeout(RETRY_PERIOD);
+        }
+        entries.recv().map_err(|_| RecvTimeoutError::Disconnected)
+    }
+
+    /// The threads that write end when they have written everything.
+    fn finish(self) {
+        // The log last: the file may still have something to say.
+        self.file.into_iter().for_each(Branch::finish);
+        self.log.finish();
     }
 
     fn lost_so_far(&self) -> Vec<u64> {
@@ -76,19 +106,33 @@ impl Loop {
     fn handle_event(&mut self, lane: usize, number: u64, event: &Event) {
         let lost_count = self.lanes.accept(lane, number);
         self.miss(lost_count);
-        self.log.event(event);
-        // A gap that is due goes first and takes a number, so that the common case needs one line for all outlets.
+        if !self.log.event(event) {
+            self.counts.log.lose();
+        }
+        if let Some(file) = &mut self.file
+            && !file.offer(*event)
+        {
+            self.counts.file.lose();
+        }
+        // A gap that is due goes first and takes a number, so that the common case needs one line for all followers.
         self.held.catch_up(&self.gateway).ok();
         let line = Line::new(event, self.held.seq() + 1, &self.gateway);
         self.held.offer(&line).ok();
-        if let Some(file) = &mut self.file {
-            let was_fine = !file.has_missed();
-            if let (Err(error), true) = (file.offer(&line), was_fine) {
-                let text = format!("cannot write events to {}: {error}; going on", self.file_path.display());
-                self.log.note(Severity::Warning, &text);
+        let counts = &self.counts;
+        self.followers.retain_mut(|follower| match follower.offer(&line) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => false,
+            Err(_) => {
+                counts.followers.lose();
+                true
             }
+            Ok(()) => true,
+        });
+    }
+
+    fn note(&mut self, severity: Severity, text: String) {
+        if !self.log.note(severity, text) {
+            self.counts.log.lose();
         }
-        self.followers.retain_mut(|follower| !is_broken(follower.offer(&line)));
     }
 
     /// The queue is empty: account for losses that no later event reveals, and for what outlets missed.
@@ -97,12 +141,14 @@ impl Loop {
             lost.iter().enumerate().map(|(lane, number)| self.lanes.account_lost(lane, *number)).sum();
         self.miss(lost_count);
         let Loop { file, followers, held, gateway, .. } = self;
-        // An outlet that is still stuck was reported when it began.
         held.catch_up(gateway).ok();
-        file.iter_mut().for_each(|file| {
-            file.catch_up(gateway).ok();
+        followers.retain_mut(|follower| {
+            !follower.catch_up(gateway).is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
         });
-        followers.retain_mut(|follower| !is_broken(follower.catch_up(gateway)));
+        let waiting = followers.iter().any(Outlet::has_missed);
+        self.counts.followers.set_stuck(waiting);
+        let told = [file.as_mut().is_none_or(Branch::catch_up), self.log.catch_up()];
+        self.owing = waiting || told.contains(&false);
     }
 
     /// So many events were lost before they got here.
@@ -110,7 +156,7 @@ impl Loop {
         if count == 0 {
             return;
         }
-        self.log.note(Severity::Warning, &format!("{count} events are missing: more than could be written"));
+        self.note(Severity::Warning, format!("{count} events are missing: more than could be written"));
         self.held.miss(count);
         self.file.iter_mut().for_each(|file| file.miss(count));
         self.followers.iter_mut().for_each(|follower| follower.miss(count));
@@ -124,8 +170,4 @@ impl Loop {
             self.followers.push(Outlet::new(Follower(lines), self.held.seq()));
         }
     }
-}
-
-fn is_broken(result: io::Result<()>) -> bool {
-    result.is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }

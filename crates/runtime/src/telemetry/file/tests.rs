@@ -15,7 +15,7 @@ fn pipe() -> (File, File) {
 #[test]
 fn lines_are_whole_through_a_pipe_that_fills_up() {
     let (mut reader, writer) = pipe();
-    let mut sink = FileSink::new(writer);
+    let mut sink = FileSink::new(EventFile::opened(writer));
     // Longer than PIPE_BUF, so that the pipe takes parts of lines.
     let lines: Vec<Arc<str>> = (0..200).map(|n| format!("{n:05}{}", "x".repeat(4990 + n)).into()).collect();
     let mut taken = Vec::new();
@@ -51,24 +51,65 @@ fn lines_are_whole_through_a_pipe_that_fills_up() {
     assert_eq!(found, expected[..found.len()]);
 }
 
+fn fifo(path: &Path) {
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+}
+
+/// A folder that is removed at the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Folder {
+        let path = std::env::temp_dir().join(format!("jumpvpn-file-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Folder(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).unwrap();
+    }
+}
+
 #[test]
-fn the_event_file_is_appended_to_and_a_fifo_does_not_hold_up() {
-    let dir = std::env::temp_dir().join(format!("jumpvpn-file-{}", std::process::id()));
-    std::fs::create_dir_all(&dir).unwrap();
-    let path = dir.join("events.jsonl");
+fn the_event_file_is_appended_to() {
+    let folder = Folder::new("append");
+    let path = folder.0.join("events.jsonl");
     for line in ["one", "two"] {
-        FileSink::new(open_event_file(&path).unwrap()).try_write(&line.into()).unwrap();
+        FileSink::new(EventFile::open(&path).unwrap().0).try_write(&line.into()).unwrap();
     }
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "one\ntwo\n");
-    let fifo = dir.join("fifo");
-    rustix::fs::mknodat(
-        rustix::fs::CWD,
-        &fifo,
-        rustix::fs::FileType::Fifo,
-        rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
-        0,
-    )
-    .unwrap();
-    assert!(open_event_file(&fifo).is_err(), "nobody reads it");
-    std::fs::remove_dir_all(&dir).unwrap();
+}
+
+#[test]
+fn a_fifo_holds_up_nothing_and_takes_lines_while_it_is_read() {
+    let folder = Folder::new("fifo");
+    let path = folder.0.join("fifo");
+    fifo(&path);
+    let (file, trouble) = EventFile::open(&path).unwrap();
+    assert!(trouble.is_some(), "nobody reads it");
+    let mut sink = FileSink::new(file);
+    assert!(sink.try_write(&"lost".into()).is_err());
+    for text in ["one", "two"] {
+        let mut reader =
+            OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits() as i32).open(&path).unwrap();
+        sink.try_write(&text.into()).unwrap();
+        let mut read = [0; 16];
+        let len = reader.read(&mut read).unwrap();
+        assert_eq!(&read[..len], format!("{text}\n").as_bytes());
+        drop(reader);
+        // The reader is gone: a broken pipe is an error like any other, and no signal.
+        assert_eq!(sink.try_write(&"lost".into()).unwrap_err().kind(), ErrorKind::BrokenPipe);
+    }
+}
+
+#[test]
+fn what_a_person_has_to_mend_is_no_start() {
+    let folder = Folder::new("mend");
+    let directory = EventFile::open(&folder.0).unwrap_err();
+    assert_eq!(directory.kind(), ErrorKind::IsADirectory);
+    let nowhere = EventFile::open(&folder.0.join("no/events.jsonl")).unwrap_err();
+    assert_eq!(nowhere.kind(), ErrorKind::NotFound);
 }
