@@ -6,8 +6,7 @@
 //! machine ([`Machine`]). The protocol text is `docs/protocol.md`; section numbers below are its.
 //!
 //! Deliberately not here: sockets, clocks, tables of sessions, retransmission, policy. Time and randomness are
-//! arguments; the one exception is the ML-KEM key pair and encapsulation of a hybrid rekey, for which the
-//! cryptographic library takes no outside randomness (its lengths and outcome do not depend on it).
+//! arguments, those of ML-KEM too: the same calls with the same random bytes make the same datagrams.
 //!
 //! The takeover of a session by another gateway is not part of this version: no resume secret is derived.
 #![forbid(unsafe_code)]

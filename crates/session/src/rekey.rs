@@ -8,8 +8,11 @@
 
 use core::fmt;
 
-use aws_lc_rs::kem::{Ciphertext, DecapsulationKey, EncapsulationKey, ML_KEM_768};
+use aws_lc_rs::kem::{Ciphertext, DecapsulationKey, ML_KEM_768};
 use jumpvpn_events::Reason;
+use jumpvpn_kem::{
+    CIPHERTEXT_LEN as KEM_CIPHERTEXT_LEN, ENCAPSULATION_SEED_LEN, KEY_SEED_LEN, PUBLIC_LEN as KEM_PUBLIC_LEN,
+};
 use jumpvpn_wire::{Cid, RouteToken, SessionId};
 use rand_core::CryptoRng;
 use subtle::ConstantTimeEq as _;
@@ -21,8 +24,6 @@ use crate::{EpochSecret, dh};
 #[cfg(test)]
 mod tests;
 
-const KEM_PUBLIC_LEN: usize = 1184;
-const KEM_CIPHERTEXT_LEN: usize = 1088;
 /// Epoch, client CID and X25519 key.
 const REQUEST_HEAD_LEN: usize = 4 + 8 + 32;
 const REQUEST_LEN: usize = REQUEST_HEAD_LEN + KEM_PUBLIC_LEN;
@@ -131,8 +132,7 @@ pub struct RekeyFinished {
 }
 
 impl RekeyInitiator {
-    /// Starts a rekey to epoch `n` (the present one plus one). The X25519 key comes from `rng`; the ML-KEM key
-    /// pair from the cryptographic library.
+    /// Starts a rekey to epoch `n` (the present one plus one). All keys are made of `rng`.
     ///
     /// # Errors
     /// [`RekeyError::Key`] when the library cannot make a key pair.
@@ -152,10 +152,12 @@ impl RekeyInitiator {
         let kem = match mode {
             RekeyMode::Classical => None,
             RekeyMode::Hybrid => {
-                let kem = DecapsulationKey::generate(&ML_KEM_768).map_err(|_| RekeyError::Key)?;
-                let public = kem.encapsulation_key().and_then(|key| key.key_bytes());
-                request.extend_from_slice(public.map_err(|_| RekeyError::Key)?.as_ref());
-                Some(kem)
+                let mut seed = Zeroizing::new([0; KEY_SEED_LEN]);
+                rng.fill_bytes(seed.as_mut_slice());
+                let pair = jumpvpn_kem::generate(&seed).ok_or(RekeyError::Key)?;
+                request.extend_from_slice(&pair.public);
+                let key = DecapsulationKey::new(&ML_KEM_768, pair.private.as_slice());
+                Some(key.map_err(|_| RekeyError::Key)?)
             }
         };
         Ok(Self { n, sid, client_cid, private, kem, request })
@@ -220,8 +222,8 @@ pub struct RekeyResponded {
     pub response: Vec<u8>,
 }
 
-/// Answers a request for epoch `n` (the present one plus one). The X25519 key comes from `rng`; the ML-KEM
-/// encapsulation takes its randomness from the cryptographic library.
+/// Answers a request for epoch `n` (the present one plus one). Our X25519 key and the seed of the encapsulation come
+/// from `rng`.
 ///
 /// # Errors
 /// `Malformed` (also for another epoch number), `Key`.
@@ -247,10 +249,12 @@ pub fn rekey_respond(
     let mut response = Vec::with_capacity(REKEY_RESPONSE_LEN);
     response.extend_from_slice(&dh::public(&private));
     if mode == RekeyMode::Hybrid {
-        let key = EncapsulationKey::new(&ML_KEM_768, kem_public).map_err(|_| RekeyError::Key)?;
-        let (ciphertext, kem_secret) = key.encapsulate().map_err(|_| RekeyError::Key)?;
-        shared.put(kem_secret.as_ref());
-        response.extend_from_slice(ciphertext.as_ref());
+        let public = kem_public.first_chunk().ok_or(RekeyError::Malformed)?;
+        let mut seed = Zeroizing::new([0; ENCAPSULATION_SEED_LEN]);
+        rng.fill_bytes(seed.as_mut_slice());
+        let made = jumpvpn_kem::encapsulate(public, &seed).ok_or(RekeyError::Key)?;
+        shared.put(made.secret.as_slice());
+        response.extend_from_slice(&made.ciphertext);
     }
     response.extend_from_slice(&terms.encode());
     let derived = derive(secret, &sid, n, &shared, request, &response);

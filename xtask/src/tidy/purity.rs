@@ -5,7 +5,7 @@ use super::{Finding, code, has_word};
 use crate::tree::SourceFile;
 
 /// Rooms in which `unsafe` may stand, each block with its reason (clippy sees to that).
-const UNSAFE_ROOMS: &[&str] = &["tun", "transport", "host", "lab"];
+const UNSAFE_ROOMS: &[&str] = &["kem", "tun", "transport", "host", "lab"];
 
 /// Words that name a clock, a socket, a file, a thread or randomness of the system.
 const IMPURE: &[(&str, &str)] = &[
