@@ -2,15 +2,17 @@
 //! internet's, each through its [`Pipe`], and the switches for every fault.
 //!
 //! The radio is between laptop and router: delay and loss come before the translation on the way up and after it on
-//! the way down.
+//! the way down. The gateway's access line can be such a link too, without a router. Somebody may sit on any of them
+//! ([`OnPath`]); who that is and what he wants is not known here.
 
+use std::fmt;
 use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jumpvpn_tun::Tap;
 
@@ -24,22 +26,48 @@ use crate::story::Direction;
 /// Longest frame: the interfaces have an MTU of 1500, offloads are off; the rest is room for surprises.
 const MAX_FRAME_LEN: usize = 2048;
 
-/// One uplink of the laptop, running.
+/// Somebody who sits on a link: at the laptop's side of the router, where one does not yet see public addresses.
+pub trait OnPath: Send {
+    /// A whole IPv4 packet enters the link in `direction`. What goes on in its place, each after an extra delay:
+    /// the packet itself, nothing, or whatever else; the link's own conditions apply to it as well.
+    fn handle_packet(&mut self, direction: Direction, packet: Vec<u8>) -> Vec<(Duration, Vec<u8>)>;
+}
+
+/// One uplink of the laptop, or the gateway's access line, running.
 #[derive(Debug, Clone)]
 pub struct RadioLink {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug)]
 struct Shared {
     plan: UplinkPlan,
     laptop: End,
     isp: End,
     /// By [`Direction::index`].
     pipes: [Mutex<Pipe>; 2],
-    nat: Mutex<Nat>,
+    /// None on a line without a router.
+    nat: Option<Mutex<Nat>>,
+    on_path: Mutex<Option<Box<dyn OnPath>>>,
     /// Without it nothing enters or leaves at the laptop.
     carrier: AtomicBool,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Shared")
+            .field("plan", &self.plan)
+            .field("pipes", &self.pipes)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What stands at the far end of a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Router {
+    /// A router that translates addresses.
+    Nat,
+    /// Nothing: a plain line.
+    None,
 }
 
 /// An interface of a node, seen from the other side of the wire.
@@ -59,6 +87,7 @@ impl RadioLink {
         plan: UplinkPlan,
         laptop: Tap,
         isp: Tap,
+        router: Router,
         conditions: Conditions,
         seed: u64,
     ) -> io::Result<RadioLink> {
@@ -70,7 +99,9 @@ impl RadioLink {
             laptop: End { tap: laptop, mac: AtomicU64::new(0) },
             isp: End { tap: isp, mac: AtomicU64::new(0) },
             pipes: [pipe(0), pipe(1)],
-            nat: Mutex::new(Nat::new(plan.public, plan.lan(), seed.wrapping_mul(4) + 2)),
+            nat: (router == Router::Nat)
+                .then(|| Mutex::new(Nat::new(plan.public, plan.lan(), seed.wrapping_mul(4) + 2))),
+            on_path: Mutex::new(None),
             carrier: AtomicBool::new(true),
         });
         for direction in Direction::ALL {
@@ -92,9 +123,22 @@ impl RadioLink {
         self.pipe(direction).set_conditions(conditions);
     }
 
-    /// The router forgets its mappings.
+    /// The router forgets its mappings; a line without a router has none.
     pub fn rebind(&self) {
-        lock(&self.shared.nat).rebind();
+        if let Some(nat) = &self.shared.nat {
+            lock(nat).rebind();
+        }
+    }
+
+    /// Lets somebody sit on the link, or sends him away.
+    pub fn set_on_path(&self, somebody: Option<Box<dyn OnPath>>) {
+        *lock(&self.shared.on_path) = somebody;
+    }
+
+    /// Puts an IPv4 packet on the link's far end, past its conditions and past whoever sits on it. On the way up the
+    /// router translates it like any other.
+    pub fn inject(&self, direction: Direction, packet: Vec<u8>) {
+        deliver_one(&self.shared, direction, packet);
     }
 
     /// The radio loses or finds its network; what is under way is lost.
@@ -147,10 +191,9 @@ fn take_in(shared: &Shared, direction: Direction, entry: &End, frame: &[u8]) {
     match packet::look_into(frame, shared.plan.router_mac) {
         Frame::Ipv4(packet) if carrier => {
             let mut packet = packet.to_vec();
-            let passes = direction == Direction::Up || lock(&shared.nat).translate_in(&mut packet);
-            if passes {
-                let is_udp = packet::is_udp(&packet);
-                lock(&shared.pipes[direction.index()]).handle_packet(Instant::now(), packet, is_udp);
+            let translates = shared.nat.as_ref().filter(|_| direction == Direction::Down);
+            if translates.is_none_or(|nat| lock(nat).translate_in(&mut packet)) {
+                enter(shared, direction, packet);
             }
         }
         // The neighbour is this end of the wire: it answers as long as the wire is there, whatever lies beyond.
@@ -159,21 +202,40 @@ fn take_in(shared: &Shared, direction: Direction, entry: &End, frame: &[u8]) {
     }
 }
 
+/// A packet enters the link, past whoever sits there.
+fn enter(shared: &Shared, direction: Direction, packet: Vec<u8>) {
+    let pass = |packet: Vec<u8>, extra: Duration| {
+        let is_udp = packet::is_udp(&packet);
+        lock(&shared.pipes[direction.index()]).handle_packet(Instant::now(), packet, is_udp, extra);
+    };
+    match &mut *lock(&shared.on_path) {
+        None => pass(packet, Duration::ZERO),
+        Some(somebody) => {
+            let instead = somebody.handle_packet(direction, packet);
+            instead.into_iter().for_each(|(extra, packet)| pass(packet, extra));
+        }
+    }
+}
+
 /// Whatever has crossed the radio goes on.
 fn deliver(shared: &Shared, direction: Direction) {
     loop {
         let arrived = lock(&shared.pipes[direction.index()]).poll_delivery(Instant::now());
-        let Some(mut packet) = arrived else { return };
-        match direction {
-            Direction::Up => {
-                if lock(&shared.nat).translate_out(&mut packet) {
-                    shared.isp.give_packet(&packet, shared.plan.router_mac);
-                }
+        let Some(packet) = arrived else { return };
+        deliver_one(shared, direction, packet);
+    }
+}
+
+fn deliver_one(shared: &Shared, direction: Direction, mut packet: Vec<u8>) {
+    match direction {
+        Direction::Up => {
+            if shared.nat.as_ref().is_none_or(|nat| lock(nat).translate_out(&mut packet)) {
+                shared.isp.give_packet(&packet, shared.plan.router_mac);
             }
-            Direction::Down => {
-                if shared.carrier.load(Ordering::Acquire) {
-                    shared.laptop.give_packet(&packet, shared.plan.router_mac);
-                }
+        }
+        Direction::Down => {
+            if shared.carrier.load(Ordering::Acquire) {
+                shared.laptop.give_packet(&packet, shared.plan.router_mac);
             }
         }
     }

@@ -75,6 +75,17 @@ pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 10);
 pub const GATEWAY_ISP: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 /// UDP port the gateway listens on.
 pub const GATEWAY_PORT: u16 = 4747;
+/// The gateway's access line as a link of ours: what is the laptop's side of an uplink is the internet's side here.
+pub const TRUNK: UplinkPlan = UplinkPlan {
+    interface: "gw0",
+    laptop: GATEWAY_ISP,
+    router: GATEWAY,
+    metric: 0,
+    public: GATEWAY_ISP,
+    isp_interface: "eth0",
+    isp: GATEWAY,
+    router_mac: [0x02, 0, 0, 0, 2, 1],
+};
 /// The gateway inside the tunnel, in a /24.
 pub const GATEWAY_INNER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 /// The laptop inside the tunnel.

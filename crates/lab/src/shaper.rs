@@ -185,11 +185,12 @@ impl Pipe {
         self.shaper.set_conditions(conditions);
     }
 
-    /// Takes a packet in.
-    pub fn handle_packet(&mut self, now: Instant, packet: Vec<u8>, is_udp: bool) {
+    /// Takes a packet in; it arrives `extra` later than the link's conditions say.
+    pub fn handle_packet(&mut self, now: Instant, packet: Vec<u8>, is_udp: bool, extra: Duration) {
         self.entered_count += 1;
         match self.shaper.handle_packet(now, packet.len(), is_udp) {
             Ok(arrival) => {
+                let arrival = arrival + extra;
                 self.under_way.push(Reverse(UnderWay { arrival, order: self.entered_count, packet }));
             }
             Err(_loss) => self.lost_count += 1,

@@ -3,8 +3,10 @@
 mod control;
 mod events;
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
+use std::net::Ipv4Addr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -12,8 +14,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-pub use control::{PathStatus, Status};
-pub use events::{Moment, Switch, audit, first_doubt, merge, note, switches, unix_now};
+pub use control::{PathStatus, SessionRow, Status};
+pub use events::{Moment, Switch, audit, first_doubt, merge, note, switches, unix_now, unix_time};
 
 use crate::namespace::Node;
 use crate::plan;
@@ -47,6 +49,15 @@ pub struct Program {
     agent_public: String,
     keys: PathBuf,
     policy: String,
+    guests: Vec<Guest>,
+}
+
+/// A peer of the gateway besides the laptop, whoever plays it.
+#[derive(Debug)]
+struct Guest {
+    name: String,
+    public: String,
+    inner: Ipv4Addr,
 }
 
 impl Program {
@@ -56,19 +67,36 @@ impl Program {
     /// A sentence for a person.
     pub fn prepare(folder: &Path, policy: &str) -> io::Result<Program> {
         let path = std::env::var_os("JUMPVPN_BIN").map_or_else(|| "/proc/self/exe".into(), PathBuf::from);
+        Program::at(path, folder, policy)
+    }
+
+    /// As [`Program::prepare`], with the program in this file.
+    ///
+    /// # Errors
+    /// A sentence for a person.
+    pub fn at(path: PathBuf, folder: &Path, policy: &str) -> io::Result<Program> {
         let keys = folder.join("keys");
         fs::create_dir_all(&keys)?;
-        let mut publics = ["gateway", "agent"].into_iter().map(|side| {
-            let private = run(&path, "genkey", "")?;
-            let mut file = File::options();
-            let file = file.write(true).create(true).truncate(true).mode(0o600).open(keys.join(side))?;
-            io::Write::write_all(&mut &file, private.as_bytes())?;
-            run(&path, "pubkey", &private).map(|public| public.trim().to_owned())
-        });
-        let missing = || io::Error::other("no key");
-        let gateway_public = publics.next().ok_or_else(missing)??;
-        let agent_public = publics.next().ok_or_else(missing)??;
-        Ok(Program { path, gateway_public, agent_public, keys, policy: policy.to_owned() })
+        let (_, gateway_public) = new_key(&path, &keys.join("gateway"))?;
+        let (_, agent_public) = new_key(&path, &keys.join("agent"))?;
+        let policy = policy.to_owned();
+        Ok(Program { path, gateway_public, agent_public, keys, policy, guests: Vec::new() })
+    }
+
+    /// Lets the gateway know one more peer, from its next start on, and returns the peer's private key as text.
+    ///
+    /// # Errors
+    /// A sentence for a person.
+    pub fn add_peer(&mut self, name: &str, inner: Ipv4Addr) -> io::Result<String> {
+        let (private, public) = new_key(&self.path, &self.keys.join(name))?;
+        self.guests.push(Guest { name: name.to_owned(), public, inner });
+        Ok(private)
+    }
+
+    /// The gateway's public key as text.
+    #[must_use]
+    pub fn gateway_public(&self) -> &str {
+        &self.gateway_public
     }
 
     /// What `--version` says.
@@ -78,7 +106,7 @@ impl Program {
     }
 
     fn command(&self, verb: &str, config: &Path, log: &Path) -> io::Result<Command> {
-        let log = File::create(log)?;
+        let log = File::options().create(true).append(true).open(log)?;
         let mut command = Command::new(&self.path);
         command.arg0("jumpvpn").arg(verb).arg("-c").arg(config);
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
@@ -88,7 +116,7 @@ impl Program {
     }
 
     fn gateway_config(&self, folder: &Path) -> String {
-        format!(
+        let mut text = format!(
             "[gateway]\nprivate_key_file = {}\nlisten = [\"udp://{}:{}\"]\ninterface = \"jump0\"\n\
              address = [\"{}/24\"]\ncontrol_socket = \"{GATEWAY_SOCKET}\"\nevents = {}\n\n\
              [store]\nkind = \"memory\"\n\n[[peer]]\nname = \"laptop\"\npublic_key = \"{}\"\ninner = [\"{}\"]\n",
@@ -99,7 +127,14 @@ impl Program {
             quoted(&folder.join("gateway.jsonl").to_string_lossy()),
             self.agent_public,
             plan::LAPTOP_INNER,
-        )
+        );
+        for Guest { name, public, inner } in &self.guests {
+            let name = quoted(name);
+            text.push_str(&format!(
+                "\n[[peer]]\nname = {name}\npublic_key = \"{public}\"\ninner = [\"{inner}\"]\n"
+            ));
+        }
+        text
     }
 
     fn agent_config(&self, folder: &Path, uplinks: &[&str]) -> String {
@@ -121,6 +156,16 @@ impl Program {
     }
 }
 
+/// Makes a key pair with the program, keeps the private one in `file` and returns both as text.
+fn new_key(program: &Path, file: &Path) -> io::Result<(String, String)> {
+    let private = run(program, "genkey", "")?;
+    let mut options = File::options();
+    let opened = options.write(true).create(true).truncate(true).mode(0o600).open(file)?;
+    io::Write::write_all(&mut &opened, private.as_bytes())?;
+    let public = run(program, "pubkey", &private)?;
+    Ok((private.trim().to_owned(), public.trim().to_owned()))
+}
+
 /// Gateway and agent, running; dropping it ends both.
 #[derive(Debug)]
 pub struct Tunnel {
@@ -137,7 +182,7 @@ impl Tunnel {
     pub fn start(program: &Program, site: Site<'_>, folder: &Path) -> io::Result<Tunnel> {
         fs::create_dir_all(folder)?;
         let at = |name: &str| folder.join(name);
-        for leftover in ["gateway.jsonl", "agent.jsonl"] {
+        for leftover in ["gateway.jsonl", "agent.jsonl", "gateway.log", "agent.log"] {
             match fs::remove_file(at(leftover)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
@@ -145,20 +190,30 @@ impl Tunnel {
         }
         fs::write(at("gateway.toml"), program.gateway_config(folder))?;
         fs::write(at("agent.toml"), program.agent_config(folder, site.uplinks))?;
-        let mut gateway = program.command("gateway", &at("gateway.toml"), &at("gateway.log"))?;
-        let mut agent = program.command("agent", &at("agent.toml"), &at("agent.log"))?;
-        let gateway = Daemon::start("gateway", site.gateway.spawn(&mut gateway)?, at("gateway.log"));
-        let mut tunnel = Tunnel {
-            gateway,
-            agent: Daemon::start("agent", site.laptop.spawn(&mut agent)?, at("agent.log")),
-            folder: folder.to_owned(),
-        };
+        let gateway = start_daemon(program, "gateway", site.gateway, folder)?;
+        let agent = start_daemon(program, "agent", site.laptop, folder)?;
+        let mut tunnel = Tunnel { gateway, agent, folder: folder.to_owned() };
         tunnel.wait_until_warm(site.uplinks)?;
         Ok(tunnel)
     }
 
-    /// A daemon that ended, or patience that did, is an error.
-    fn wait_until_warm(&mut self, uplinks: &[&str]) -> io::Result<()> {
+    /// Kills the gateway without a goodbye and starts it again. The agent finds out by itself; its events and the
+    /// gateway's go on in the same files.
+    ///
+    /// # Errors
+    /// The program cannot be started.
+    pub fn crash_gateway(&mut self, program: &Program, site: Site<'_>) -> io::Result<()> {
+        self.gateway.process.kill()?;
+        self.gateway.process.wait()?;
+        self.gateway = start_daemon(program, "gateway", site.gateway, &self.folder)?;
+        Ok(())
+    }
+
+    /// Waits until the session lives and a path over each of these interfaces is validated or active.
+    ///
+    /// # Errors
+    /// A daemon ended, or patience did.
+    pub fn wait_until_warm(&mut self, uplinks: &[&str]) -> io::Result<()> {
         let until = Instant::now() + START_TIMEOUT;
         loop {
             let status = self.status();
@@ -187,6 +242,37 @@ impl Tunnel {
     /// It cannot be asked.
     pub fn status(&self) -> io::Result<Status> {
         control::status(Path::new(AGENT_SOCKET))
+    }
+
+    /// What the gateway tells of its sessions: the rows of `show sessions --json`.
+    ///
+    /// # Errors
+    /// It cannot be asked.
+    pub fn sessions(&self) -> io::Result<Vec<SessionRow>> {
+        control::sessions(Path::new(GATEWAY_SOCKET))
+    }
+
+    /// What the gateway has dropped so far, by reason, as its status tells.
+    ///
+    /// # Errors
+    /// It cannot be asked.
+    pub fn drops(&self) -> io::Result<BTreeMap<String, u64>> {
+        control::drops(Path::new(GATEWAY_SOCKET))
+    }
+
+    /// Memory of the gateway that is resident now, bytes.
+    #[must_use]
+    pub fn gateway_resident_len(&self) -> Option<u64> {
+        self.gateway.resident_len()
+    }
+
+    /// Whether both daemons still run.
+    ///
+    /// # Errors
+    /// A sentence with the end of the log of the one that does not.
+    pub fn check(&mut self) -> io::Result<()> {
+        self.gateway.check()?;
+        self.agent.check()
     }
 
     /// Asks the agent to do what an operator would ask of it.
@@ -239,10 +325,6 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(3);
 const LOG_TAIL: usize = 12;
 
 impl Daemon {
-    fn start(name: &'static str, process: Child, log: PathBuf) -> Daemon {
-        Daemon { name, process, log }
-    }
-
     /// Whether it still runs.
     fn check(&mut self) -> io::Result<()> {
         match self.process.try_wait()? {
@@ -258,6 +340,13 @@ impl Daemon {
         let text = fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(LOG_TAIL)..].join("\n")
+    }
+
+    fn resident_len(&self) -> Option<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
+        Some(kib * 1024)
     }
 
     fn cpu_time(&self) -> Option<Duration> {
@@ -297,14 +386,21 @@ impl Drop for Daemon {
     }
 }
 
+/// Starts one side of the program in its node, with the configuration in `folder`.
+fn start_daemon(program: &Program, name: &'static str, node: &Node, folder: &Path) -> io::Result<Daemon> {
+    let log = folder.join(format!("{name}.log"));
+    let mut command = program.command(name, &folder.join(format!("{name}.toml")), &log)?;
+    Ok(Daemon { name, process: node.spawn(&mut command)?, log })
+}
+
 /// A TOML string.
 fn quoted(text: &str) -> String {
     toml::Value::from(text).to_string()
 }
 
-fn network_of(address: std::net::Ipv4Addr) -> std::net::Ipv4Addr {
+fn network_of(address: Ipv4Addr) -> Ipv4Addr {
     let [a, b, c, _] = address.octets();
-    std::net::Ipv4Addr::new(a, b, c, 0)
+    Ipv4Addr::new(a, b, c, 0)
 }
 
 /// Runs a verb of the program that reads `input` and prints a line or two.

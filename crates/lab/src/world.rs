@@ -1,21 +1,19 @@
 //! The whole network of the lab: its nodes, its cables and its radio links, and what can be done to them.
 
 use std::io;
+use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 use jumpvpn_host::Network;
 use jumpvpn_tun::Tap;
 
-use crate::link::RadioLink;
+use crate::link::{RadioLink, Router};
 use crate::namespace::Node;
 use crate::plan::{self, UPLINKS, UplinkPlan};
 use crate::shaper::Conditions;
 use crate::story::{Action, Direction, Uplink};
 use crate::tunnel::Site;
 use crate::wiring::{add_default_route, bring_up, cable, route, with_link};
-
-/// The cable's interface on the internet's side.
-const INTERNET_TO_GATEWAY: &str = "gw0";
 
 /// The network, running; it ends with the process.
 #[derive(Debug)]
@@ -30,6 +28,16 @@ pub struct World {
     pub server: Node,
     calm: [Conditions; 2],
     links: [RadioLink; 2],
+    trunk: Option<RadioLink>,
+}
+
+/// What the gateway's access line is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Line {
+    /// The kernel's: as fast as the machine.
+    Cable,
+    /// A link of ours, on which somebody can sit.
+    Watched,
 }
 
 impl World {
@@ -38,6 +46,18 @@ impl World {
     /// # Errors
     /// A sentence saying what could not be built.
     pub fn build(calm: [Conditions; 2], seed: u64) -> io::Result<World> {
+        World::build_with(Line::Cable, calm, seed)
+    }
+
+    /// As [`World::build`], with a [`World::trunk`] in the place of the gateway's cable.
+    ///
+    /// # Errors
+    /// A sentence saying what could not be built.
+    pub fn build_watched(calm: [Conditions; 2], seed: u64) -> io::Result<World> {
+        World::build_with(Line::Watched, calm, seed)
+    }
+
+    fn build_with(line: Line, calm: [Conditions; 2], seed: u64) -> io::Result<World> {
         let laptop = Node::create("laptop")?;
         let internet = Node::create("internet")?;
         let gateway = Node::create("gateway")?;
@@ -49,7 +69,14 @@ impl World {
         laptop.set("net.ipv4.conf.all.rp_filter", "2")?;
         internet.set("net.ipv4.ip_forward", "1")?;
         gateway.set("net.ipv4.ip_forward", "1")?;
-        cable(&internet, (INTERNET_TO_GATEWAY, plan::GATEWAY_ISP), &gateway, ("eth0", plan::GATEWAY))?;
+        let trunk = match line {
+            Line::Cable => {
+                let far = (plan::TRUNK.isp_interface, plan::GATEWAY);
+                cable(&internet, (plan::TRUNK.interface, plan::GATEWAY_ISP), &gateway, far)?;
+                None
+            }
+            Line::Watched => Some(line_of_taps(&internet, &gateway, seed)?),
+        };
         cable(&gateway, ("lan0", plan::GATEWAY_LAN), &server, ("eth0", plan::SERVER))?;
         gateway.run(|| add_default_route("eth0", plan::GATEWAY_ISP, 100))??;
         server.run(|| add_default_route("eth0", plan::GATEWAY_LAN, 100))??;
@@ -60,7 +87,32 @@ impl World {
             radio_link(&laptop, &internet, &UPLINKS[index], calm[index], seed)
         };
         let links = [radio(Uplink::Wifi)?, radio(Uplink::Lte)?];
-        Ok(World { laptop, internet, gateway, server, calm, links })
+        Ok(World { laptop, internet, gateway, server, calm, links, trunk })
+    }
+
+    /// The gateway's access line, towards it being [`Direction::Up`]; none in a world with a plain cable.
+    #[must_use]
+    pub fn trunk(&self) -> Option<&RadioLink> {
+        self.trunk.as_ref()
+    }
+
+    /// Connects one more machine to the internet: `address` in a /24 of its own, of which the internet's side takes
+    /// `router`. The interface is called `eth0` there, and `interface` here.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn join(
+        &self,
+        name: &'static str,
+        interface: &str,
+        address: Ipv4Addr,
+        router: Ipv4Addr,
+    ) -> io::Result<Node> {
+        let node = Node::create(name)?;
+        node.run(|| with_link("lo", |network, index| network.set_link_up(index)))??;
+        cable(&self.internet, (interface, router), &node, ("eth0", address))?;
+        node.run(|| add_default_route("eth0", router, 100))??;
+        Ok(node)
     }
 
     /// The node of that name.
@@ -91,7 +143,7 @@ impl World {
     pub fn open_direct_way(&self) -> io::Result<()> {
         let lan = Ipv4Net::new_assert(plan::SERVER, plan::PREFIX_LEN).trunc();
         self.internet.run(|| {
-            with_link(INTERNET_TO_GATEWAY, |network, index| {
+            with_link(plan::TRUNK.interface, |network, index| {
                 network.add_route(&route(lan, Some(plan::GATEWAY), index, None))
             })
         })?
@@ -179,15 +231,24 @@ fn radio_link(
     calm: Conditions,
     seed: u64,
 ) -> io::Result<RadioLink> {
-    let end = |node: &Node, interface, address| {
-        node.run(|| {
-            let tap = Tap::create(interface).map_err(io::Error::other)?;
-            bring_up(node, interface, address)?;
-            Ok::<Tap, io::Error>(tap)
-        })?
-    };
     let laptop_end = end(laptop, plan.interface, plan.laptop)?;
     let isp_end = end(internet, plan.isp_interface, plan.isp)?;
     laptop.run(|| add_default_route(plan.interface, plan.router, plan.metric))??;
-    RadioLink::start(*plan, laptop_end, isp_end, calm, seed)
+    RadioLink::start(*plan, laptop_end, isp_end, Router::Nat, calm, seed)
+}
+
+fn line_of_taps(internet: &Node, gateway: &Node, seed: u64) -> io::Result<RadioLink> {
+    let plan = plan::TRUNK;
+    let near = end(internet, plan.interface, plan.laptop)?;
+    let far = end(gateway, plan.isp_interface, plan.isp)?;
+    RadioLink::start(plan, near, far, Router::None, Conditions::default(), seed)
+}
+
+/// An interface of a node whose other side is ours.
+fn end(node: &Node, interface: &str, address: Ipv4Addr) -> io::Result<Tap> {
+    node.run(|| {
+        let tap = Tap::create(interface).map_err(io::Error::other)?;
+        bring_up(node, interface, address)?;
+        Ok::<Tap, io::Error>(tap)
+    })?
 }

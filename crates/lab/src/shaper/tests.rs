@@ -13,7 +13,7 @@ fn send(conditions: Conditions, seed: u64, count: u32) -> Vec<(u32, Duration)> {
     let start = Instant::now();
     let mut pipe = Pipe::new(Shaper::new(conditions, seed));
     for index in 0..count {
-        pipe.handle_packet(start + index * MS, index.to_be_bytes().repeat(25), true);
+        pipe.handle_packet(start + index * MS, index.to_be_bytes().repeat(25), true, Duration::ZERO);
     }
     let mut arrived = Vec::new();
     while let Some(at) = pipe.poll_timeout() {
@@ -28,7 +28,7 @@ fn send(conditions: Conditions, seed: u64, count: u32) -> Vec<(u32, Duration)> {
 fn delay_is_exact_and_nothing_comes_early() {
     let start = Instant::now();
     let mut pipe = Pipe::new(Shaper::new(calm(), 1));
-    pipe.handle_packet(start, vec![1], false);
+    pipe.handle_packet(start, vec![1], false, Duration::ZERO);
     assert_eq!(pipe.poll_timeout(), Some(start + 10 * MS));
     assert_eq!(pipe.poll_delivery(start + 10 * MS - Duration::from_nanos(1)), None);
     assert_eq!(pipe.poll_delivery(start + 10 * MS), Some(vec![1]));
@@ -109,8 +109,8 @@ fn a_fault_does_not_shift_the_luck_of_later_packets() {
 fn flush_loses_what_is_under_way() {
     let start = Instant::now();
     let mut pipe = Pipe::new(Shaper::new(calm(), 1));
-    pipe.handle_packet(start, vec![1], false);
-    pipe.handle_packet(start + MS, vec![2], false);
+    pipe.handle_packet(start, vec![1], false, Duration::ZERO);
+    pipe.handle_packet(start + MS, vec![2], false, Duration::ZERO);
     pipe.flush();
     assert_eq!(pipe.poll_timeout(), None);
     assert_eq!(pipe.counts().lost_count, 2);

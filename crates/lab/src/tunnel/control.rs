@@ -1,5 +1,6 @@
 //! Asking a daemon over its control socket: one line of JSON each way.
 
+use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -23,6 +24,12 @@ pub struct Status {
     /// Id of the session, once there is one.
     #[serde(default)]
     pub session: Option<String>,
+    /// Committed version.
+    #[serde(default)]
+    pub version: Option<u64>,
+    /// Owner epoch.
+    #[serde(default)]
+    pub epoch: Option<u64>,
     /// Bindings moved so far.
     #[serde(default)]
     pub jumps: Option<u64>,
@@ -99,6 +106,53 @@ impl Status {
         };
         self.state.eq_ignore_ascii_case("attached") && self.active().is_some() && interfaces.iter().all(ready)
     }
+}
+
+/// One session, as the gateway tells it: all that an attack could have changed.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct SessionRow {
+    /// Its id.
+    pub session: String,
+    /// Name of its peer.
+    pub peer: String,
+    /// State of the gateway's side.
+    pub state: String,
+    /// Steps of the gateway's side.
+    pub step: u64,
+    /// Committed version.
+    pub version: u64,
+    /// Owner epoch.
+    pub epoch: u64,
+    /// Key epoch.
+    pub key_epoch: u32,
+    /// Inner addresses.
+    pub inner: Vec<String>,
+    /// Where the binding sends.
+    pub remote: String,
+    /// The client's number of the bound path.
+    pub path: u32,
+    /// Transport class of the bound path.
+    pub class: String,
+    /// Committed moves.
+    pub jumps: u32,
+}
+
+/// Asks a gateway for its sessions.
+pub(super) fn sessions(socket: &Path) -> io::Result<Vec<SessionRow>> {
+    #[derive(Deserialize)]
+    struct Shown {
+        sessions: Vec<SessionRow>,
+    }
+    ask::<Shown>(socket, &json!({"request": "show", "what": "sessions"})).map(|shown| shown.sessions)
+}
+
+/// Asks a gateway what it has dropped.
+pub(super) fn drops(socket: &Path) -> io::Result<BTreeMap<String, u64>> {
+    #[derive(Deserialize)]
+    struct Shown {
+        drops: BTreeMap<String, u64>,
+    }
+    ask::<Shown>(socket, &json!({"request": "status"})).map(|shown| shown.drops)
 }
 
 /// Asks for the status.

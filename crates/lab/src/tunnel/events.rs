@@ -128,7 +128,9 @@ fn switch(line: &str) -> Option<Switch> {
 }
 
 /// Reads `2026-03-01T12:00:00.123456Z` into the time since 1970.
-fn unix_time(text: &str) -> Option<Duration> {
+/// Nothing when it is something else.
+#[must_use]
+pub fn unix_time(text: &str) -> Option<Duration> {
     let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
     let numbers = |text: &str, separator| -> Option<[i64; 3]> {
         let parts: Result<Vec<i64>, _> = text.split(separator).map(str::parse).collect();
