@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::run::{cargo, cargo_has, succeed};
 use crate::stories::{self, Played};
-use crate::{Outcome, fuzz, sim, tidy};
+use crate::{Outcome, attack, fuzz, sim, tidy};
 
 /// Worlds of the short simulation; they have to end within two minutes without optimisation.
 const SHORT_SIM_SEEDS: &str = "40";
@@ -26,7 +26,8 @@ type Step = (&'static str, fn() -> Ended);
 const FAST: &[Step] =
     &[("fmt", format), ("tidy", tidy_step), ("clippy", clippy), ("test", tests), ("deny", deny)];
 
-const SLOW: &[Step] = &[("stories", short_stories), ("sim", short_sim), ("fuzz", short_fuzz)];
+const SLOW: &[Step] =
+    &[("stories", short_stories), ("attack", short_attack), ("sim", short_sim), ("fuzz", short_fuzz)];
 
 /// Runs the command.
 pub(crate) fn run(rest: &[String]) -> Result<Outcome, String> {
@@ -133,12 +134,20 @@ fn deny() -> Ended {
     ended(local.and(succeed(cargo().args(["deny", "--log-level", "error", "check", "advisories"]))))
 }
 
-fn short_stories() -> Ended {
-    match stories::play() {
+fn played(played: Result<Played, String>) -> Ended {
+    match played {
         Ok(Played::Through(outcome)) => judged(Ok(outcome)),
         Ok(Played::NotHere(why)) => Ended::Skipped(why),
         Err(error) => Ended::Failed(error),
     }
+}
+
+fn short_stories() -> Ended {
+    played(stories::play())
+}
+
+fn short_attack() -> Ended {
+    played(attack::short())
 }
 
 fn short_sim() -> Ended {

@@ -1,8 +1,9 @@
-//! Developer commands: `cargo xtask tidy | ci | stories | sim | fuzz | docs | setup`.
+//! Developer commands: `cargo xtask tidy | ci | stories | attack | sim | fuzz | docs | setup`.
 //!
 //! Each prints one closing line with its figures and exits non-zero on any finding. There is no argument parser and
 //! hardly a dependency here, because this is built before everything else.
 
+mod attack;
 mod ci;
 mod docs;
 mod fuzz;
@@ -28,6 +29,7 @@ const COMMANDS: &[(&str, &str, &str)] = &[
     ("tidy", "", "layers, bans, lengths, generated documents"),
     ("ci", "[--fast]", "everything a change must pass; --fast leaves out stories, simulation and fuzzing"),
     ("stories", "", "the lab's stories, each once: session, TCP and audit"),
+    ("attack", "[--minutes M] [--seed N]", "hostile traffic against the running program, each attack once"),
     ("sim", "[--seeds N | --hours H] [--first SEED]", "worlds in virtual time"),
     (
         "fuzz",
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
         "tidy" => no_arguments(rest).and_then(|()| tidy::run()),
         "ci" => ci::run(rest),
         "stories" => no_arguments(rest).and_then(|()| stories::run()),
+        "attack" => attack::run(rest),
         "sim" => sim::run(rest),
         "fuzz" => fuzz::run(rest),
         "docs" => docs::run(rest),

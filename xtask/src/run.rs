@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 
 /// The cargo that started this program.
 pub(crate) fn cargo() -> Command {
@@ -27,6 +27,12 @@ pub(crate) fn succeed(command: &mut Command) -> Result<(), String> {
 
 /// Runs `command`, passes its output on except for the last line, and answers that line: the figures of the run.
 pub(crate) fn last_line(command: &mut Command) -> Result<String, String> {
+    let (last, status) = last_line_and_status(command)?;
+    if status.success() { Ok(last) } else { Err(format!("{last}, `{}` failed ({status})", spelled(command))) }
+}
+
+/// As [`last_line`], for commands whose way of failing matters.
+pub(crate) fn last_line_and_status(command: &mut Command) -> Result<(String, ExitStatus), String> {
     let name = spelled(command);
     let mut child =
         command.stdout(Stdio::piped()).spawn().map_err(|error| format!("cannot run `{name}`: {error}"))?;
@@ -39,7 +45,7 @@ pub(crate) fn last_line(command: &mut Command) -> Result<String, String> {
         last = line;
     }
     let status = child.wait().map_err(|error| format!("cannot wait for `{name}`: {error}"))?;
-    if status.success() { Ok(last) } else { Err(format!("{last}, `{name}` failed ({status})")) }
+    Ok((last, status))
 }
 
 /// Whether `program` can be started with `arguments` and succeeds; its output is thrown away.

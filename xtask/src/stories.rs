@@ -15,9 +15,9 @@ const STORIES: &[&str] =
     &["planned", "link-down", "blackhole", "one-way-up", "one-way-down", "rebind", "flap"];
 
 /// Exit code of the program where the user may not build namespaces.
-const NO_PERMISSION: i32 = 4;
+pub(crate) const NO_PERMISSION: i32 = 4;
 
-/// What became of the stories.
+/// What became of something that needs a network of its own.
 pub(crate) enum Played {
     Through(Outcome),
     /// This machine does not let its users build networks.

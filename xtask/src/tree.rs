@@ -5,6 +5,9 @@ use std::process::Command;
 
 use crate::run::root;
 
+/// Rooms beside `crates/`: programs that are aimed at the house and no part of it.
+const OUTSIDE_ROOMS: &[&str] = &["attack"];
+
 /// A text file.
 pub(crate) struct SourceFile {
     /// Path from the root of the repository, with `/`.
@@ -14,9 +17,11 @@ pub(crate) struct SourceFile {
 }
 
 impl SourceFile {
-    /// The crate it belongs to: `Some("wire")` for `crates/wire/src/lib.rs`.
+    /// The crate it belongs to: `Some("wire")` for `crates/wire/src/lib.rs`, `Some("attack")` for `attack/src/main.rs`.
     pub(crate) fn room(&self) -> Option<&str> {
-        self.path.strip_prefix("crates/").and_then(|rest| rest.split('/').next())
+        let outside = OUTSIDE_ROOMS.iter().find(|room| self.path.starts_with(&format!("{room}/")));
+        let inside = || self.path.strip_prefix("crates/").and_then(|rest| rest.split('/').next());
+        outside.copied().or_else(inside)
     }
 
     /// Whether it is Rust.

@@ -17,11 +17,14 @@ pub(super) const FOUNDING: &[&str] =
 /// Where the promises of the simulator have their names.
 const INVARIANTS: &str = "crates/sim/src/invariants.rs";
 
+/// Where the attacks on the running program have their names.
+const ATTACKS: &str = "attack/src/table.rs";
+
 /// What a row may say of its clause.
 const STATUSES: &[&str] = &["shown", "partly", "not yet", "assumed", "out of scope"];
 
 /// Beginnings of paths of this repository.
-const ROOTS: &[&str] = &["crates/", "docs/", "fuzz/", "stories/", "xtask/"];
+const ROOTS: &[&str] = &["attack/", "crates/", "docs/", "fuzz/", "stories/", "xtask/"];
 
 /// What a word in backticks points to.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,6 +33,8 @@ enum Pointer<'a> {
     Path(&'a str),
     /// `Invariant::Replay`: a promise of the simulator.
     Invariant(&'a str),
+    /// `Attack::replay-capture`: an attack on the running program.
+    Attack(&'a str),
     /// `session::verify::tests::name` or `engine::it::birth::name`: a test, and the files it may stand in.
     Test { name: &'a str, files: [String; 2] },
     /// Anything else.
@@ -95,6 +100,9 @@ fn pointer(word: &str) -> Pointer<'_> {
     if let Some(name) = word.strip_prefix("Invariant::") {
         return Pointer::Invariant(name);
     }
+    if let Some(name) = word.strip_prefix("Attack::") {
+        return Pointer::Attack(name);
+    }
     let segments: Vec<&str> = word.split("::").collect();
     match segments[..] {
         [room, "it", ref modules @ .., name] if !modules.is_empty() => {
@@ -113,7 +121,7 @@ fn pointer(word: &str) -> Pointer<'_> {
 /// Whether a word points to something that was run, not to a mechanism.
 fn is_evidence(word: &str) -> bool {
     match pointer(word) {
-        Pointer::Test { .. } | Pointer::Invariant(_) => true,
+        Pointer::Test { .. } | Pointer::Invariant(_) | Pointer::Attack(_) => true,
         Pointer::Path(path) => path.starts_with("stories/") || path.starts_with("fuzz/fuzz_targets/"),
         Pointer::Unknown => false,
     }
@@ -134,6 +142,10 @@ fn missing(word: &str, texts: &BTreeMap<&str, &str>) -> Option<String> {
             let named = |text: &&str| text.lines().any(|line| line.trim() == format!("{name},"));
             let exists = texts.get(INVARIANTS).is_some_and(named);
             (!exists).then(|| format!("{INVARIANTS} has no promise {name}"))
+        }
+        Pointer::Attack(name) => {
+            let exists = texts.get(ATTACKS).is_some_and(|text| text.contains(&format!("name: \"{name}\"")));
+            (!exists).then(|| format!("{ATTACKS} has no attack {name}"))
         }
         Pointer::Test { name, files } => {
             let exists =

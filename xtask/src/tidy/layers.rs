@@ -90,6 +90,12 @@ const ROOMS: &[Room] = &[
         why_no_other: "the simulated world replaces everything above the engine",
     },
     Room {
+        name: "attack",
+        may_know: &["events", "wire", "session", "lab"],
+        why_no_other: "the attacker speaks the wire format, holds keys of its own and has the lab's network; \
+                       the program it attacks it sees from outside, or it would share that program's mistakes",
+    },
+    Room {
         name: "jumpvpn",
         may_know: &[
             "events",
@@ -181,7 +187,8 @@ fn dependencies(text: &str) -> Vec<(usize, String, String)> {
 fn manifests_of_rooms(files: &[SourceFile]) -> impl Iterator<Item = (&str, &SourceFile)> {
     files.iter().filter_map(|file| {
         let room = file.room()?;
-        (file.path == format!("crates/{room}/Cargo.toml")).then_some((room, file))
+        let manifests = [format!("crates/{room}/Cargo.toml"), format!("{room}/Cargo.toml")];
+        manifests.contains(&file.path).then_some((room, file))
     })
 }
 

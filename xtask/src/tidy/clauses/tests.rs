@@ -10,6 +10,7 @@ fn tree(table: &str) -> Vec<SourceFile> {
         file("crates/a/src/b/tests.rs", "#[test]\n#[ignore]\n/// Says why.\nfn one() {}\n\nfn two() {}\n"),
         file("crates/a/tests/it/c.rs", "#[test]\nfn three() {}\n"),
         file("stories/flap.toml", ""),
+        file(ATTACKS, "    Scenario {\n        name: \"replay\",\n"),
     ]
 }
 
@@ -21,6 +22,7 @@ fn messages(table: &str) -> Vec<String> {
 fn what_is_there_is_accepted() {
     let table = "| B1.1 | x | `crates/a/src/` | `a::b::tests::one`, `a::it::c::three` | shown |\n\
                  | B1.2 | x | `crates/a/src/b/tests.rs` | `Invariant::Replay` | shown |\n\
+                 | B1.3 | x | – | `Attack::replay` | shown |\n\
                  | T1.1 | x | – | `stories/flap.toml` | shown |\n| T1.2 | x | – | – | not yet |\n\
                  | clause | in short | mechanism | evidence | status |\n| --- | --- |\n";
     assert_eq!(messages(table), [""; 0]);
@@ -34,6 +36,7 @@ fn what_is_gone_is_found() {
         "a::it::c::one",
         "b::b::tests::one",
         "Invariant::Repla",
+        "Attack::repla",
         "crates/a/src/d.rs",
         "crates/d/",
         "one",

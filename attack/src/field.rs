@@ -1,0 +1,76 @@
+//! The field: the lab's network with the attacker in it, built once for all scenarios.
+
+use std::fs;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::path::PathBuf;
+
+use jumpvpn_lab::namespace::Node;
+use jumpvpn_lab::story::{Story, Uplink};
+use jumpvpn_lab::tunnel::Program;
+use jumpvpn_lab::world::World;
+
+use crate::args::Args;
+use crate::wiretap::Wiretap;
+
+/// The attacker's own machine, in a network for tests (RFC 2544).
+pub(crate) const MALLORY: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 66);
+/// His router.
+const MALLORY_ROUTER: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
+/// What the gateway gives him inside the tunnel when he comes as a peer.
+pub(crate) const MALLORY_INNER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 3);
+
+/// Settings without which the kernel of the gateway's machine would throw forged packets away before the program under
+/// test has to deal with them.
+const TRUSTING: &[&str] = &["accept_local", "route_localnet"];
+
+/// The network, the program, and the attacker's places in it.
+#[derive(Debug)]
+pub(crate) struct Field {
+    /// Nodes and links.
+    pub(crate) world: World,
+    /// The program under test.
+    pub(crate) program: Program,
+    /// The attacker's machine.
+    pub(crate) mallory: Node,
+    /// The gateway's access line.
+    pub(crate) trunk: Wiretap,
+    /// Between the laptop and its routers, by [`Uplink::index`].
+    pub(crate) radios: [Wiretap; 2],
+    /// Receives all files.
+    pub(crate) folder: PathBuf,
+}
+
+impl Field {
+    /// Builds everything.
+    ///
+    /// # Errors
+    /// A sentence saying what could not be built.
+    pub(crate) fn prepare(args: &Args) -> io::Result<Field> {
+        let folder = args.out.clone().unwrap_or_else(|| {
+            let name = format!("jumpvpn-attack-{}", std::process::id());
+            std::env::temp_dir().join(name)
+        });
+        fs::create_dir_all(&folder)?;
+        let folder = std::path::absolute(folder)?;
+        let mut program = Program::at(std::path::absolute(&args.program)?, &folder, "laptop")?;
+        program.add_peer("mallory", MALLORY_INNER)?;
+        let world = World::build_watched(Story::calm_network(), args.seed)?;
+        let mallory = world.join("mallory", "mallory0", MALLORY, MALLORY_ROUTER)?;
+        for interface in ["all", "eth0", "lan0"] {
+            world.gateway.set(&format!("net.ipv4.conf.{interface}.rp_filter"), "0")?;
+            for setting in TRUSTING {
+                world.gateway.set(&format!("net.ipv4.conf.{interface}.{setting}"), "1")?;
+            }
+        }
+        let trunk = world.trunk().ok_or_else(|| io::Error::other("no access line to sit on"))?;
+        let trunk = Wiretap::on(trunk);
+        let radios = Uplink::ALL.map(|uplink| Wiretap::on(world.link(uplink)));
+        Ok(Field { world, program, mallory, trunk, radios, folder })
+    }
+
+    /// Addresses under which the internet knows the laptop.
+    pub(crate) fn is_laptop(address: &SocketAddrV4) -> bool {
+        jumpvpn_lab::plan::UPLINKS.iter().any(|uplink| uplink.public == *address.ip())
+    }
+}

@@ -1,0 +1,170 @@
+//! What must hold after every attack, whatever it was.
+//!
+//! Every session is what it was, on both sides. The victim's connection is unbroken and its stream right. The gateway's
+//! memory did not grow, it reported what it refused, seldom enough, and sent nothing to anybody who had no right to it.
+//! Both daemons are alive, end in good order, and their event files prove what happened.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use jumpvpn_lab::story::Direction;
+use jumpvpn_lab::streams::TcpVerdict;
+use jumpvpn_lab::tunnel;
+use serde_json::Value;
+
+use crate::carrier::Class;
+use crate::field::Field;
+use crate::ledger::Ledger;
+use crate::siege::{self, Effort, Siege};
+use crate::snapshot::Snapshot;
+use crate::table::Scenario;
+
+/// Growth of resident memory that is no growth: buffers of the allocator and of the kernel's page cache of the program
+/// that are touched for the first time. A leak of one small entry for each of the thousands of datagrams of an attack
+/// would exceed it.
+const MEMORY_SLACK_LEN: u64 = 512 * 1024;
+/// Bytes under way must arrive: TCP's retransmission timer may have backed off to more than a second.
+const TCP_PATIENCE: Duration = Duration::from_secs(5);
+/// The gateway reports each reason once a second; the clock of the event file may be a moment late.
+const REPORT_SPACING: Duration = Duration::from_millis(950);
+
+/// Plays a scenario over every class it is made for, prints a line each, and returns the number of findings.
+///
+/// # Errors
+/// The network cannot be used any more.
+pub(crate) fn play(field: &Field, scenario: &Scenario, effort: Effort, seed: u64) -> io::Result<usize> {
+    let mut finding_count = 0;
+    for class in scenario.classes {
+        let began = Instant::now();
+        let (figures, findings) = play_over(field, *class, scenario, effort, seed);
+        let name = format!("{}/{}", scenario.name, class.name());
+        let verdict = if findings.is_empty() { "held" } else { "BROKEN" };
+        let seconds = began.elapsed().as_secs_f64();
+        println!("  {name:<26} {verdict}  {}, seed {seed}, {seconds:.1} s", figures.join(", "));
+        findings.iter().for_each(|finding| println!("    {finding}"));
+        finding_count += findings.len();
+    }
+    Ok(finding_count)
+}
+
+fn play_over(
+    field: &Field,
+    class: Class,
+    scenario: &Scenario,
+    effort: Effort,
+    seed: u64,
+) -> (Vec<String>, Vec<String>) {
+    let mut siege = match Siege::lay(field, class, effort, seed) {
+        Ok(siege) => siege,
+        Err(error) => return (Vec::new(), vec![format!("it could not begin: {error}")]),
+    };
+    let began = Instant::now();
+    if let Err(error) = (scenario.attack)(&mut siege) {
+        siege.findings.push(format!("the attack stopped: {error}"));
+    }
+    match judge(siege, began) {
+        Ok(told) => told,
+        Err(error) => (Vec::new(), vec![format!("it could not be judged: {error}")]),
+    }
+}
+
+fn judge(mut siege: Siege<'_>, began: Instant) -> io::Result<(Vec<String>, Vec<String>)> {
+    siege.field.trunk.let_pass();
+    sessions(&mut siege)?;
+    memory(&mut siege);
+    streams(&mut siege, began);
+    capture(&mut siege);
+    let Siege { field, tunnel, mut findings, mut figures, reasons, .. } = siege;
+    if let Err(error) = tunnel.stop() {
+        findings.push(error.to_string());
+    }
+    let folder = siege::folder(field);
+    let files = [("laptop", folder.join("agent.jsonl")), ("gateway", folder.join("gateway.jsonl"))];
+    let named = [(files[0].0, files[0].1.as_path()), (files[1].0, files[1].1.as_path())];
+    findings.extend(tunnel::audit(&named)?);
+    let reports = reports(named[1].1)?;
+    let count: usize = reports.values().map(Vec::len).sum();
+    figures.push(format!("{count} reports"));
+    for (reason, times) in &reports {
+        if times.windows(2).any(|pair| pair[1].saturating_sub(pair[0]) < REPORT_SPACING) {
+            findings.push(format!("{reason} was reported more than once in a second"));
+        }
+    }
+    for reason in reasons.iter().filter(|reason| !reports.contains_key(**reason)) {
+        findings.push(format!("nobody reported {reason}"));
+    }
+    Ok((figures, findings))
+}
+
+/// Every session is what it was.
+fn sessions(siege: &mut Siege<'_>) -> io::Result<()> {
+    let mut now = Snapshot::of(&siege.tunnel)?;
+    if siege.is_restless {
+        let steps: BTreeMap<&str, u64> =
+            siege.baseline.sessions.iter().map(|row| (row.session.as_str(), row.step)).collect();
+        for row in &mut now.sessions {
+            row.step = steps.get(row.session.as_str()).copied().unwrap_or_default();
+        }
+    }
+    let ours = siege.session.clone();
+    siege.require(now.agent.session == ours, || format!("the session {ours:?} is not there any more"));
+    let changes = now.changes_since(&siege.baseline);
+    siege.findings.extend(changes);
+    Ok(())
+}
+
+fn memory(siege: &mut Siege<'_>) {
+    let (Some(warm), Some(now)) = (siege.memory, siege.tunnel.gateway_resident_len()) else { return };
+    let growth = now.saturating_sub(warm);
+    siege.figure(format!("memory +{} KiB", growth / 1024));
+    siege.require(growth <= MEMORY_SLACK_LEN, || {
+        format!("the gateway's resident memory grew from {} to {} KiB", warm / 1024, now / 1024)
+    });
+}
+
+/// The victim's connection is unbroken, right and whole, and its datagrams arrived.
+fn streams(siege: &mut Siege<'_>, began: Instant) {
+    let end = Instant::now();
+    siege.streams.stop_sending();
+    let verdict = siege.streams.tcp.verdict(TCP_PATIENCE);
+    siege.require(verdict == TcpVerdict::Alive, || {
+        format!("the victim's TCP connection is {}", verdict.word())
+    });
+    let mut worst: f64 = 1.0;
+    for direction in Direction::ALL {
+        let account = siege.streams.udp.record(direction).account(began, end);
+        worst = worst.min(1.0 - account.lost_count as f64 / account.sent_count.max(1) as f64);
+    }
+    siege.figure(format!("goodput {:.1} %", worst * 100.0));
+    let share = siege.share;
+    siege.require(worst >= share, || {
+        format!("only {:.1} % of the victim's datagrams arrived, {:.1} % must", worst * 100.0, share * 100.0)
+    });
+}
+
+/// The gateway sent nothing to anybody who had no right to it.
+fn capture(siege: &mut Siege<'_>) {
+    let accepted = siege.accepted();
+    let ledger = siege.field.trunk.look(|log| Ledger::of(log, &accepted));
+    siege.figure(format!("{} forged, {} answered", ledger.forged_count, ledger.reply_count()));
+    siege.findings.extend(ledger.violations);
+}
+
+/// When each reason was reported as an event of security, since 1970.
+fn reports(events: &Path) -> io::Result<BTreeMap<String, Vec<Duration>>> {
+    let mut reports: BTreeMap<String, Vec<Duration>> = BTreeMap::new();
+    for line in fs::read_to_string(events)?.lines() {
+        let Ok(event) = serde_json::from_str::<Value>(line) else { continue };
+        if event["event"] != "SECURITY" {
+            continue;
+        }
+        let text = |key: &str| event[key].as_str().unwrap_or_default().to_owned();
+        if let Some(at) = tunnel::unix_time(&text("ts")) {
+            reports.entry(text("reason")).or_default().push(at);
+        }
+    }
+    Ok(reports)
+}
