@@ -48,6 +48,10 @@ use table::Table;
 /// drains after each batch of at most 64.
 const OUTBOX_CAPACITY: usize = 256;
 
+/// Requests to the store that wait for the caller without more memory. After each datagram they are taken out: there is
+/// one for a question or a birth, and a few more when a birth ends older sessions.
+const REQUEST_CAPACITY: usize = 256;
+
 /// A client that may open sessions.
 #[derive(Clone)]
 pub struct Peer {
@@ -251,7 +255,7 @@ impl Gateway {
             fence: Fence { epoch: 0, valid_until: Time::ZERO },
             outbox: Outbox::new(OUTBOX_CAPACITY),
             events: EventQueue::new(),
-            requests: VecDeque::new(),
+            requests: VecDeque::with_capacity(REQUEST_CAPACITY),
             counters: Counters::default(),
             resend,
             resending: Vec::new(),

@@ -160,12 +160,14 @@ fn missing(word: &str, texts: &BTreeMap<&str, &str>) -> Option<String> {
 fn has_test(text: &str, name: &str) -> bool {
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
     let head = format!("fn {name}(");
-    lines.iter().enumerate().filter(|(_, line)| line.starts_with(&head)).any(|(at, _)| {
-        let above = lines[..at].iter().rev();
-        above
-            .take_while(|line| line.starts_with("#[") || line.starts_with("//"))
-            .any(|line| *line == "#[test]")
-    })
+    lines.iter().enumerate().filter(|(_, line)| line.trim_start_matches("pub ").starts_with(&head)).any(
+        |(at, _)| {
+            let above = lines[..at].iter().rev();
+            above
+                .take_while(|line| line.starts_with("#[") || line.starts_with("//"))
+                .any(|line| *line == "#[test]")
+        },
+    )
 }
 
 #[cfg(test)]

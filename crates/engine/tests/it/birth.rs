@@ -6,7 +6,7 @@ use jumpvpn_policy::{Policy, PostQuantum};
 use crate::world::{World, ms};
 
 #[test]
-fn a_session_is_born_and_carries_packets_both_ways() {
+pub fn a_session_is_born_and_carries_packets_both_ways() {
     let mut world = World::new(Policy::laptop());
     world.run(ms(500));
     assert_eq!(world.agent.state(), State::Attached, "{:?} {:?}", world.drops, world.agent_events);
@@ -20,7 +20,7 @@ fn a_session_is_born_and_carries_packets_both_ways() {
 }
 
 #[test]
-fn without_post_quantum_the_first_epoch_carries() {
+pub fn without_post_quantum_the_first_epoch_carries() {
     let mut policy = Policy::laptop();
     policy.security.pq = PostQuantum::Off;
     let mut world = World::new(policy);
@@ -30,7 +30,7 @@ fn without_post_quantum_the_first_epoch_carries() {
 }
 
 #[test]
-fn rekeys_keep_the_session_and_lose_nothing() {
+pub fn rekeys_keep_the_session_and_lose_nothing() {
     let mut world = World::new(Policy::laptop());
     world.run(ms(500));
     let session = world.agent.session();
@@ -45,7 +45,7 @@ fn rekeys_keep_the_session_and_lose_nothing() {
 }
 
 #[test]
-fn closing_ends_both_sides() {
+pub fn closing_ends_both_sides() {
     let mut world = World::new(Policy::laptop());
     world.run(ms(500));
     world.agent.handle_command(Command::Close, world.now).unwrap();
@@ -57,7 +57,7 @@ fn closing_ends_both_sides() {
 }
 
 #[test]
-fn a_gateway_that_forgot_us_says_so_and_a_new_session_is_born() {
+pub fn a_gateway_that_forgot_us_says_so_and_a_new_session_is_born() {
     let mut world = World::new(Policy::laptop());
     world.run(ms(500));
     let first = world.agent.session();
@@ -71,7 +71,7 @@ fn a_gateway_that_forgot_us_says_so_and_a_new_session_is_born() {
 }
 
 #[test]
-fn a_second_agent_with_the_same_key_supersedes_the_first() {
+pub fn a_second_agent_with_the_same_key_supersedes_the_first() {
     let mut world = World::new(Policy::laptop());
     world.run(ms(500));
     let other = World::new(Policy::laptop());

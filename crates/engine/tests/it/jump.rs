@@ -22,7 +22,7 @@ fn assert_gaps(world: &World, since: Time, up: Duration, down: Duration) {
 }
 
 #[test]
-fn a_planned_jump_loses_nothing() {
+pub fn a_planned_jump_loses_nothing() {
     let mut world = attached();
     let (since, sent) = (world.now, world.at_agent.len());
     world.agent.handle_command(Command::Jump { to: Some("lte".into()) }, world.now).unwrap();
@@ -34,7 +34,7 @@ fn a_planned_jump_loses_nothing() {
 }
 
 #[test]
-fn a_jump_works_long_after_the_gateway_started() {
+pub fn a_jump_works_long_after_the_gateway_started() {
     let mut world = attached();
     for _ in 0..20 {
         world.run(ms(30_000));
@@ -47,7 +47,7 @@ fn a_jump_works_long_after_the_gateway_started() {
 }
 
 #[test]
-fn a_link_that_goes_down_is_left_at_once() {
+pub fn a_link_that_goes_down_is_left_at_once() {
     let mut world = attached();
     let since = world.now;
     world.paths[0].up_works = false;
@@ -61,7 +61,7 @@ fn a_link_that_goes_down_is_left_at_once() {
 }
 
 #[test]
-fn a_black_hole_is_left_within_a_few_round_trips() {
+pub fn a_black_hole_is_left_within_a_few_round_trips() {
     for (up, down) in [(false, false), (false, true), (true, false)] {
         let mut world = attached();
         world.run_with_traffic(ms(20_000));
@@ -75,7 +75,7 @@ fn a_black_hole_is_left_within_a_few_round_trips() {
 }
 
 #[test]
-fn a_rebinding_moves_the_downlink_after_the_old_address_was_asked() {
+pub fn a_rebinding_moves_the_downlink_after_the_old_address_was_asked() {
     let mut world = attached();
     let (since, sent) = (world.now, world.at_gateway.len());
     world.paths[0].outer_port += 1;
@@ -90,7 +90,7 @@ fn a_rebinding_moves_the_downlink_after_the_old_address_was_asked() {
 }
 
 #[test]
-fn a_session_survives_an_outage_of_every_path() {
+pub fn a_session_survives_an_outage_of_every_path() {
     for outage in [3_000, 30_000] {
         let mut world = attached();
         let session = world.agent.session();
@@ -113,7 +113,7 @@ fn a_session_survives_an_outage_of_every_path() {
 }
 
 #[test]
-fn a_denied_jump_does_not_end_a_session_whose_path_comes_back() {
+pub fn a_denied_jump_does_not_end_a_session_whose_path_comes_back() {
     let mut policy = Policy::spec_default();
     policy.switching.max_switches_per_min = 1;
     let mut world = World::new(policy);
@@ -134,7 +134,7 @@ fn a_denied_jump_does_not_end_a_session_whose_path_comes_back() {
 }
 
 #[test]
-fn a_pause_of_the_traffic_is_no_alarm() {
+pub fn a_pause_of_the_traffic_is_no_alarm() {
     let mut world = attached();
     for _ in 0..20 {
         world.run(ms(700));
@@ -145,7 +145,7 @@ fn a_pause_of_the_traffic_is_no_alarm() {
 }
 
 #[test]
-fn standby_paths_are_warm_as_soon_as_the_traffic_starts() {
+pub fn standby_paths_are_warm_as_soon_as_the_traffic_starts() {
     let mut world = attached();
     for idle in 1..20 {
         world.run(ms(20_000 + idle * 1000));
@@ -157,7 +157,7 @@ fn standby_paths_are_warm_as_soon_as_the_traffic_starts() {
 }
 
 #[test]
-fn a_path_that_comes_back_is_not_returned_to_at_once() {
+pub fn a_path_that_comes_back_is_not_returned_to_at_once() {
     let mut world = attached();
     world.set_links(&[1]);
     world.run_with_traffic(ms(300));

@@ -1,8 +1,10 @@
 //! Agent and gateway against each other over a small world of two paths, in virtual time.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod allocation;
 mod birth;
 mod clauses;
+mod deaf;
 mod greedy;
 mod hostile;
 mod jump;

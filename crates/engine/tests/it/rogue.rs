@@ -100,6 +100,14 @@ impl Rogue {
         buffer
     }
 
+    /// A sealed packet with that content.
+    pub fn packet(&mut self, plain: &[u8]) -> Vec<u8> {
+        let mut buffer = vec![0; HEADROOM + plain.len() + TAILROOM];
+        buffer[HEADROOM..][..plain.len()].copy_from_slice(plain);
+        self.traffic.send.seal(self.server_cid, 0, &mut buffer).unwrap();
+        buffer
+    }
+
     /// A packet that asks for new keys without ML-KEM, each time with another public key.
     pub fn classical_rekey(&mut self) -> Vec<u8> {
         let (n, sid, cid) = (self.epoch.n + 1, self.epoch.sid, Cid(self.rng.next_u64()));
@@ -163,15 +171,16 @@ impl Rogue {
         Some(datagram[opened.range].to_vec())
     }
 
-    fn seal(&mut self, kind: Kind, payload: &[u8]) -> Vec<u8> {
+    /// A sealed control message.
+    pub fn seal(&mut self, kind: Kind, payload: &[u8]) -> Vec<u8> {
+        self.seal_in_epoch(kind, payload, self.epoch.n as u16)
+    }
+
+    /// The same, for the key epoch of that number.
+    pub fn seal_in_epoch(&mut self, kind: Kind, payload: &[u8], epoch: u16) -> Vec<u8> {
         self.cseq += 1;
-        let header = ControlHeader {
-            kind,
-            token_config: self.token_config,
-            epoch: self.epoch.n as u16,
-            token: self.token,
-            cseq: self.cseq,
-        };
+        let (token_config, token, cseq) = (self.token_config, self.token, self.cseq);
+        let header = ControlHeader { kind, token_config, epoch, token, cseq };
         let mut datagram = header.encode().to_vec();
         datagram.extend_from_slice(payload);
         datagram.resize(CONTROL_HEADER_LEN + payload.len() + TAG_LEN, 0);
