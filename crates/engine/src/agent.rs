@@ -31,6 +31,7 @@ use rand_core::CryptoRng;
 use crate::counters::Counters;
 use crate::outbox::{Outbox, SLOT_LEN};
 use crate::queue::EventQueue;
+use crate::rejection::{Rejection, report_gathered};
 use crate::resend::{ResendCursor, ResendRing};
 use crate::{HEADROOM, Received, SocketKey, TAILROOM, TRANSMIT_BUFFER_LEN, Transmit};
 use birth::Handshake;
@@ -173,10 +174,9 @@ impl Core {
         }
     }
 
-    /// Counts a drop and says so.
-    pub fn drop(&mut self, reason: Reason) -> Received {
-        self.counters.drops.record(reason);
-        Received::Dropped(reason)
+    /// Counts and reports a refused datagram.
+    pub fn reject(&mut self, rejection: Rejection, now: Time) -> Received {
+        rejection.note(&mut self.counters, &mut self.events, now)
     }
 
     /// A random array.
@@ -300,11 +300,11 @@ impl Agent {
     ) -> Received {
         let kind = match Kind::of(datagram) {
             Ok(kind) => kind,
-            Err(malformed) => return self.core.drop(crate::malformed_reason(malformed)),
+            Err(malformed) => return self.core.reject(crate::malformed_reason(malformed).into(), now),
         };
         // Everything that is meant for us comes from where we send to.
         let Some(path) = self.paths.by_socket(socket, source).map(|path| path.key) else {
-            return self.core.drop(Reason::AddressMismatch);
+            return self.core.reject(Reason::AddressMismatch.into(), now);
         };
         let received = match (&mut self.phase, kind) {
             (Phase::Live(live), Kind::Data) => {
@@ -320,7 +320,13 @@ impl Agent {
             (_, Kind::Data) => Err(Reason::UnknownCid),
             _ => Err(Reason::UnknownType),
         };
-        let received = received.unwrap_or_else(|reason| self.core.drop(reason));
+        let received = received.unwrap_or_else(|reason| {
+            let stamp = match &self.phase {
+                Phase::Live(live) => Some(live.stamp()),
+                _ => None,
+            };
+            self.core.reject(Rejection { reason, stamp }, now)
+        });
         self.settle(now);
         received
     }
@@ -366,6 +372,7 @@ impl Agent {
             Phase::Live(live) => live.handle_timeout(&mut self.core, &mut self.paths, now),
             Phase::Waiting { .. } | Phase::Stopped => {}
         }
+        report_gathered(&mut self.core.counters, &mut self.core.events, now);
         self.settle(now);
     }
 
@@ -444,12 +451,13 @@ impl Agent {
 
     /// When [`Agent::handle_timeout`] wants to be called next.
     pub fn poll_timeout(&self) -> Option<Time> {
-        match &self.phase {
+        let due = match &self.phase {
             Phase::Waiting { until } => self.paths.iter().any(|path| path.up).then_some(*until),
             Phase::Handshaking(handshake) => Some(handshake.next_due()),
             Phase::Live(live) => Some(live.next_due(&self.core, &self.paths)),
             Phase::Stopped => None,
-        }
+        };
+        [due, self.core.counters.security_due()].into_iter().flatten().min()
     }
 
     /// Writes the next datagram to `buffer` (at least [`TRANSMIT_BUFFER_LEN`] bytes).

@@ -24,6 +24,8 @@ pub struct Counters {
     /// Handshakes that cost public-key work.
     pub handshakes: u64,
     security: [(u32, Time); Reason::COUNT],
+    /// When what has gathered unreported is due; the earliest of all reasons.
+    security_due: Option<Time>,
 }
 
 impl Default for Counters {
@@ -37,21 +39,49 @@ impl Default for Counters {
             bytes_in: 0,
             handshakes: 0,
             security: [(0, Time::ZERO); Reason::COUNT],
+            security_due: None,
         }
     }
 }
 
 impl Counters {
     /// Counts a security-relevant drop. Returns how many to report now: the first at once, then once a second
-    /// with what has gathered since.
+    /// with what has gathered since. What gathers after the last report waits for [`Counters::pop_security`].
     pub fn note_security(&mut self, reason: Reason, now: Time) -> Option<u32> {
         let (gathered, reported) = &mut self.security[reason.index()];
         *gathered = gathered.saturating_add(1);
-        if *reported != Time::ZERO && now.since(*reported) < SECURITY_PERIOD {
+        let due = *reported + SECURITY_PERIOD;
+        if *reported != Time::ZERO && now < due {
+            self.security_due = Some(self.security_due.map_or(due, |other| other.min(due)));
             return None;
         }
         *reported = now.max(Time::from_nanos(1));
         Some(std::mem::take(gathered))
+    }
+
+    /// When [`Counters::pop_security`] has something.
+    pub(crate) fn security_due(&self) -> Option<Time> {
+        self.security_due
+    }
+
+    /// A report that is due although nothing more of its reason came: a storm that ends is counted to its end.
+    pub(crate) fn pop_security(&mut self, now: Time) -> Option<(Reason, u32)> {
+        if self.security_due.is_none_or(|due| now < due) {
+            return None;
+        }
+        let mut found = None;
+        self.security_due = None;
+        for reason in Reason::ALL {
+            let (gathered, reported) = &mut self.security[reason.index()];
+            let due = *reported + SECURITY_PERIOD;
+            if *gathered > 0 && due <= now && found.is_none() {
+                *reported = now;
+                found = Some((*reason, std::mem::take(gathered)));
+            } else if *gathered > 0 {
+                self.security_due = Some(self.security_due.map_or(due, |other| other.min(due)));
+            }
+        }
+        found
     }
 }
 

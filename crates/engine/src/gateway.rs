@@ -19,7 +19,7 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
-use jumpvpn_events::{Event, EventKind, Reason, SessionLabel, Time};
+use jumpvpn_events::{Event, Reason, SessionLabel, Time};
 use jumpvpn_ownership::{Answer, Fence, Request};
 use jumpvpn_policy::Policy;
 use jumpvpn_session::{
@@ -34,6 +34,7 @@ use crate::counters::Counters;
 use crate::keyed::{KeyedMap, KeyedState};
 use crate::outbox::{Outbox, SLOT_LEN};
 use crate::queue::EventQueue;
+use crate::rejection::Rejection;
 use crate::resend::{ResendCursor, ResendRing};
 use crate::sketch::Bucket;
 use crate::{Received, SocketKey, TRANSMIT_BUFFER_LEN, Transmit};
@@ -148,10 +149,9 @@ impl Core {
         self.events.push(event, &mut self.counters);
     }
 
-    /// Counts a drop and says so.
-    pub fn drop(&mut self, reason: Reason) -> Received {
-        self.counters.drops.record(reason);
-        Received::Dropped(reason)
+    /// Counts and reports a refused datagram.
+    pub fn reject(&mut self, rejection: Rejection, now: Time) -> Received {
+        rejection.note(&mut self.counters, &mut self.events, now)
     }
 
     /// Where a session may be bound to, and anything be sent to.
@@ -179,29 +179,6 @@ impl Core {
         let refreshed = self.tickets.refresh(now, rng).and_then(|()| self.cookies.refresh(now, rng));
         refreshed.map_err(|_| Reason::Internal)
     }
-
-    /// Counts a drop that is also a security event; repeated ones are aggregated by the counter.
-    pub fn security(&mut self, reason: Reason, session: Option<Stamp>, now: Time) {
-        if let Some(count) = self.counters.note_security(reason, now) {
-            let kind = EventKind::Security { count };
-            let label = session.map(|stamp| stamp.label);
-            let Stamp { step, epoch, version, .. } = session.unwrap_or(Stamp::NONE);
-            self.event(Event { at: now, session: label, step, epoch, version, reason, kind });
-        }
-    }
-}
-
-/// Where a session stands, for an event about it.
-#[derive(Clone, Copy)]
-pub(crate) struct Stamp {
-    pub label: SessionLabel,
-    pub step: u64,
-    pub epoch: u64,
-    pub version: u64,
-}
-
-impl Stamp {
-    const NONE: Stamp = Stamp { label: SessionLabel([0; 16]), step: 0, epoch: 0, version: 0 };
 }
 
 /// One shard of a gateway.
@@ -280,13 +257,13 @@ impl Gateway {
         let from = From { socket, source, local };
         let kind = match Kind::of(datagram) {
             Ok(kind) => kind,
-            Err(malformed) => return self.core.drop(crate::malformed_reason(malformed)),
+            Err(malformed) => return self.core.reject(crate::malformed_reason(malformed).into(), now),
         };
         match kind {
             Kind::Data => self.handle_data(from, datagram, now),
             Kind::HsInit => self.handle_init(from, datagram, now),
             Kind::PathProbe | Kind::Reattach | Kind::Close => self.handle_control(kind, from, datagram, now),
-            _ => self.core.drop(Reason::UnknownType),
+            _ => self.core.reject(Reason::UnknownType.into(), now),
         }
     }
 

@@ -18,6 +18,7 @@ mod inner;
 mod keyed;
 mod outbox;
 mod queue;
+mod rejection;
 mod resend;
 mod rtt;
 mod sketch;

@@ -14,6 +14,7 @@ use super::path::Paths;
 use super::rekey::RekeyInFlight;
 use super::watch::Watch;
 use super::{Core, LastJump};
+use crate::rejection::Stamp;
 use crate::rtt::ArrivalSpacing;
 use crate::sketch::Bucket;
 use crate::{Transmit, seal_frames};
@@ -149,17 +150,20 @@ impl Live {
         self.cseq
     }
 
-    /// An event of the session as it stands now.
-    pub fn event(&self, core: &mut Core, reason: Reason, kind: EventKind, now: Time) {
-        core.event(Event {
-            at: now,
-            session: Some(self.label),
+    /// Where the session stands, for an event about it.
+    pub fn stamp(&self) -> Stamp {
+        Stamp {
+            label: self.label,
             step: self.machine.step(),
             epoch: self.epoch.owner_epoch,
             version: self.version,
-            reason,
-            kind,
-        });
+        }
+    }
+
+    /// An event of the session as it stands now.
+    pub fn event(&self, core: &mut Core, reason: Reason, kind: EventKind, now: Time) {
+        let Stamp { label, step, epoch, version } = self.stamp();
+        core.event(Event { at: now, session: Some(label), step, epoch, version, reason, kind });
     }
 
     /// One step of the state machine, counted and evented.

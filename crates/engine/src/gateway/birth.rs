@@ -133,10 +133,7 @@ impl Gateway {
     pub(super) fn handle_init(&mut self, from: From, datagram: &[u8], now: Time) -> Received {
         match self.admit_init(from, datagram, now) {
             Ok(()) => Received::Consumed,
-            Err(reason) => {
-                self.core.security(reason, None, now);
-                self.core.drop(reason)
-            }
+            Err(reason) => self.core.reject(reason.into(), now),
         }
     }
 

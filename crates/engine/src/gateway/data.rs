@@ -24,6 +24,7 @@ use jumpvpn_wire::{
 use super::session::{Channel, Session};
 use super::table::{CidEntry, CidRole};
 use super::{From, Gateway};
+use crate::rejection::Rejection;
 use crate::{HEADROOM, Received, TAILROOM, Transmit, inner};
 
 /// Age of a key epoch from which nothing is sealed or opened any more (docs/protocol.md, rekey: hard limit).
@@ -35,19 +36,23 @@ impl Gateway {
         // 1
         let header = match DataHeader::parse(datagram) {
             Ok(header) => header,
-            Err(malformed) => return self.core.drop(crate::malformed_reason(malformed)),
+            Err(malformed) => return self.core.reject(crate::malformed_reason(malformed).into(), now),
         };
         // 2
         let outcome = match self.table.by_cid(header.cid) {
-            None => Err(Reason::UnknownCid),
-            Some(CidEntry::Pending(slot)) => {
-                self.handle_pending_data(slot, from, datagram, now).map(|()| Received::Consumed)
-            }
+            None => Err(Reason::UnknownCid.into()),
+            Some(CidEntry::Pending(slot)) => self
+                .handle_pending_data(slot, from, datagram, now)
+                .map(|()| Received::Consumed)
+                .map_err(Into::into),
             Some(CidEntry::Session { slot, role }) => {
-                self.open_data(slot, role, header.cid, from, datagram, now)
+                self.open_data(slot, role, header.cid, from, datagram, now).map_err(|reason| Rejection {
+                    reason,
+                    stamp: self.table.session(slot).map(|held| held.stamp()),
+                })
             }
         };
-        outcome.unwrap_or_else(|reason| self.core.drop(reason))
+        outcome.unwrap_or_else(|rejection| self.core.reject(rejection, now))
     }
 
     fn open_data(
@@ -80,9 +85,6 @@ impl Gateway {
                 let reason = error.reason();
                 if worn {
                     self.close(slot, Reason::AeadLimit, now);
-                } else if reason == Reason::ReplayDetected {
-                    let stamp = session.stamp();
-                    self.core.security(reason, Some(stamp), now);
                 }
                 return Err(reason);
             }
@@ -114,9 +116,7 @@ impl Gateway {
     fn check_inner(&mut self, slot: u32, packet: &[u8], now: Time) -> Result<(), Reason> {
         let (source, destination) = inner::addresses(packet)?;
         let session = self.table.session(slot).ok_or(Reason::UnknownCid)?;
-        let stamp = session.stamp();
         if !session.inner.contains(&Some(source)) {
-            self.core.security(Reason::InnerSource, Some(stamp), now);
             return Err(Reason::InnerSource);
         }
         if session.pq_pending() {

@@ -11,6 +11,7 @@ use super::data::KEY_HARD_LIMIT;
 use super::rekey::UNCONFIRMED_TTL;
 use super::session::Session;
 use super::{Gateway, store_handle};
+use crate::rejection::report_gathered;
 use jumpvpn_policy::{Policy, PostQuantum};
 
 /// Reports of silence sent in a row: at 25, 50, 100, 200, 400 ms … the client has switched or is gone.
@@ -26,12 +27,16 @@ const FENCE_PAUSE: Duration = Duration::from_millis(250);
 impl Gateway {
     /// When [`Gateway::handle_timeout`] wants to be called next.
     pub fn poll_timeout(&self) -> Option<Time> {
-        [self.table.wheel.next_due(), self.pending.next_expiry()].into_iter().flatten().min()
+        [self.table.wheel.next_due(), self.pending.next_expiry(), self.core.counters.security_due()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Timers. Call it after all inputs are drained, so that a late wake-up does not look like silence.
     pub fn handle_timeout(&mut self, now: Time) {
         self.expire_pending(now);
+        report_gathered(&mut self.core.counters, &mut self.core.events, now);
         while let Some(slot) = self.table.wheel.pop_due(now) {
             self.session_due(slot, now);
         }

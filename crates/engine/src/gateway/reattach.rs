@@ -22,6 +22,7 @@ use super::birth::{path_label, session_event};
 use super::session::{Binding, CachedResult, Channel, NewestProbe, Session};
 use super::table::{CidEntry, CidRole};
 use super::{From, Gateway};
+use crate::rejection::Rejection;
 use crate::rtt::ArrivalSpacing;
 use crate::{Received, leaves_a_dead_path};
 
@@ -56,7 +57,7 @@ impl Gateway {
                 }
             }
             Ok(()) => Received::Consumed,
-            Err(reason) => self.core.drop(reason),
+            Err(rejection) => self.core.reject(rejection, now),
         }
     }
 
@@ -66,15 +67,18 @@ impl Gateway {
         from: From,
         datagram: &mut [u8],
         now: Time,
-    ) -> Result<(), Reason> {
+    ) -> Result<(), Rejection> {
         let datagram_len = datagram.len();
         let sealed_len = if kind == Kind::Reattach { REATTACH_LEN } else { datagram_len };
         let (proven, payload) = self.prove(kind, from, &mut datagram[..sealed_len], now)?;
+        // Taken now: the judgement may end the session.
+        let stamp = self.table.session(proven.slot).map(|session| session.stamp());
         match kind {
             Kind::PathProbe => self.handle_probe(&proven, from, payload, datagram_len, now),
             Kind::Reattach => self.handle_reattach(&proven, from, payload, now),
             _ => self.handle_close(&proven, from, payload, now),
         }
+        .map_err(|reason| Rejection { reason, stamp })
     }
 
     /// Rows 1 to 9: nobody gets an answer before the last of them.
@@ -84,7 +88,7 @@ impl Gateway {
         from: From,
         datagram: &'a mut [u8],
         now: Time,
-    ) -> Result<(Proven, &'a [u8]), Reason> {
+    ) -> Result<(Proven, &'a [u8]), Rejection> {
         // 1 length, version, reserved bits
         let header = ControlHeader::parse(datagram).map_err(crate::malformed_reason)?;
         // 2 route token: stateless rejection
@@ -93,23 +97,23 @@ impl Gateway {
         self.admission.check_token(&header.token, now)?;
         // 4 our node
         if node != self.core.node {
-            return Err(Reason::NotOwner);
+            return Err(Reason::NotOwner.into());
         }
         // 5 handle in the table
         let Some(slot) = self.table.by_handle(handle) else {
             self.ask_whether_lost(handle, from, &header, now);
-            return Err(Reason::UnknownSession);
+            return Err(Reason::UnknownSession.into());
         };
         let session = self.table.session(slot).ok_or(Reason::UnknownSession)?;
+        let stamp = Some(session.stamp());
+        let rejection = |reason| Rejection { reason, stamp };
         // 6 not terminated, lifetime not over, fence valid
-        session.check_right(&self.core.fence, now)?;
+        session.check_right(&self.core.fence, now).map_err(rejection)?;
         // 7 epoch
-        let epoch = match_epoch(session, header.epoch, now).ok_or(Reason::StaleEpoch)?;
+        let epoch = match_epoch(session, header.epoch, now).ok_or(Reason::StaleEpoch).map_err(rejection)?;
         // 8 sequence number
-        let stamp = session.stamp();
         if !sequence_admitted(session, kind, &header, from, &self.core.policy, now) {
-            self.core.security(Reason::ReplayDetected, Some(stamp), now);
-            return Err(Reason::ReplayDetected);
+            return Err(rejection(Reason::ReplayDetected));
         }
         // 9 proof of possession
         let control = match epoch {
@@ -119,8 +123,7 @@ impl Gateway {
         };
         let key = &control.ok_or(Reason::StaleEpoch)?.c2s;
         let Ok(range) = open_control(key, datagram) else {
-            self.core.security(Reason::BadProof, Some(stamp), now);
-            return Err(Reason::BadProof);
+            return Err(rejection(Reason::BadProof));
         };
         if epoch == EpochMatch::Next {
             self.confirm_epoch(slot, now);
@@ -226,7 +229,6 @@ impl Gateway {
                     }
                 }
                 self.send_reject(slot, from, proven, &proof, reason, retry_after);
-                self.event_of(slot, reason, now);
                 self.end_churn(slot, now);
                 Err(reason)
             }
@@ -477,12 +479,6 @@ impl Gateway {
             seal_control(key, &mut slot[..len]).ok()?;
             Some(len)
         });
-    }
-
-    fn event_of(&mut self, slot: u32, reason: Reason, now: Time) {
-        let Some(session) = self.table.session(slot) else { return };
-        let stamp = session.stamp();
-        self.core.security(reason, Some(stamp), now);
     }
 
     /// After a jump away from a dead path, what the old path may have swallowed is sent again.

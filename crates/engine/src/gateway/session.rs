@@ -11,8 +11,8 @@ use jumpvpn_session::{
 };
 use jumpvpn_wire::{Cid, Handle, PathId, ResultPayload, TransportClass};
 
-use super::Stamp;
 use crate::SocketKey;
+use crate::rejection::Stamp;
 use crate::rtt::ArrivalSpacing;
 use crate::sketch::Bucket;
 

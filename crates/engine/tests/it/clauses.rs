@@ -226,6 +226,52 @@ fn strangers_get_no_answer_and_change_nothing() {
 }
 
 #[test]
+fn a_flood_of_refusals_is_reported_once_a_second_and_to_its_last() {
+    let mut world = attached();
+    world.run(ms(1500));
+    let from = world.gateway_events.len();
+    let mut rng = ChaCha20Rng::seed_from_u64(12);
+    let mut probe = vec![0; Kind::PathProbe.min_len()];
+    for _ in 0..2500 {
+        rng.fill_bytes(&mut probe);
+        (probe[0], probe[1]) = (Kind::PathProbe as u8, 0);
+        deliver(&mut world.gateway, "198.51.100.9:999".parse().unwrap(), &probe, world.now);
+        world.run(ms(1));
+    }
+    world.run(ms(2000));
+    let reports: Vec<u32> = world.gateway_events[from..]
+        .iter()
+        .filter(|event| event.reason == Reason::UnknownSession)
+        .map(|event| match event.kind {
+            EventKind::Security { count } => count,
+            _ => panic!("{event:?}"),
+        })
+        .collect();
+    assert_eq!(reports.iter().sum::<u32>(), 2500, "{reports:?}");
+    assert_eq!(reports.len(), 4, "the first, and one for each second: {reports:?}");
+}
+
+#[test]
+fn whoever_forges_for_a_client_is_reported_there() {
+    let mut world = attached();
+    let from = world.agent_events.len();
+    let mut forged = [7; 164];
+    (forged[0], forged[1]) = (Kind::PathTicket as u8, 0);
+    for _ in 0..100 {
+        world.hand_to_agent(0, &forged[..Kind::PathTicket.min_len()]);
+    }
+    world.run(ms(2000));
+    let told: u32 = world.agent_events[from..]
+        .iter()
+        .filter_map(|event| match event.kind {
+            EventKind::Security { count } => Some(count),
+            _ => None,
+        })
+        .sum();
+    assert_eq!(told, 100, "{:?}", &world.agent_events[from..]);
+}
+
+#[test]
 fn a_request_to_move_works_once() {
     let mut world = attached();
     let request = request_to_move(&mut world, "lte");
