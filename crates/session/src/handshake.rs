@@ -110,6 +110,11 @@ fn prologue(init: &[u8; HS_INIT_LEN]) -> [u8; PROLOGUE_LEN] {
     out
 }
 
+/// Writes the `mac1` that belongs to this request: everybody who knows the gateway's public key can.
+pub fn write_mac1(gateway: &PublicKey, init: &mut [u8; HS_INIT_LEN]) {
+    PublicMacs::new(gateway).write_mac1(init);
+}
+
 /// The two MAC keys that everybody who knows the gateway's public key can compute.
 struct PublicMacs {
     mac1: MacKey,

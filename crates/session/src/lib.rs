@@ -35,7 +35,7 @@ pub use control::{ControlError, open_control, seal_control};
 pub use handshake::cookie::{COOKIE_MAX_AGE, COOKIE_ROTATION, CookieKeys};
 pub use handshake::initiator::{Initiator, InitiatorConfig};
 pub use handshake::responder::{InitRead, Responder};
-pub use handshake::{Established, HandshakeError};
+pub use handshake::{Established, HandshakeError, write_mac1};
 pub use identity::{KeyTextError, PresharedKey, PrivateKey, PublicKey};
 pub use machine::{Forbidden, Machine, TRANSITIONS, Transition, Trigger};
 pub use rekey::{

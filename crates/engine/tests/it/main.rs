@@ -8,6 +8,7 @@ mod deaf;
 mod greedy;
 mod hostile;
 mod jump;
+mod refusals;
 mod rogue;
 mod stuck;
 mod world;

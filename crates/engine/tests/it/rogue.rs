@@ -118,10 +118,15 @@ impl Rogue {
 
     /// Probes a new path from where it is.
     pub fn probe(&mut self, client_cid: Cid) -> Vec<u8> {
+        self.probe_for(PathId(1), false, client_cid)
+    }
+
+    /// Probes a path, perhaps because its address seems to have changed.
+    pub fn probe_for(&mut self, path_id: PathId, rebind: bool, client_cid: Cid) -> Vec<u8> {
         let payload = ProbePayload {
             nonce: [1; 8],
-            path_id: PathId(1),
-            flags: ProbeFlags { urgent: false, rebind: false, mtu: false },
+            path_id,
+            flags: ProbeFlags { urgent: false, rebind, mtu: false },
             transport: TransportClass::Udp,
             client_cid,
             rtt_us: u32::MAX,
@@ -141,18 +146,31 @@ impl Rogue {
 
     /// A request to move to a new path, with a ticket that was just given out.
     pub fn request_to_move(&mut self, world: &mut World, reason: u16) -> (Vec<u8>, ReattachPayload) {
+        let request = self.proof(world, PathId(1), false, reason);
+        (self.reattach(&request), request)
+    }
+
+    /// What a request to move to `path_id` says, with a ticket that was just given out.
+    pub fn proof(
+        &mut self,
+        world: &mut World,
+        path_id: PathId,
+        rebind: bool,
+        reason: u16,
+    ) -> ReattachPayload {
         let (cid, client_nonce) = (Cid(self.rng.next_u64()), [2; 16]);
-        let probe = self.probe(cid);
+        let probe = self.probe_for(path_id, rebind, cid);
         assert_eq!(world.hand_in(self.source, &probe), Received::Consumed);
-        let mut answer = world.take_strays(self.source).pop().unwrap();
+        let is_ticket = |answer: &Vec<u8>| answer[0] == Kind::PathTicket.code();
+        let mut answer = world.take_strays(self.source).into_iter().rfind(is_ticket).unwrap();
         let range = open_control(&self.control.s2c, &mut answer).unwrap();
         let ticket = TicketPayload::decode(&answer[range]).unwrap();
-        let request = ReattachPayload {
+        ReattachPayload {
             ticket: ticket.ticket,
             version: ticket.version,
             owner_epoch: ticket.owner_epoch,
             path_id: ticket.path_id,
-            rebind: false,
+            rebind,
             warm: true,
             transport: TransportClass::Udp,
             reason,
@@ -160,8 +178,12 @@ impl Rogue {
             client_cid: cid,
             client_nonce,
             quality: Quality { loss_permille: 0, rtt_us: u32::MAX, age_ms: 0 },
-        };
-        (self.seal(Kind::Reattach, &request.encode()), request)
+        }
+    }
+
+    /// A request to move that says just this.
+    pub fn reattach(&mut self, request: &ReattachPayload) -> Vec<u8> {
+        self.seal(Kind::Reattach, &request.encode())
     }
 
     /// The plaintext of a packet of the present binding.
