@@ -46,7 +46,19 @@ impl Gateway {
         datagram: &mut [u8],
         now: Time,
     ) -> Received {
-        match self.judge_control(kind, from, datagram, now) {
+        let datagram_len = datagram.len();
+        let sealed_len = if kind == Kind::Reattach { REATTACH_LEN } else { datagram_len };
+        let (proven, payload) = match self.prove(kind, from, &mut datagram[..sealed_len], now) {
+            Ok(opened) => opened,
+            Err(rejection) => return self.core.reject(rejection, now),
+        };
+        let stamp = self.table.session(proven.slot).map(|session| session.stamp());
+        let judged = match kind {
+            Kind::PathProbe => self.handle_probe(&proven, from, payload, datagram_len, now),
+            Kind::Reattach => self.handle_reattach(&proven, from, payload, now),
+            _ => self.handle_close(&proven, from, payload, now),
+        };
+        match judged {
             Ok(()) if kind == Kind::Reattach && datagram.len() > REATTACH_LEN => {
                 // One DATA packet of the new binding may follow; it is processed after the commit.
                 match self.handle_data(from, &mut datagram[REATTACH_LEN..], now) {
@@ -57,28 +69,14 @@ impl Gateway {
                 }
             }
             Ok(()) => Received::Consumed,
-            Err(rejection) => self.core.reject(rejection, now),
+            Err(reason) => {
+                let received = self.core.reject(Rejection { reason, stamp }, now);
+                if is_policy(reason) {
+                    self.end_churn(proven.slot, now);
+                }
+                received
+            }
         }
-    }
-
-    fn judge_control(
-        &mut self,
-        kind: Kind,
-        from: From,
-        datagram: &mut [u8],
-        now: Time,
-    ) -> Result<(), Rejection> {
-        let datagram_len = datagram.len();
-        let sealed_len = if kind == Kind::Reattach { REATTACH_LEN } else { datagram_len };
-        let (proven, payload) = self.prove(kind, from, &mut datagram[..sealed_len], now)?;
-        // Taken now: the judgement may end the session.
-        let stamp = self.table.session(proven.slot).map(|session| session.stamp());
-        match kind {
-            Kind::PathProbe => self.handle_probe(&proven, from, payload, datagram_len, now),
-            Kind::Reattach => self.handle_reattach(&proven, from, payload, now),
-            _ => self.handle_close(&proven, from, payload, now),
-        }
-        .map_err(|reason| Rejection { reason, stamp })
     }
 
     /// Rows 1 to 9: nobody gets an answer before the last of them.
@@ -229,7 +227,6 @@ impl Gateway {
                     }
                 }
                 self.send_reject(slot, from, proven, &proof, reason, retry_after);
-                self.end_churn(slot, now);
                 Err(reason)
             }
             Decision::Commit { server_cid } => self.commit(proven, from, &proof, server_cid, now),
