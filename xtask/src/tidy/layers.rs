@@ -96,6 +96,11 @@ const ROOMS: &[Room] = &[
                        the program it attacks it sees from outside, or it would share that program's mistakes",
     },
     Room {
+        name: "model",
+        may_know: &["events", "wire", "session", "policy", "ownership", "engine"],
+        why_no_other: "the model checker explores what is pure; everything above the engine is its adversary",
+    },
+    Room {
         name: "jumpvpn",
         may_know: &[
             "events",

@@ -1,0 +1,4 @@
+//! What the models say: every promise holds, and every promise can be broken.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod requests;
