@@ -40,6 +40,9 @@ const EVENT_COUNT: usize = 64;
 /// Batches taken of each source before timers and outputs have their turn. A socket's queue (some MiB) is empty after
 /// that many; a flood that refills it as fast as it is drained must not stop the timers.
 const ROUNDS_MAX: usize = 16;
+/// Sockets of one address that share its datagrams by their type, at most. They stand side by side, that of the packets
+/// first.
+pub(crate) const SORTED_COUNT: usize = 3;
 /// Datagrams the engine takes before its outputs are sent: the bound its output queue is made for.
 const DATAGRAMS_PER_DRAIN: usize = 64;
 
@@ -104,7 +107,8 @@ pub(crate) struct Pump {
     tun: Tun,
     tun_readable: bool,
     sockets: Sockets,
-    inbound: Inbound,
+    /// One for each socket of a group: see [`SORTED_COUNT`].
+    inbound: [Inbound; SORTED_COUNT],
     outbound: Outbound,
     scratch: Vec<u8>,
     feed: Feed,
@@ -137,7 +141,7 @@ impl Pump {
             tun,
             tun_readable: true,
             sockets,
-            inbound: Inbound::new(),
+            inbound: std::array::from_fn(|_| Inbound::new()),
             outbound: Outbound::new(),
             scratch: vec![0; TRANSMIT_BUFFER_LEN],
             feed,
@@ -221,9 +225,14 @@ impl Pump {
         pass_events(engine, feed, skipped_count);
     }
 
-    /// Bounded rounds over all inputs until the network has nothing more.
+    /// Bounded rounds over all inputs until the network has nothing more. Whoever was empty is asked again in each
+    /// round: a flood on one socket must not make the others and the TUN device wait for its end.
     fn drain(&mut self, engine: &mut impl Engine) -> io::Result<()> {
-        for _ in 0..ROUNDS_MAX {
+        for round in 0..ROUNDS_MAX {
+            if round > 0 {
+                let woken = self.poll_ready(Some(Duration::ZERO))?;
+                self.pending.merge(woken);
+            }
             self.receive(engine);
             self.forward(engine)?;
             if !self.sockets.any_readable() {
@@ -233,11 +242,15 @@ impl Pump {
         Ok(())
     }
 
-    /// One batch of each socket that has something.
+    /// One batch of each socket that has something. The sockets of a group are read in their order and worked on in
+    /// the opposite one: a packet that follows a request on the wire is read before the request is looked for, so it is
+    /// never worked on before it, although both have queues of their own.
     fn receive(&mut self, engine: &mut impl Engine) {
         let Pump { sockets, inbound, scratch, tun, drops, feed, skipped_count, .. } = self;
-        for index in 0..sockets.count() {
-            if inbound.receive(sockets, index) {
+        for first in (0..sockets.count()).step_by(SORTED_COUNT) {
+            let filled: [bool; SORTED_COUNT] =
+                std::array::from_fn(|place| inbound[place].receive(sockets, first + place));
+            for (inbound, _) in inbound.iter_mut().zip(filled).rev().filter(|(_, filled)| *filled) {
                 let now = clock::now();
                 inbound.deliver(engine, sockets, tun, scratch, drops, now);
                 transmit(engine, sockets, scratch, drops, now);

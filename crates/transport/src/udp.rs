@@ -8,7 +8,7 @@ use quinn_udp::{Transmit, UdpSockRef, UdpSocketState};
 use rustix::net::sockopt;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-use crate::{BindError, DatagramBatch, SendError};
+use crate::{BindError, DatagramBatch, SendError, sort};
 
 /// Most bytes in one system call: an IPv4 packet of 65,535 bytes less its 20-byte header and the 8 bytes of UDP.
 /// IPv6 would allow 20 more, not worth a distinction.
@@ -49,31 +49,47 @@ impl UdpBinding {
         device: Option<&str>,
         options: &BindOptions,
     ) -> Result<UdpBinding, BindError> {
+        let socket = open(local, device, options)?;
+        UdpBinding::finish(socket, local, device.is_some())
+    }
+
+    /// Binds one socket for each of `classes` and one more to `local`. A datagram whose first byte is the class of a
+    /// socket goes to that socket, any other to the last one. So each class has a queue of its own, and a flood of one
+    /// does not push out what came in of the others.
+    ///
+    /// Where the kernel cannot sort datagrams (it can since Linux 4.5) there is one socket for everything.
+    ///
+    /// # Errors
+    /// [`BindError`], as of [`UdpBinding::bind`]: also when another program has the port.
+    pub fn bind_sorted(
+        local: SocketAddr,
+        classes: &[u8],
+        options: &BindOptions,
+    ) -> Result<Vec<UdpBinding>, BindError> {
         let step = |action| move |source| BindError::new(action, local, source);
-        let socket = Socket::new(Domain::for_address(local), Type::DGRAM, Some(Protocol::UDP))
-            .map_err(step("open a UDP socket"))?;
-        if local.is_ipv6() {
-            socket.set_only_v6(true).map_err(step("restrict the socket to IPv6"))?;
-        }
-        if options.reuse_port {
+        // The first one is bound before it may be joined: so a second instance of the program finds the port taken.
+        let mut bindings = vec![UdpBinding::finish(open(local, None, options)?, local, false)?];
+        let local = bindings[0].local;
+        bindings[0].socket.set_reuse_port(true).map_err(step("share the port"))?;
+        for _ in classes {
+            let socket = open(local, None, options)?;
             socket.set_reuse_port(true).map_err(step("share the port"))?;
+            bindings.push(UdpBinding::finish(socket, local, false)?);
         }
-        if let Some(device) = device {
-            socket
-                .bind_device(Some(device.as_bytes()))
-                .map_err(step("bind the socket to its network device"))?;
+        if sort::by_first_byte(&bindings[0].socket, classes).is_err() {
+            bindings.truncate(1);
         }
-        if let Some(mark) = options.mark {
-            socket.set_mark(mark).map_err(step("mark the packets of the socket"))?;
-        }
-        if let Some(buffer_len) = options.buffer_len {
-            set_buffers(&socket, buffer_len).map_err(step("size the buffers of the socket"))?;
-        }
+        Ok(bindings)
+    }
+
+    /// Binds an open socket.
+    fn finish(socket: Socket, local: SocketAddr, on_device: bool) -> Result<UdpBinding, BindError> {
+        let step = |action| move |source| BindError::new(action, local, source);
         socket.bind(&SockAddr::from(local)).map_err(step("bind a UDP socket"))?;
         let state = UdpSocketState::new(UdpSockRef::from(&socket)).map_err(step("configure a UDP socket"))?;
         let bound = socket.local_addr().map_err(step("read the address of the socket"))?;
         let local = bound.as_socket().unwrap_or(local);
-        Ok(UdpBinding { socket, state, local, on_device: device.is_some() })
+        Ok(UdpBinding { socket, state, local, on_device })
     }
 
     /// The address and port the socket is bound to.
@@ -159,6 +175,29 @@ impl UdpBinding {
             }
         }
     }
+}
+
+/// Opens a socket with everything set that must be set before it is bound.
+fn open(local: SocketAddr, device: Option<&str>, options: &BindOptions) -> Result<Socket, BindError> {
+    let step = |action| move |source| BindError::new(action, local, source);
+    let socket = Socket::new(Domain::for_address(local), Type::DGRAM, Some(Protocol::UDP))
+        .map_err(step("open a UDP socket"))?;
+    if local.is_ipv6() {
+        socket.set_only_v6(true).map_err(step("restrict the socket to IPv6"))?;
+    }
+    if options.reuse_port {
+        socket.set_reuse_port(true).map_err(step("share the port"))?;
+    }
+    if let Some(device) = device {
+        socket.bind_device(Some(device.as_bytes())).map_err(step("bind the socket to its network device"))?;
+    }
+    if let Some(mark) = options.mark {
+        socket.set_mark(mark).map_err(step("mark the packets of the socket"))?;
+    }
+    if let Some(buffer_len) = options.buffer_len {
+        set_buffers(&socket, buffer_len).map_err(step("size the buffers of the socket"))?;
+    }
+    Ok(socket)
 }
 
 /// Sets both kernel buffers, beyond the system's limit where allowed.

@@ -10,6 +10,7 @@ use jumpvpn_engine::{Agent, Gateway, SocketKey};
 use jumpvpn_ownership::MemoryStore;
 use jumpvpn_transport::{BindError, BindOptions, UdpBinding};
 use jumpvpn_tun::Tun;
+use jumpvpn_wire::Kind;
 
 use super::ground::Ground;
 use super::{AgentOptions, DaemonError, Ended, GatewayOptions, Word};
@@ -17,12 +18,16 @@ use crate::agent::{AgentConsole, AgentLoop, LinkRules};
 use crate::door::Door;
 use crate::gateway::{GatewayConsole, Shard, Side};
 use crate::machine::TunnelSettings;
-use crate::pump::Pump;
+use crate::pump::{Pump, SORTED_COUNT};
 use crate::telemetry::Telemetry;
 use crate::{SystemRandom, clock};
 
 /// Kernel buffers of a gateway's socket, bytes: all clients share it. 8 MiB are 60 ms at 1 Gbit/s.
 const GATEWAY_BUFFER_LEN: usize = 8 << 20;
+/// Messages with a queue of their own; those about paths (PATH_PROBE, REATTACH, CLOSE) and everything else share another
+/// one. Whoever floods a gateway with handshakes or with invented route tokens fills that queue alone: packets of live
+/// sessions do not wait behind it.
+const QUEUES: [Kind; SORTED_COUNT - 1] = [Kind::Data, Kind::HsInit];
 /// Places of the store beyond the sessions that live: tombstones stay as long as their sessions could have lived, and an
 /// agent that comes and goes leaves one each time. A record has about 250 bytes, taken only when it is there.
 const TOMBSTONE_COUNT: usize = 1 << 18;
@@ -67,7 +72,10 @@ pub fn run_agent(options: AgentOptions) -> Result<Ended, DaemonError> {
 pub fn run_gateway(options: GatewayOptions) -> Result<Ended, DaemonError> {
     let GatewayOptions { daemon, engine, listen, peers } = options;
     let mut ground = Ground::prepare(daemon)?;
-    let sockets = listen.into_iter().map(bind).collect::<Result<Vec<_>, _>>()?;
+    let mut sockets = Vec::new();
+    for local in listen {
+        sockets.extend(bind(local)?);
+    }
     let tun = ground.create_tun()?;
     let addresses = engine.networks.iter().map(|network| (network.addr(), network.prefix_len())).collect();
     ground.apply(TunnelSettings { addresses, mtu: ground.mtu })?;
@@ -102,9 +110,10 @@ fn shard(
     Ok((pump, Side { engine, store: Box::new(store), bound }))
 }
 
-fn bind(local: SocketAddr) -> Result<UdpBinding, DaemonError> {
+fn bind(local: SocketAddr) -> Result<Vec<UdpBinding>, DaemonError> {
     let options = BindOptions { mark: None, reuse_port: false, buffer_len: Some(GATEWAY_BUFFER_LEN) };
-    UdpBinding::bind(local, None, &options).map_err(|error| {
+    let classes = QUEUES.map(Kind::code);
+    UdpBinding::bind_sorted(local, &classes, &options).map_err(|error| {
         let permission = matches!(error, BindError::NoRights { .. });
         DaemonError { message: format!("cannot listen: {error}"), permission }
     })

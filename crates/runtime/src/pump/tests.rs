@@ -29,6 +29,10 @@ struct Plain {
     /// Datagrams taken since the outputs were asked for the last time, at most.
     run_count: usize,
     longest_run: usize,
+    /// First byte and number of every datagram, in the order they were worked on.
+    order: Vec<(u8, u8)>,
+    /// Sends a datagram for each that is taken: so one socket never runs dry.
+    echo: Option<UdpSocket>,
 }
 
 impl Engine for Plain {
@@ -43,6 +47,11 @@ impl Engine for Plain {
         self.opened_count += 1;
         self.run_count += 1;
         self.longest_run = self.longest_run.max(self.run_count);
+        self.order.push((datagram[0], datagram[1]));
+        if let Some(echo) = &self.echo {
+            let class = if self.opened_count == 2 { PACKET } else { REQUEST };
+            echo.send(&numbered(class, 0)).unwrap();
+        }
         Received::Packet(HEADROOM..datagram.len() - TAILROOM)
     }
 
@@ -81,6 +90,16 @@ impl Engine for Plain {
     fn poll_timeout(&self) -> Option<Time> {
         self.next_timeout
     }
+}
+
+/// First bytes of two classes of datagrams, the first of which has a socket of its own.
+const PACKET: u8 = 0x10;
+const REQUEST: u8 = 0x16;
+
+fn numbered(class: u8, number: u8) -> Vec<u8> {
+    let mut datagram = vec![0; HEADROOM + 40 + TAILROOM];
+    datagram[..2].copy_from_slice(&[class, number]);
+    datagram
 }
 
 /// Runs `test`, which is the test `name` of this file, in a namespace of its own.
@@ -134,6 +153,19 @@ impl Bed {
         pump.sockets().open(SocketKey(1), binding).unwrap();
         let engine = Plain { peer: Some((SocketKey(1), peer)), ..Plain::default() };
         Bed { pump, engine, _writer: writer }
+    }
+
+    /// With sockets that share the port by class.
+    fn sorted(local: &str, peer: SocketAddr) -> Bed {
+        let mut bed = Bed::new("127.0.0.1:0", peer, None);
+        bed.pump.sockets().close(SocketKey(1));
+        let options = BindOptions { buffer_len: Some(4 << 20), ..BindOptions::default() };
+        let sorted = UdpBinding::bind_sorted(local.parse().unwrap(), &[PACKET, 0x11], &options).unwrap();
+        assert_eq!(sorted.len(), SORTED_COUNT);
+        for (key, binding) in (2..).map(SocketKey).zip(sorted) {
+            bed.pump.sockets().open(key, binding).unwrap();
+        }
+        bed
     }
 
     /// Lets the pump work until `wanted` holds.
@@ -215,6 +247,40 @@ fn inputs_are_drained_before_timers_and_outputs_are_asked_for_in_time() {
         bed.run_until("the timers were called", |bed| bed.engine.opened_at_timeout.is_some());
         assert_eq!(bed.engine.opened_at_timeout, Some(1000));
         assert!(bed.engine.longest_run <= DATAGRAMS_PER_DRAIN, "{}", bed.engine.longest_run);
+    });
+}
+
+#[test]
+fn a_request_is_worked_on_before_the_packets_that_follow_it() {
+    in_namespace("a_request_is_worked_on_before_the_packets_that_follow_it", || {
+        let far = outside("127.0.0.1:7001");
+        let mut bed = Bed::sorted("127.0.0.1:7000", "127.0.0.1:7001".parse().unwrap());
+        // As many as one batch takes, so that both queues are read at once, again and again.
+        for round in 1..=20 {
+            for number in 0..20 {
+                far.send_to(&numbered(REQUEST, number), "127.0.0.1:7000").unwrap();
+                far.send_to(&numbered(PACKET, number), "127.0.0.1:7000").unwrap();
+            }
+            bed.run_until("everything is worked on", |bed| bed.engine.opened_count == round * 40);
+            let place = |class, number| bed.engine.order.iter().position(|taken| *taken == (class, number));
+            assert!((0..20).all(|number| place(REQUEST, number) < place(PACKET, number)));
+            bed.engine.order.clear();
+        }
+    });
+}
+
+#[test]
+fn a_socket_that_never_runs_dry_does_not_hold_up_the_others() {
+    in_namespace("a_socket_that_never_runs_dry_does_not_hold_up_the_others", || {
+        let far = outside("127.0.0.1:7001");
+        far.connect("127.0.0.1:7000").unwrap();
+        let mut bed = Bed::sorted("127.0.0.1:7000", "127.0.0.1:7001".parse().unwrap());
+        far.send(&numbered(REQUEST, 0)).unwrap();
+        bed.engine.echo = Some(far);
+        // The packet comes when the pump has found its queue empty already.
+        bed.pump.exchange(&mut bed.engine).unwrap();
+        assert!(bed.engine.order.contains(&(PACKET, 0)), "{:?}", bed.engine.order);
+        assert!(bed.engine.opened_count >= 10, "{:?}", bed.engine.order);
     });
 }
 

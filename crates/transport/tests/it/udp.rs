@@ -101,6 +101,45 @@ fn a_taken_port_is_told_from_a_shared_one() {
 }
 
 #[test]
+fn datagrams_are_sorted_by_their_first_byte() {
+    for address in ["127.0.0.1:0", "[::1]:0"] {
+        in_namespace(|| {
+            let options = BindOptions::default();
+            let mut sorted =
+                UdpBinding::bind_sorted(address.parse().unwrap(), &[0x10, 0x11], &options).unwrap();
+            let local = sorted[0].local_addr();
+            assert!(sorted.len() == 3 && sorted.iter().all(|socket| socket.local_addr() == local));
+            // From many ports: without the program the kernel would sort by sender.
+            for number in 0..20_u8 {
+                let mut sender = bind(address, None);
+                for class in [0x16, 0x10, 0x11, 0x1f, 0x00] {
+                    sender.try_send(local, None, &[class, number], None).unwrap();
+                }
+                let got: Vec<Vec<u8>> = [1, 1, 3]
+                    .into_iter()
+                    .zip(&mut sorted)
+                    .map(|(count, socket)| receive(socket, count).into_iter().map(|seen| seen.2).collect())
+                    .collect();
+                assert_eq!(got, [vec![0x10], vec![0x11], vec![0x16, 0x1f, 0x00]]);
+            }
+        });
+    }
+}
+
+#[test]
+fn a_sorted_port_is_taken_for_everybody_who_does_not_join_it() {
+    in_namespace(|| {
+        let options = BindOptions::default();
+        let local = "127.0.0.1:7400".parse().unwrap();
+        let sorted = UdpBinding::bind_sorted(local, &[0x10], &options).unwrap();
+        let second = UdpBinding::bind_sorted(local, &[0x10], &options).map(drop);
+        assert!(matches!(second, Err(BindError::PortInUse { .. })), "{second:?}");
+        drop(sorted);
+        assert!(UdpBinding::bind_sorted(local, &[0x10], &options).is_ok());
+    });
+}
+
+#[test]
 fn a_missing_device_or_address_is_a_matter_of_the_path() {
     in_namespace(|| {
         let bind =
