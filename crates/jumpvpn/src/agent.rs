@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::args::DaemonArgs;
 use crate::daemon;
-use crate::exit::{Code, Failure, Outcome};
+use crate::exit::{Code, Failure, Outcome, say};
 use crate::machine::{Links, Machine};
 
 /// Endpoints the engine tries: each is a path of every link, and all of them are probed.
@@ -19,6 +19,7 @@ const ENDPOINTS_MAX: usize = 4;
 
 /// Runs the verb.
 pub(crate) fn run(args: &DaemonArgs) -> Outcome {
+    daemon::check_room(args)?;
     let config = daemon::accepted(jumpvpn_config::load_agent(&args.config))?;
     let options = AgentOptions {
         engine: engine(&config)?,
@@ -72,7 +73,7 @@ fn resolved(endpoints: &[Endpoint]) -> Result<Vec<SocketAddr>, Failure> {
     match failure {
         Some(failure) if addresses.is_empty() => Err(failure),
         Some(failure) => {
-            eprintln!("jumpvpn: warning: {failure}");
+            say(format_args!("jumpvpn: warning: {failure}"));
             Ok(addresses)
         }
         None => Ok(addresses),

@@ -21,7 +21,7 @@ use std::process::ExitCode;
 use jumpvpn_lab::bench::Measurement;
 
 use crate::args::{BenchArgs, BenchName};
-use crate::exit::{self, Failure, Outcome};
+use crate::exit::{self, Failure, Outcome, say};
 use progress::Progress;
 use report::{Figure, Report};
 
@@ -61,7 +61,7 @@ fn tell(
     measure: impl FnOnce(&mut Progress) -> Result<Vec<Figure>, Failure>,
 ) -> Outcome {
     if cfg!(debug_assertions) {
-        eprintln!("jumpvpn: this build is not optimised, its figures say little");
+        say("jumpvpn: this build is not optimised, its figures say little");
     }
     let bench = name(args.name);
     let mut progress = Progress::new(bench);

@@ -6,7 +6,7 @@ use jumpvpn_config::{Config, Loaded, Report};
 use serde_json::json;
 
 use crate::args::CheckArgs;
-use crate::exit::{Code, Failure, Outcome};
+use crate::exit::{Code, Failure, Outcome, say};
 
 /// Runs the verb.
 pub(crate) fn run(args: &CheckArgs) -> Outcome {
@@ -22,7 +22,7 @@ pub(crate) fn run(args: &CheckArgs) -> Outcome {
     match loaded {
         Ok(Loaded { config, warnings }) => {
             if !warnings.findings.is_empty() {
-                eprintln!("{warnings}");
+                say(&warnings);
             }
             writeln!(std::io::stdout(), "{}: ok, {}", args.file.display(), summary(&config))?;
             Ok(())
@@ -33,7 +33,7 @@ pub(crate) fn run(args: &CheckArgs) -> Outcome {
 
 /// Prints a refused file's findings to standard error and answers the failure with exit code 6.
 pub(crate) fn refusal(report: &Report) -> Failure {
-    eprintln!("{report}");
+    say(report);
     let (errors, warnings) = (report.error_count(), report.warning_count());
     Failure::new(
         Code::Config,

@@ -1,6 +1,7 @@
 //! How a verb ends: exit codes, and failures with the words for them.
 
 use std::fmt;
+use std::io::Write;
 use std::process::ExitCode;
 
 /// Exit codes of the program; scripts depend on the numbers.
@@ -86,13 +87,18 @@ impl From<std::io::Error> for Failure {
     }
 }
 
+/// Writes a line to standard error. Whoever reads it may be gone, or its disk full: nothing depends on that.
+pub(crate) fn say(line: impl fmt::Display) {
+    writeln!(std::io::stderr().lock(), "{line}").ok();
+}
+
 /// Prints what is left to say and turns the outcome into the exit code of the process.
 pub(crate) fn finish(outcome: Outcome) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             if !failure.message.is_empty() {
-                eprintln!("jumpvpn: {failure}");
+                say(format_args!("jumpvpn: {failure}"));
             }
             ExitCode::from(failure.code as u8)
         }

@@ -23,6 +23,7 @@ const NODE: u16 = 0;
 
 /// Runs the verb.
 pub(crate) fn run(args: &DaemonArgs) -> Outcome {
+    daemon::check_room(args)?;
     let config = daemon::accepted(jumpvpn_config::load_gateway(&args.config))?;
     let mtu = config.mtu.unwrap_or(daemon::DEFAULT_MTU);
     let options = GatewayOptions {

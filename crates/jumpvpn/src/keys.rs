@@ -9,7 +9,7 @@ use jumpvpn_runtime::SystemRandom;
 use jumpvpn_session::{PresharedKey, PrivateKey};
 use zeroize::Zeroizing;
 
-use crate::exit::{Code, Failure, Outcome};
+use crate::exit::{Code, Failure, Outcome, say};
 
 /// Longest input of `pubkey` in bytes: 44 characters of base64 and a little white space.
 const INPUT_MAX_LEN: u64 = 128;
@@ -38,7 +38,7 @@ pub(crate) fn pubkey() -> Outcome {
 
 fn print_secret(text: &str) -> Outcome {
     if readable_by_others() {
-        eprintln!("jumpvpn: warning: others may read the file this key goes to; set the umask to 077 before");
+        say("jumpvpn: warning: others may read the file this key goes to; set the umask to 077 before");
     }
     writeln!(std::io::stdout(), "{text}")?;
     Ok(())

@@ -17,6 +17,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use jumpvpn_events::Severity;
+
 use crate::telemetry::Telemetry;
 pub use reply::{Refused, RefusedKind};
 pub use request::{Request, Subject};
@@ -25,6 +27,9 @@ pub use socket::SocketError;
 
 /// Clients at a time: a few people, a dashboard and a script; each costs a thread.
 pub const CLIENTS_MAX: usize = 16;
+/// Clients that follow events at a time. Whoever follows stays as long as it likes; a few places are left for those who
+/// ask and go.
+pub const FOLLOWERS_MAX: usize = 12;
 /// Longest request line in bytes; the longest sensible one is below 100.
 pub const REQUEST_MAX_LEN: usize = 4096;
 /// Stack of a client's thread: it parses 4 KiB and formats a reply on the heap.
@@ -51,6 +56,7 @@ struct Shared {
     console: Box<dyn Console>,
     telemetry: Telemetry,
     client_count: AtomicUsize,
+    follower_count: AtomicUsize,
 }
 
 impl ControlSocket {
@@ -69,7 +75,8 @@ impl ControlSocket {
     pub fn serve(&self, console: Box<dyn Console>, telemetry: Telemetry) -> Result<(), SocketError> {
         let socket = Arc::clone(&self.socket);
         let path = self.socket.path().to_owned();
-        let shared = Arc::new(Shared { console, telemetry, client_count: AtomicUsize::new(0) });
+        let (client_count, follower_count) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let shared = Arc::new(Shared { console, telemetry, client_count, follower_count });
         let thread = thread::Builder::new().name("jumpvpn-control".into());
         let spawned = thread.spawn(move || listen(&socket, &shared));
         spawned.map(drop).map_err(|source| SocketError::Io { path, action: "serve", source })
@@ -88,20 +95,30 @@ impl Drop for ControlSocket {
 }
 
 fn listen(socket: &BoundSocket, shared: &Arc<Shared>) {
+    let mut failing = false;
     loop {
         match socket.accept() {
-            Ok(Some(stream)) => admit(stream, shared),
+            Ok(Some(stream)) => {
+                failing = false;
+                admit(stream, shared);
+            }
             Ok(None) => return,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => thread::sleep(ACCEPT_PAUSE),
+            Err(error) => {
+                if !failing {
+                    let text = format!("cannot take clients on the control socket: {error}; trying on");
+                    shared.telemetry.note(Severity::Warning, text);
+                }
+                failing = true;
+                thread::sleep(ACCEPT_PAUSE);
+            }
         }
     }
 }
 
 /// Gives the client a thread, or a refusal when there are too many.
 fn admit(stream: UnixStream, shared: &Arc<Shared>) {
-    let place = Place::take(shared);
-    let Some(place) = place else {
+    let Some(place) = Place::take(shared, |shared| &shared.client_count, CLIENTS_MAX) else {
         client::refuse(
             stream,
             &Refused::failed("too many clients on the control socket: close one and try again"),
@@ -110,25 +127,31 @@ fn admit(stream: UnixStream, shared: &Arc<Shared>) {
     };
     let builder = thread::Builder::new().name("jumpvpn-client".into()).stack_size(CLIENT_STACK_LEN);
     // Without a thread the closure is dropped: the connection closes and the place is free again.
-    builder.spawn(move || client::serve(stream, &place.0)).ok();
+    builder.spawn(move || client::serve(stream, &place.shared)).ok();
 }
 
-/// One of the places for clients, given back on drop.
-struct Place(Arc<Shared>);
+/// One of a limited number of places, given back on drop.
+struct Place {
+    shared: Arc<Shared>,
+    count: fn(&Shared) -> &AtomicUsize,
+}
 
 impl Place {
-    fn take(shared: &Arc<Shared>) -> Option<Place> {
-        if shared.client_count.fetch_add(1, Ordering::AcqRel) < CLIENTS_MAX {
-            return Some(Place(Arc::clone(shared)));
-        }
-        shared.client_count.fetch_sub(1, Ordering::AcqRel);
-        None
+    fn take(shared: &Arc<Shared>, count: fn(&Shared) -> &AtomicUsize, most: usize) -> Option<Place> {
+        let place = Place { shared: Arc::clone(shared), count };
+        // Given back when there is none.
+        (count(shared).fetch_add(1, Ordering::AcqRel) < most).then_some(place)
+    }
+
+    /// A place for somebody who follows events.
+    fn of_follower(shared: &Arc<Shared>) -> Option<Place> {
+        Place::take(shared, |shared| &shared.follower_count, FOLLOWERS_MAX)
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.client_count.fetch_sub(1, Ordering::AcqRel);
+        (self.count)(&self.shared).fetch_sub(1, Ordering::AcqRel);
     }
 }
 

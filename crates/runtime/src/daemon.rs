@@ -5,6 +5,7 @@
 //! rules, addresses), so that a panic in an engine's thread still removes it, and it holds the TUN device open until then.
 
 mod ground;
+mod room;
 mod start;
 mod supervisor;
 
@@ -18,6 +19,7 @@ use serde_json::Value;
 use crate::machine::{LinkWatch, MachineError, TunnelHost, TunnelSettings};
 use crate::telemetry::LogLevel;
 
+pub use room::check_memory;
 pub use start::{run_agent, run_gateway};
 
 /// What agents and gateways have in common.

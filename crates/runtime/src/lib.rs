@@ -21,5 +21,7 @@ mod report;
 mod settling;
 pub mod telemetry;
 
-pub use daemon::{AgentOptions, DaemonError, DaemonOptions, Ended, GatewayOptions, run_agent, run_gateway};
+pub use daemon::{
+    AgentOptions, DaemonError, DaemonOptions, Ended, GatewayOptions, check_memory, run_agent, run_gateway,
+};
 pub use entropy::SystemRandom;

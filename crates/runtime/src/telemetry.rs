@@ -39,7 +39,7 @@ const RETRY_PERIOD: Duration = Duration::from_secs(1);
 /// Lines held for those who ask what happened last, and lines waiting for one follower before it gets a gap. A line has
 /// about 300 bytes.
 const HELD_COUNT: usize = 256;
-/// Followers at a time; the control socket serves fewer clients than that.
+/// Followers at a time; the control socket serves no more clients than that.
 const FOLLOWERS_MAX: usize = 16;
 
 /// What is to be done with events.

@@ -8,5 +8,7 @@ mod config;
 mod control;
 mod daemon;
 mod documents;
+mod exhaustion;
 mod keys;
+mod telemetry;
 mod world;

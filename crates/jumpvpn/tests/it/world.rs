@@ -120,6 +120,57 @@ impl World {
         (gateway, agent)
     }
 
+    /// Starts `jumpvpn agent` behind a line of shell in its own mount namespace, with another standard error.
+    pub fn agent_behind(&self, shell: &str, stderr: impl Into<Stdio>) -> Daemon {
+        self.spawn_behind(&self.agent_ns, "agent", shell, stderr)
+    }
+
+    /// The same for `jumpvpn gateway`.
+    pub fn gateway_behind(&self, shell: &str, stderr: impl Into<Stdio>) -> Daemon {
+        self.spawn_behind(&self.gateway_ns, "gateway", shell, stderr)
+    }
+
+    fn spawn_behind(&self, ns: &str, verb: &str, shell: &str, stderr: impl Into<Stdio>) -> Daemon {
+        let line = format!("{shell} exec \"$0\" {verb} -v -c {verb}.toml");
+        let child = Command::new("ip")
+            .args(["netns", "exec", ns, "sh", "-c", &line, env!("CARGO_BIN_EXE_jumpvpn")])
+            .current_dir(&self.bed.0)
+            .stdout(Stdio::null())
+            .stderr(stderr)
+            .process_group(0)
+            .spawn();
+        Daemon { child: child.unwrap(), log: self.bed.0.join(format!("{verb}.toml.log")) }
+    }
+
+    /// A file that takes the log of a daemon.
+    pub fn log_file(&self, verb: &str) -> std::fs::File {
+        let log = self.bed.0.join(format!("{verb}.toml.log"));
+        std::fs::File::options().append(true).create(true).open(log).unwrap()
+    }
+
+    /// Changes the configuration of the agent or the gateway.
+    pub fn edit(&self, file: &str, from: &str, to: &str) {
+        let text = std::fs::read_to_string(self.bed.0.join(file)).unwrap();
+        assert!(text.contains(from), "{from} in {text}");
+        self.bed.file(file, &text.replace(from, to));
+    }
+
+    /// Takes the link that is not active down and up again: some events, and no jump.
+    pub fn flap_standby(&self) {
+        let link = if self.active_link() == "one0" { "two0" } else { "one0" };
+        assert!(self.in_agent(&format!("ip link set {link} down")).0);
+        let has = |link: &str| {
+            let paths = self.agent_says("paths");
+            paths
+                .as_array()
+                .is_some_and(|paths| paths.iter().any(|path| path["iface"] == link && path["up"] == true))
+        };
+        self.wait_until("the standby link is gone", || !has(link));
+        assert!(self.in_agent(&format!("ip link set {link} up")).0);
+        self.set_default_route(link);
+        self.wait_until("the standby link is back", || has(link));
+    }
+
     fn spawn(&self, ns: &str, verb: &str, file: &str, environment: &[(&str, &str)]) -> Daemon {
         let log = self.bed.0.join(format!("{file}.log"));
         let output = std::fs::File::options().append(true).create(true).open(&log).unwrap();
@@ -236,6 +287,29 @@ impl Daemon {
     pub fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// A path of the daemon's own view of the file system.
+    pub fn sees(&self, path: &std::path::Path) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/root", self.id())).join(path.strip_prefix("/").unwrap())
+    }
+
+    /// Clock ticks of CPU it has used.
+    pub fn ticks(&self) -> u64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id())).unwrap();
+        // Behind the name, which may have spaces: utime and stime are fields 14 and 15 of proc_pid_stat(5).
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        [11, 12].iter().map(|at| fields[*at].parse::<u64>().unwrap()).sum()
+    }
+
+    /// How it ended, if it has: the exit code, if it was not a signal.
+    pub fn ended(&mut self) -> Option<Option<i32>> {
+        self.child.try_wait().unwrap().map(|status| status.code())
     }
 
     /// Waits for the end; the exit code, if it was not a signal, and how long it took.

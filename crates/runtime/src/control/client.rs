@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::net::sockopt::socket_peercred;
 use serde_json::{Value, json};
 
-use super::{REQUEST_MAX_LEN, Refused, Request, Shared};
+use super::{Place, REQUEST_MAX_LEN, Refused, Request, Shared};
 
 /// How long a client may take for one request, and sit silent between two: a live view asks every second.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -19,7 +19,7 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 const FOLLOWER_CHECK: Duration = Duration::from_secs(5);
 
 /// Serves requests until the client leaves, errs or dawdles.
-pub(super) fn serve(stream: UnixStream, shared: &Shared) {
+pub(super) fn serve(stream: UnixStream, shared: &Arc<Shared>) {
     // The reason of the end is of no use to anybody: the client is gone.
     Client::new(stream).and_then(|mut client| client.serve(shared)).ok();
 }
@@ -46,14 +46,18 @@ impl Client {
         Ok(Client { stream, may_change, buffer: Vec::with_capacity(REQUEST_MAX_LEN) })
     }
 
-    fn serve(&mut self, shared: &Shared) -> io::Result<()> {
+    fn serve(&mut self, shared: &Arc<Shared>) -> io::Result<()> {
         while let Some(line) = self.read_line()? {
             let request = Request::parse(&line).map_err(Refused::unknown_request);
             let reply = match request.and_then(|request| self.authorise(request)) {
-                Ok(Request::Events { follow }) => match shared.telemetry.subscribe(follow) {
-                    Some(lines) if follow => return self.follow(&lines),
+                Ok(Request::Events { follow: true }) => match follower(shared) {
+                    Ok((lines, _place)) => return self.follow(&lines),
+                    // Whoever wanted to stay gets no place of those who ask and go either.
+                    Err(refused) => return self.write_line(&refused.to_json()),
+                },
+                Ok(Request::Events { follow: false }) => match shared.telemetry.subscribe(false) {
                     Some(lines) => self.send_held(&lines).map(Ok)?,
-                    None => Err(Refused::failed("the event queue is full: try again")),
+                    None => Err(queue_full()),
                 },
                 Ok(request) => shared.console.ask(&request),
                 Err(refused) => Err(refused),
@@ -128,6 +132,17 @@ impl Client {
             Err(error) => !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut),
         }
     }
+}
+
+/// A place among those who follow, and the lines.
+fn follower(shared: &Arc<Shared>) -> Result<(Receiver<Arc<str>>, Place), Refused> {
+    let full = || Refused::failed("too many clients follow the events: close one and try again");
+    let place = Place::of_follower(shared).ok_or_else(full)?;
+    Ok((shared.telemetry.subscribe(true).ok_or_else(queue_full)?, place))
+}
+
+fn queue_full() -> Refused {
+    Refused::failed("the event queue is full: try again")
 }
 
 /// One read(2) that appends.

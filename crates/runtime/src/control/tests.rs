@@ -234,3 +234,32 @@ print(reader.readline(), end=""); print(reader.readline(), end="")
     );
     assert_eq!(replies[1]["error"]["kind"], "permission");
 }
+
+#[test]
+fn those_who_follow_leave_room_for_those_who_ask() {
+    let bed = Bed::new("followers");
+    let _server = bed.start().unwrap();
+    let mut followers: Vec<_> = (0..FOLLOWERS_MAX)
+        .map(|_| {
+            let mut peer = bed.connect();
+            peer.send(b"{\"request\":\"events\",\"follow\":true}\n");
+            peer
+        })
+        .collect();
+    // Each of them is served, so each has its place.
+    let (reason, kind) = (Reason::HandshakeStarted, EventKind::Handshake { attempt: 1 });
+    let event = Event { at: Time::ZERO, session: None, step: 0, epoch: 0, version: 0, reason, kind };
+    let mut feed = bed.writer.telemetry().feed(0);
+    for peer in &mut followers {
+        let short = Some(Duration::from_millis(20));
+        peer.0.get_mut().set_read_timeout(short).unwrap();
+        let mut line = String::new();
+        // One event is enough, if its subscription was in time.
+        while peer.0.read_line(&mut line).is_err() {
+            feed.push(event);
+        }
+    }
+    let refused = bed.connect().ask(r#"{"request":"events","follow":true}"#);
+    assert!(refused["error"]["message"].as_str().unwrap().contains("follow the events"), "{refused}");
+    assert_eq!(bed.connect().ask(r#"{"request":"status"}"#)["schema"], "jumpvpn.status/1");
+}

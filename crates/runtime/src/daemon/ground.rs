@@ -12,7 +12,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::supervisor::{EngineDoor, Supervisor};
-use super::{DaemonError, DaemonOptions, Ended, Word};
+use super::{DaemonError, DaemonOptions, Ended, Word, room};
 use crate::control::{Console, ControlSocket, SocketError};
 use crate::machine::{TunnelHost, TunnelSettings};
 use crate::settling::Settling;
@@ -37,6 +37,7 @@ pub(super) struct Ground {
 impl Ground {
     /// Listens for signals, claims the control socket, opens the event file and sweeps the machine.
     pub(super) fn prepare(options: DaemonOptions) -> Result<Ground, DaemonError> {
+        room::check_descriptors()?;
         let (words, heard) = channel();
         listen_for_signals(words.clone())?;
         // First of all that touch anything: an instance that is running already must not be disturbed.

@@ -13,7 +13,7 @@ use jumpvpn_tun::Tun;
 use jumpvpn_wire::Kind;
 
 use super::ground::Ground;
-use super::{AgentOptions, DaemonError, Ended, GatewayOptions, Word};
+use super::{AgentOptions, DaemonError, Ended, GatewayOptions, Word, room};
 use crate::agent::{AgentConsole, AgentLoop, LinkRules};
 use crate::door::Door;
 use crate::gateway::{GatewayConsole, Shard, Side};
@@ -30,7 +30,7 @@ const GATEWAY_BUFFER_LEN: usize = 8 << 20;
 const QUEUES: [Kind; SORTED_COUNT - 1] = [Kind::Data, Kind::HsInit];
 /// Places of the store beyond the sessions that live: tombstones stay as long as their sessions could have lived, and an
 /// agent that comes and goes leaves one each time. A record has about 250 bytes, taken only when it is there.
-const TOMBSTONE_COUNT: usize = 1 << 18;
+pub(super) const TOMBSTONE_COUNT: usize = 1 << 18;
 /// Fencing number of this incarnation. A store in memory knows no other one.
 const FIRST_EPOCH: u64 = 1;
 
@@ -71,6 +71,7 @@ pub fn run_agent(options: AgentOptions) -> Result<Ended, DaemonError> {
 /// Why it did not start, or could not go on.
 pub fn run_gateway(options: GatewayOptions) -> Result<Ended, DaemonError> {
     let GatewayOptions { daemon, engine, listen, peers } = options;
+    room::check_tables(engine.capacity)?;
     let mut ground = Ground::prepare(daemon)?;
     let mut sockets = Vec::new();
     for local in listen {
