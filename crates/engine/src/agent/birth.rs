@@ -41,6 +41,8 @@ pub(crate) struct Handshake {
     attempts: Vec<Attempt>,
     /// The path of every attempt so far: those tried least come first in the next round.
     tried: Vec<u32>,
+    /// An answer came that could not be accepted.
+    rejected: bool,
     round: u32,
     round_ends: Time,
     next_start: Time,
@@ -71,6 +73,7 @@ impl Agent {
         self.phase = Phase::Handshaking(Box::new(Handshake {
             attempts: Vec::with_capacity(RACE_WIDTH),
             tried: Vec::new(),
+            rejected: false,
             round: 0,
             round_ends: now + ROUND_TIME,
             next_start: now,
@@ -98,7 +101,11 @@ impl Agent {
 
     fn give_up_handshake(&mut self, now: Time) {
         let kind = EventKind::Handshake { attempt: self.handshakes };
-        self.core.event(bare_event(Reason::HandshakeTimeout, kind, now));
+        // Silence and another key are different things to whoever has to find out. An answer can be forged, which costs
+        // nothing but this word.
+        let rejected = matches!(&self.phase, Phase::Handshaking(handshake) if handshake.rejected);
+        let reason = if rejected { Reason::HandshakeRejected } else { Reason::HandshakeTimeout };
+        self.core.event(bare_event(reason, kind, now));
         self.wait(now);
     }
 
@@ -184,6 +191,7 @@ impl Agent {
             }
             Err((initiator, _)) => {
                 handshake.attempts.push(Attempt { path, cid, sent, initiator: *initiator });
+                handshake.rejected = true;
                 Err(Reason::BadHandshake)
             }
         }
@@ -307,8 +315,11 @@ fn new_live(
         probe_budget: Bucket::new(PROBE_RATE.0, PROBE_RATE.1),
         last_token: payload.token,
         next_path_id: 1,
+        passed_over: 0,
         rekey: None,
         rekey_at: now,
+        // The first one makes the keys hybrid: nothing was wrong with them.
+        rekey_reason: Reason::RekeyComplete,
         watch: Watch::new(now),
         heartbeat_seq: 0,
         born: now,
@@ -356,6 +367,7 @@ impl Live {
         core.notice(super::Notice::TunnelUp { v4: self.inner_v4, v6: self.inner_v6, mtu: self.mtu });
         self.watch = Watch::new(now);
         self.rekey_at = self.next_rekey(core, now);
+        self.rekey_reason = Reason::RekeyTimer;
         for path in paths.iter_mut().filter(|path| path.up) {
             path.next_probe = now;
             if path.key != key {

@@ -120,8 +120,12 @@ pub(crate) struct Live {
     /// The token used last: without any the session could not be asked for on any path.
     pub last_token: RouteToken,
     pub next_path_id: u32,
+    /// Candidates beyond the policy's limit when that was told last.
+    pub passed_over: usize,
     pub rekey: Option<Box<RekeyInFlight>>,
     pub rekey_at: Time,
+    /// Why the next rekey will be.
+    pub rekey_reason: Reason,
     pub watch: Watch,
     pub heartbeat_seq: u32,
     pub born: Time,

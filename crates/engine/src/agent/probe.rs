@@ -1,7 +1,7 @@
 //! Probing: candidates are measured and kept warm (a fresh ticket in hand), so that a jump is one message.
 use std::time::Duration;
 
-use jumpvpn_events::{BindingState, Reason, Time};
+use jumpvpn_events::{BindingState, EventKind, Reason, Time};
 use jumpvpn_policy::Health;
 use jumpvpn_wire::{
     CONTROL_HEADER_LEN, Cid, ControlHeader, Frame, Kind, PathId, ProbeFlags, ProbePayload, TAG_LEN,
@@ -74,6 +74,9 @@ impl Live {
             .filter(|path| path.up && self.probe_due(path).is_some_and(|due| due <= now))
             .map(|path| (path.key, path.probe.is_some()))
             .collect();
+        if !due.is_empty() {
+            self.tell_passed_over(core, paths, now);
+        }
         for (key, unanswered) in due {
             if unanswered {
                 self.probe_lost(core, paths, key, now);
@@ -91,6 +94,18 @@ impl Live {
         let limit = usize::from(core.config.policy.transport.max_candidate_count);
         let candidates = paths.iter().filter(|path| path.up && path.key != self.active.path);
         candidates.take(limit).any(|path| path.key == key)
+    }
+
+    /// Tells, each time it changes, that there are more candidates than are kept warm.
+    fn tell_passed_over(&mut self, core: &mut Core, paths: &Paths, now: Time) {
+        let limit = usize::from(core.config.policy.transport.max_candidate_count);
+        let count = paths.iter().filter(|path| path.up && path.key != self.active.path).count();
+        let passed_over = count.saturating_sub(limit);
+        if passed_over != self.passed_over && passed_over > 0 {
+            let kind = EventKind::Policy { threshold: limit as u64, observed: count as u64 };
+            self.event(core, Reason::CandidateLimit, kind, now);
+        }
+        self.passed_over = passed_over;
     }
 
     fn probe_lost(&mut self, core: &mut Core, paths: &mut Paths, key: u32, now: Time) {

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use jumpvpn_events::{EventKind, Reason, Time};
 use jumpvpn_policy::PostQuantum;
-use jumpvpn_session::{EpochContext, RekeyInitiator, RekeyMode, Side, rekey_parts};
+use jumpvpn_session::{EpochContext, ForgeryLimits, RekeyInitiator, RekeyMode, Side, rekey_parts};
 use jumpvpn_wire::{Cid, Frame};
 
 use super::Core;
@@ -28,8 +28,31 @@ const PREVIOUS_TTL: Duration = Duration::from_secs(3);
 /// A request that waits for its answer.
 pub(crate) struct RekeyInFlight {
     initiator: RekeyInitiator,
+    /// Why it was begun.
+    reason: Reason,
     retry_at: Time,
     attempts: u32,
+}
+
+/// How much of what keys may do they have done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wear {
+    Fresh,
+    /// New ones are due.
+    Worn,
+    /// Nothing more may be opened with them.
+    Over,
+}
+
+/// The wear of keys under which so many forgeries were refused, and packets of so many generations sealed.
+fn wear(forgery_count: u64, generation: u32, limits: ForgeryLimits) -> Wear {
+    if forgery_count >= limits.hard {
+        Wear::Over
+    } else if forgery_count >= limits.soft || generation >= GENERATION_LIMIT {
+        Wear::Worn
+    } else {
+        Wear::Fresh
+    }
 }
 
 impl Live {
@@ -76,11 +99,13 @@ impl Live {
     pub(super) fn watch_key_use(&mut self) {
         let traffic = &self.active.channel.traffic;
         let limits = self.epoch.suite.forgery_limits();
-        let forgeries = traffic.recv.forgery_count();
-        if forgeries >= limits.hard {
-            self.finish(Reason::AeadLimit, false);
-        } else if forgeries >= limits.soft || traffic.send.generation() >= GENERATION_LIMIT {
-            self.rekey_at = self.rekey_at.min(self.epoch_since + MIN_INTERVAL);
+        match wear(traffic.recv.forgery_count(), traffic.send.generation(), limits) {
+            Wear::Over => self.finish(Reason::AeadLimit, false),
+            Wear::Worn => {
+                self.rekey_reason = Reason::RekeyLimit;
+                self.rekey_at = self.rekey_at.min(self.epoch_since + MIN_INTERVAL);
+            }
+            Wear::Fresh => {}
         }
     }
 
@@ -92,8 +117,8 @@ impl Live {
         let (n, sid) = (self.epoch.n + 1, self.epoch.sid);
         match RekeyInitiator::start(n, sid, cid, mode, &mut *core.rng) {
             Ok(initiator) => {
-                self.rekey =
-                    Some(Box::new(RekeyInFlight { initiator, retry_at: now + FIRST_PAUSE, attempts: 1 }));
+                let (reason, retry_at) = (self.rekey_reason, now + FIRST_PAUSE);
+                self.rekey = Some(Box::new(RekeyInFlight { initiator, reason, retry_at, attempts: 1 }));
                 self.send_rekey(core, paths);
             }
             Err(_) => {
@@ -131,6 +156,7 @@ impl Live {
             Ok(finished) => finished,
             Err(error) => return core.counters.drops.record(error.reason()),
         };
+        let reason = rekey.reason;
         self.rekey = None;
         let context = EpochContext { n: finished.n, ..self.epoch };
         let traffic = finished.secret.binding(&context, &self.active.context, Side::Client);
@@ -146,7 +172,8 @@ impl Live {
         self.token_config = finished.terms.token_config;
         self.tokens.push(finished.terms.token);
         self.rekey_at = self.next_rekey(core, now);
-        self.event(core, Reason::RekeyComplete, EventKind::Rekey { key_epoch: context.n }, now);
+        self.rekey_reason = Reason::RekeyTimer;
+        self.event(core, reason, EventKind::Rekey { key_epoch: context.n }, now);
         if self.stage == Stage::Hardening {
             self.ready(core, paths, now);
         }
@@ -155,3 +182,6 @@ impl Live {
         self.send_beat(core, paths, now);
     }
 }
+
+#[cfg(test)]
+mod tests;

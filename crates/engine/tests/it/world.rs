@@ -223,8 +223,9 @@ impl World {
 
     fn fly_up(&mut self, transmit: Transmit, bytes: &[u8]) {
         let path = transmit.socket.0 as usize;
-        let source = self.outer(path);
-        if self.paths[path].up_works {
+        // A link without a path leads nowhere.
+        if self.paths.get(path).is_some_and(|path| path.up_works) {
+            let source = self.outer(path);
             self.fly(path, true, source, transmit.destination, &bytes[..transmit.len]);
         }
     }
