@@ -47,10 +47,7 @@ impl Field {
     /// # Errors
     /// A sentence saying what could not be built.
     pub(crate) fn prepare(args: &Args) -> io::Result<Field> {
-        let folder = args.out.clone().unwrap_or_else(|| {
-            let name = format!("jumpvpn-attack-{}", std::process::id());
-            std::env::temp_dir().join(name)
-        });
+        let folder = folder_of(args);
         fs::create_dir_all(&folder)?;
         let folder = std::path::absolute(folder)?;
         let mut program = Program::at(std::path::absolute(&args.program)?, &folder, "laptop")?;
@@ -73,4 +70,12 @@ impl Field {
     pub(crate) fn is_laptop(address: &SocketAddrV4) -> bool {
         jumpvpn_lab::plan::UPLINKS.iter().any(|uplink| uplink.public == *address.ip())
     }
+}
+
+/// Where all files go.
+pub(crate) fn folder_of(args: &Args) -> PathBuf {
+    args.out.clone().unwrap_or_else(|| {
+        let name = format!("jumpvpn-attack-{}", std::process::id());
+        std::env::temp_dir().join(name)
+    })
 }

@@ -2,19 +2,24 @@
 //!
 //! Gateway and agent run as processes in the lab's namespaces; the attacker has a machine of his own on the internet and
 //! sits on every link, where he sees, holds, drops, copies and forges whatever he likes. Every scenario is one row of
-//! [`table::SCENARIOS`]; what must hold after each of them is in [`judge`]. Deliberately not here: anything that looks
+//! [`table::SCENARIOS`]; what must hold after each of them is in [`judge`]. Attacks by number (floods, crowds, greedy
+//! peers) have a network of their own and are the rows of [`load::TRIALS`]. Deliberately not here: anything that looks
 //! into the program under test. What is known of it is what it sends, what its control socket answers, what it writes
 //! and what `/proc` says.
 
+mod arena;
 mod args;
 mod carrier;
 mod datagram;
 mod field;
+mod flood;
 mod judge;
 mod ledger;
+mod load;
 mod scenarios;
 mod siege;
 mod snapshot;
+mod swarm;
 mod table;
 mod wiretap;
 
@@ -24,8 +29,10 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 
+use arena::Arena;
 use args::Args;
 use field::Field;
+use load::{TRIALS, Trial};
 use siege::Effort;
 use table::{SCENARIOS, Scenario};
 
@@ -40,7 +47,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     match chosen(&args) {
-        Ok(scenarios) => jumpvpn_lab::inside(|| run(&args, &scenarios)),
+        Ok(chosen) => jumpvpn_lab::inside(|| run(&args, &chosen)),
         Err(complaint) => {
             eprintln!("jumpvpn-attack: {complaint}");
             ExitCode::from(USAGE)
@@ -52,41 +59,103 @@ fn list() {
     for scenario in SCENARIOS {
         println!("{:<22} {} [{}]", scenario.name, scenario.how, scenario.clauses.join(", "));
     }
-}
-
-/// The scenarios that were named; all of them when none was.
-fn chosen(args: &Args) -> Result<Vec<&'static Scenario>, String> {
-    if args.names.is_empty() {
-        return Ok(SCENARIOS.iter().collect());
+    for trial in TRIALS {
+        let when = if trial.is_long { "; in the long form" } else { "" };
+        println!("{:<22} {}{when} [{}]", trial.name, trial.how, trial.clauses.join(", "));
     }
-    let find = |name: &String| {
-        let found = SCENARIOS.iter().find(|scenario| scenario.name == name);
-        found.ok_or_else(|| format!("no scenario {name:?}; there are those of --list"))
-    };
-    args.names.iter().map(find).collect()
 }
 
-/// Plays the scenarios, once in the short form, or again and again with other parameters for as long as was asked.
-fn run(args: &Args, scenarios: &[&'static Scenario]) -> io::Result<ExitCode> {
-    let field = Field::prepare(args)?;
+/// What is to be played.
+#[derive(Debug, Default)]
+struct Chosen {
+    scenarios: Vec<&'static Scenario>,
+    trials: Vec<&'static Trial>,
+}
+
+/// What was named; everything when nothing was.
+fn chosen(args: &Args) -> Result<Chosen, String> {
+    if args.names.is_empty() {
+        let has_time = |trial: &&Trial| args.minutes.is_some() || !trial.is_long;
+        let trials = TRIALS.iter().filter(has_time).collect();
+        return Ok(Chosen { scenarios: SCENARIOS.iter().collect(), trials });
+    }
+    let mut chosen = Chosen::default();
+    for name in &args.names {
+        let scenario = SCENARIOS.iter().find(|scenario| scenario.name == name);
+        let trial = TRIALS.iter().find(|trial| trial.name == name);
+        chosen.scenarios.extend(scenario);
+        chosen.trials.extend(trial);
+        if scenario.is_none() && trial.is_none() {
+            return Err(format!("no scenario {name:?}; there are those of --list"));
+        }
+    }
+    Ok(chosen)
+}
+
+/// What was played, and what was found.
+#[derive(Debug, Default)]
+struct Tally {
+    played_count: usize,
+    finding_count: usize,
+}
+
+/// Plays everything once in the short form; in the long form the attacks by number once, as long as there is time, and
+/// the others again and again with other parameters for as long as was asked.
+fn run(args: &Args, chosen: &Chosen) -> io::Result<ExitCode> {
     let until = args.minutes.map(|minutes| Instant::now() + Duration::from_secs_f64(minutes * 60.0));
+    let mut tally = Tally::default();
+    play_trials(args, &chosen.trials, until, &mut tally)?;
+    play_scenarios(args, &chosen.scenarios, until, &mut tally)?;
+    println!("{} attacks, {} findings, seed {}", tally.played_count, tally.finding_count, args.seed);
+    Ok(if tally.finding_count == 0 { ExitCode::SUCCESS } else { ExitCode::from(FOUND) })
+}
+
+fn play_trials(
+    args: &Args,
+    trials: &[&'static Trial],
+    until: Option<Instant>,
+    tally: &mut Tally,
+) -> io::Result<()> {
+    if trials.is_empty() {
+        return Ok(());
+    }
+    let folder = field::folder_of(args).join("load");
+    let arena = Arena::build(std::path::absolute(&args.program)?, &folder)?;
     let effort = if until.is_some() { Effort::Long } else { Effort::Short };
-    let (mut played_count, mut finding_count) = (0, 0);
+    for trial in trials {
+        tally.finding_count += load::play(&arena, trial, effort);
+        tally.played_count += 1;
+        if until.is_some_and(|until| Instant::now() >= until) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn play_scenarios(
+    args: &Args,
+    scenarios: &[&'static Scenario],
+    until: Option<Instant>,
+    tally: &mut Tally,
+) -> io::Result<()> {
+    if scenarios.is_empty() {
+        return Ok(());
+    }
+    let field = Field::prepare(args)?;
+    let effort = if until.is_some() { Effort::Long } else { Effort::Short };
     for round in 0.. {
         for (index, scenario) in scenarios.iter().enumerate() {
             // Each play has parameters of its own, and can be repeated alone with the seed that is printed.
             let seed = args.seed.wrapping_add(round * 1000 + if round == 0 { 0 } else { index as u64 });
-            let findings = judge::play(&field, scenario, effort, seed)?;
-            played_count += 1;
-            finding_count += findings;
+            tally.finding_count += judge::play(&field, scenario, effort, seed)?;
+            tally.played_count += 1;
             if until.is_some_and(|until| Instant::now() >= until) {
-                break;
+                return Ok(());
             }
         }
-        if until.is_none_or(|until| Instant::now() >= until) {
+        if until.is_none() {
             break;
         }
     }
-    println!("{played_count} attacks, {finding_count} findings, seed {}", args.seed);
-    Ok(if finding_count == 0 { ExitCode::SUCCESS } else { ExitCode::from(FOUND) })
+    Ok(())
 }

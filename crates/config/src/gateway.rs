@@ -10,7 +10,7 @@ use jumpvpn_policy::Policy;
 
 use crate::context::{Context, Source};
 use crate::key::{KEY_LEN, SecretKey};
-use crate::keys::{MTU_MAX, MTU_MIN};
+use crate::keys::{MTU_MAX, MTU_MIN, SESSIONS_MAX};
 use crate::reader::{Placed, Section};
 use crate::report::Notes;
 use crate::value::{self, Scheme};
@@ -44,6 +44,8 @@ pub struct GatewayConfig {
     pub uplink: Option<String>,
     /// Largest inner packet in bytes; to be found out if none is named.
     pub mtu: Option<u16>,
+    /// Most sessions at once; to be chosen by the number of peers if none is named.
+    pub sessions_max: Option<u32>,
     /// Where ownership is kept.
     pub store: StoreConfig,
     /// Agents that may connect; names, keys and inner addresses are unique.
@@ -106,6 +108,7 @@ pub(crate) fn read(source: &Source<'_>, notes: &mut Notes) -> Option<GatewayConf
     let control_socket = context.control_socket(gateway, notes);
     let events = context.path(gateway, "events", notes);
     let mtu = gateway.auto_or_number("mtu", MTU_MIN, MTU_MAX, notes);
+    let sessions_max = gateway.auto_or_count("sessions_max", 1, SESSIONS_MAX, notes);
     // Everything has been looked at and noted; only now may a missing part end the reading.
     Some(GatewayConfig {
         private_key: private_key?,
@@ -119,6 +122,7 @@ pub(crate) fn read(source: &Source<'_>, notes: &mut Notes) -> Option<GatewayConf
         nat,
         uplink: uplink.map(|uplink| uplink.value),
         mtu,
+        sessions_max,
         store,
         peers,
     })

@@ -19,6 +19,8 @@ pub enum Shape {
     Choice(&'static [&'static str]),
     /// `"auto"` or a number of bytes in this range.
     Mtu(u16, u16),
+    /// `"auto"` or a number in this range.
+    Count(u32, u32),
     /// The name of a policy preset, or a table of policy keys.
     Policy,
     /// A list of addresses with prefix lengths.
@@ -48,6 +50,7 @@ impl Shape {
                 names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(" or ")
             }
             Shape::Mtu(low, high) => format!("\"auto\" or {low} to {high}"),
+            Shape::Count(low, high) => format!("\"auto\" or {low} to {high}"),
             Shape::Policy => "name of a preset, or a table of policy keys".into(),
             Shape::Networks => "list of address/prefix".into(),
             Shape::Addresses => "list of addresses".into(),
@@ -112,6 +115,9 @@ pub const MTU_MIN: u16 = 1280;
 
 /// Largest MTU: the largest datagram on the wire is 16,416 bytes, 32 of which are ours.
 pub const MTU_MAX: u16 = 16384;
+
+/// Most sessions a gateway can be told to have room for: its tables take about 200 bytes for each, used or not.
+pub const SESSIONS_MAX: u32 = 1_000_000;
 
 const fn required(name: &'static str, shape: Shape, meaning: &'static str) -> KeySpec {
     KeySpec { name, shape, presence: Presence::Required, meaning }
@@ -213,6 +219,12 @@ pub const GATEWAY: FileSpec = FileSpec {
                     "Interface through which `nat` leads.",
                 ),
                 optional("mtu", Shape::Mtu(MTU_MIN, MTU_MAX), "\"auto\"", "Largest inner packet in bytes."),
+                optional(
+                    "sessions_max",
+                    Shape::Count(1, SESSIONS_MAX),
+                    "\"auto\": four per peer, at least 64",
+                    "Most sessions at once. When there are so many, new ones are refused and none is dropped.",
+                ),
             ],
         },
         STORE,

@@ -14,13 +14,15 @@ const TRIES_MAX: u128 = 1 << 20;
 pub(crate) struct Pool {
     networks: Vec<IpNet>,
     taken: BTreeMap<IpAddr, String>,
+    /// For each network: below this step nothing is free. Addresses are taken and never given back.
+    first_steps: Vec<u128>,
 }
 
 impl Pool {
     /// A pool over `networks`, in which only the gateway's own addresses are taken.
     pub(crate) fn new(networks: &[IpNet]) -> Pool {
         let taken = networks.iter().map(|network| (network.addr(), "the gateway".to_owned())).collect();
-        Pool { networks: networks.to_vec(), taken }
+        Pool { networks: networks.to_vec(), taken, first_steps: vec![0; networks.len()] }
     }
 
     /// Gives `address` to `peer`.
@@ -44,20 +46,21 @@ impl Pool {
     /// The lowest free address of each network, given to `peer`.
     pub(crate) fn allot(&mut self, peer: &str) -> Result<Vec<IpAddr>, String> {
         let mut given = Vec::new();
-        for network in self.networks.clone() {
-            let address = self
-                .lowest_free(&network)
+        for (index, network) in self.networks.clone().iter().enumerate() {
+            let (step, address) = self
+                .lowest_free(network, self.first_steps[index])
                 .ok_or_else(|| format!("no address is left for peer {peer} in {}", network.trunc()))?;
+            self.first_steps[index] = step + 1;
             self.take(address, peer)?;
             given.push(address);
         }
         Ok(given)
     }
 
-    fn lowest_free(&self, network: &IpNet) -> Option<IpAddr> {
-        (0..TRIES_MAX)
-            .map_while(|step| nth(network, step))
-            .find(|address| !self.taken.contains_key(address) && usable(network, *address).is_ok())
+    fn lowest_free(&self, network: &IpNet, first_step: u128) -> Option<(u128, IpAddr)> {
+        (first_step..first_step + TRIES_MAX)
+            .map_while(|step| nth(network, step).map(|address| (step, address)))
+            .find(|(_, address)| !self.taken.contains_key(address) && usable(network, *address).is_ok())
     }
 }
 
@@ -85,3 +88,6 @@ fn nth(network: &IpNet, step: u128) -> Option<IpAddr> {
     };
     network.contains(&address).then_some(address)
 }
+
+#[cfg(test)]
+mod tests;

@@ -191,11 +191,17 @@ impl<'a> Section<'a> {
 
     /// `"auto"` (no value) or a number of bytes from `low` to `high` behind `name`.
     pub(crate) fn auto_or_number(&self, name: &str, low: u16, high: u16, notes: &mut Notes) -> Option<u16> {
+        let number = self.auto_or_count(name, low.into(), high.into(), notes)?;
+        u16::try_from(number).ok()
+    }
+
+    /// `"auto"` (no value) or a number from `low` to `high` behind `name`.
+    pub(crate) fn auto_or_count(&self, name: &str, low: u32, high: u32, notes: &mut Notes) -> Option<u32> {
         let (key, value) = self.key(name)?;
         match value.get_ref() {
             DeValue::String(text) if text == "auto" => None,
             DeValue::Integer(number) => {
-                let number = u16::from_str_radix(number.as_str(), number.radix()).ok();
+                let number = u32::from_str_radix(number.as_str(), number.radix()).ok();
                 let number = number.filter(|number| (low..=high).contains(number));
                 if number.is_none() {
                     notes.error(&value.span(), format!("`{name}` is out of range ({low} to {high})"));

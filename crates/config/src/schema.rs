@@ -78,6 +78,9 @@ fn shape(shape: Shape) -> String {
         Shape::Mtu(low, high) => format!(
             "\"oneOf\":[{{\"const\":\"auto\"}},{{\"type\":\"integer\",\"minimum\":{low},\"maximum\":{high}}}]"
         ),
+        Shape::Count(low, high) => format!(
+            "\"oneOf\":[{{\"const\":\"auto\"}},{{\"type\":\"integer\",\"minimum\":{low},\"maximum\":{high}}}]"
+        ),
         Shape::Policy => "\"oneOf\":[{\"$ref\":\"#/$defs/preset\"},{\"$ref\":\"#/$defs/policy\"}]".into(),
         Shape::Networks => list("^[0-9A-Fa-f.:]+(/[0-9]+)?$"),
         Shape::Addresses => list("^[0-9A-Fa-f.:]+$"),

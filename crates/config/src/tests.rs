@@ -128,6 +128,7 @@ fn minimal_gateway() {
     assert_eq!(config.events.as_deref(), Some(Path::new("/var/log/jumpvpn/gw.jsonl")));
     assert_eq!(config.store, StoreConfig::Memory);
     assert_eq!((config.nat, config.uplink, config.mtu), (false, None, None));
+    assert_eq!(config.sessions_max, None);
     assert_eq!(config.policy_name, "laptop");
     let [peer] = &config.peers[..] else { panic!("{:?}", config.peers) };
     assert_eq!(peer.name, "alice");
@@ -250,6 +251,7 @@ fn gateway_mistakes() {
     bad("kind = \"embedded\"", "kind = \"disk\"", "`disk` is not a kind of store");
     bad("\"jump0\"", "7", "`interface` is a whole number | it should be: interface name");
     bad("\"/run/jumpvpn/gw.sock\"", &format!("\"/{}\"", "x".repeat(107)), "longer than 107 bytes");
+    bad("interface =", "sessions_max = 0\ninterface =", "`sessions_max` is out of range (1 to 1000000)");
     bad("interface =", "mtu = 1279\ninterface =", "`mtu` is out of range (1280 to 16384)");
     bad("interface =", "nat = \"yes\"\ninterface =", "`nat` is a string | it should be: true or false");
     bad("events =", "policy = \"labtop\"\nevents =", "unknown policy `labtop` | did you mean `laptop`?");

@@ -42,6 +42,8 @@ pub use status::{PathStatus, Status};
 
 /// Datagrams that may wait for `poll_transmit`; a wake-up causes at most a probe per path and a few frames.
 const OUTBOX_CAPACITY: usize = 128;
+/// Events that may wait: a wake-up causes a dozen at most.
+const EVENT_CAPACITY: usize = 1024;
 /// Notices that may wait; each session causes three at most.
 const NOTICE_CAPACITY: usize = 16;
 
@@ -224,7 +226,7 @@ impl Agent {
             config,
             rng,
             outbox: Outbox::new(OUTBOX_CAPACITY),
-            events: EventQueue::new(),
+            events: EventQueue::new(EVENT_CAPACITY),
             notices: VecDeque::with_capacity(NOTICE_CAPACITY),
             counters: Counters::default(),
             resend,

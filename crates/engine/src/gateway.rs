@@ -53,6 +53,9 @@ const OUTBOX_CAPACITY: usize = 256;
 /// one for a question or a birth, and a few more when a birth ends older sessions.
 const REQUEST_CAPACITY: usize = 256;
 
+/// Events that may wait: one received datagram causes at most half a dozen.
+const EVENT_CAPACITY: usize = 4096;
+
 /// A client that may open sessions.
 #[derive(Clone)]
 pub struct Peer {
@@ -231,7 +234,7 @@ impl Gateway {
             allow_local: config.allow_local,
             fence: Fence { epoch: 0, valid_until: Time::ZERO },
             outbox: Outbox::new(OUTBOX_CAPACITY),
-            events: EventQueue::new(),
+            events: EventQueue::new(EVENT_CAPACITY),
             requests: VecDeque::with_capacity(REQUEST_CAPACITY),
             counters: Counters::default(),
             resend,

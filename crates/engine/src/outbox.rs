@@ -9,14 +9,11 @@ use std::net::{IpAddr, SocketAddr};
 /// by itself (RFC 8200 §5: 1280 − 40 − 8 = 1232).
 pub const SLOT_LEN: usize = 1232;
 
-struct Slot {
-    transmit: Transmit,
-    bytes: Box<[u8; SLOT_LEN]>,
-}
-
 /// Ring of datagrams of a fixed number of slots.
 pub struct Outbox {
-    slots: Vec<Slot>,
+    transmits: Vec<Transmit>,
+    /// The datagrams, a slot each.
+    bytes: Vec<u8>,
     head: usize,
     queued: usize,
 }
@@ -30,8 +27,7 @@ impl Outbox {
             source: None,
             len: 0,
         };
-        let slots = (0..capacity).map(|_| Slot { transmit: idle, bytes: Box::new([0; SLOT_LEN]) }).collect();
-        Outbox { slots, head: 0, queued: 0 }
+        Outbox { transmits: vec![idle; capacity], bytes: vec![0; capacity * SLOT_LEN], head: 0, queued: 0 }
     }
 
     /// Queues the datagram that `write` puts into the slot; `write` returns its length, `None` gives it up.
@@ -43,13 +39,13 @@ impl Outbox {
         source: Option<IpAddr>,
         write: impl FnOnce(&mut [u8; SLOT_LEN]) -> Option<usize>,
     ) -> bool {
-        if self.queued == self.slots.len() {
+        if self.queued == self.transmits.len() {
             return false;
         }
-        let at = (self.head + self.queued) % self.slots.len();
-        let slot = &mut self.slots[at];
-        let Some(len) = write(&mut slot.bytes) else { return false };
-        slot.transmit = Transmit { socket, destination, source, len };
+        let at = (self.head + self.queued) % self.transmits.len();
+        let Some(slot) = self.bytes[at * SLOT_LEN..].first_chunk_mut() else { return false };
+        let Some(len) = write(slot) else { return false };
+        self.transmits[at] = Transmit { socket, destination, source, len };
         self.queued += 1;
         true
     }
@@ -59,11 +55,12 @@ impl Outbox {
         if self.queued == 0 {
             return None;
         }
-        let slot = &self.slots[self.head];
-        self.head = (self.head + 1) % self.slots.len();
+        let transmit = self.transmits[self.head];
+        buffer[..transmit.len].copy_from_slice(&self.bytes[self.head * SLOT_LEN..][..transmit.len]);
         self.queued -= 1;
-        buffer[..slot.transmit.len].copy_from_slice(&slot.bytes[..slot.transmit.len]);
-        Some(slot.transmit)
+        // An empty ring begins at the front again, where its memory is warm.
+        self.head = if self.queued == 0 { 0 } else { (self.head + 1) % self.transmits.len() };
+        Some(transmit)
     }
 }
 

@@ -44,6 +44,7 @@ pub(crate) fn run(args: &DaemonArgs) -> Outcome {
 }
 
 fn engine(config: &GatewayConfig, mtu: u16) -> Result<gateway::Config, Failure> {
+    let room = (config.peers.len() * SESSIONS_PER_PEER).max(CAPACITY_MIN);
     Ok(gateway::Config {
         private: daemon::private(&config.private_key),
         peers: config.peers.iter().map(peer).collect(),
@@ -52,7 +53,7 @@ fn engine(config: &GatewayConfig, mtu: u16) -> Result<gateway::Config, Failure> 
         allow_local: false,
         suites: SuiteSet::ALL,
         policy: config.policy.clone(),
-        capacity: (config.peers.len() * SESSIONS_PER_PEER).max(CAPACITY_MIN),
+        capacity: config.sessions_max.map_or(room, |count| count as usize),
         node: NODE,
         started_minute: 0,
         mtu,

@@ -91,7 +91,20 @@ const ROOMS: &[Room] = &[
     },
     Room {
         name: "attack",
-        may_know: &["events", "wire", "session", "lab"],
+        may_know: &[
+            "events",
+            "wire",
+            "session",
+            "lab",
+            // Crowds of genuine clients beside the attacker: the real agent over real sockets, ten thousand at a time.
+            "policy",
+            "ownership",
+            "engine",
+            "transport",
+            "host",
+            "config",
+            "runtime",
+        ],
         why_no_other: "the attacker speaks the wire format, holds keys of its own and has the lab's network; \
                        the program it attacks it sees from outside, or it would share that program's mistakes",
     },
@@ -149,7 +162,7 @@ const OUTSIDE: &[OutsideBan] = &[
     },
     OutsideBan {
         krate: "socket2",
-        only_in: &["transport", "host", "runtime", "lab"],
+        only_in: &["transport", "host", "runtime", "lab", "attack"],
         why: "sockets live on the first floor",
     },
     OutsideBan {
@@ -159,7 +172,7 @@ const OUTSIDE: &[OutsideBan] = &[
     },
     OutsideBan {
         krate: "rustix",
-        only_in: &["tun", "transport", "host", "runtime", "lab", "jumpvpn"],
+        only_in: &["tun", "transport", "host", "runtime", "lab", "jumpvpn", "attack"],
         why: "no system calls on the shelf and the ground floor",
     },
 ];

@@ -237,7 +237,8 @@ impl Gateway {
         cookie: bool,
         now: Time,
     ) -> Result<(), Reason> {
-        if !self.table.has_room() {
+        // Whoever holds a session takes its own place: a client that was started again is no newcomer.
+        if !self.table.has_room() && self.holders_of(peer).is_empty() {
             return Err(Reason::TableFull);
         }
         let ephemeral = read.ephemeral;

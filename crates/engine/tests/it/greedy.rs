@@ -112,6 +112,24 @@ fn a_birth_without_a_place_leaves_no_record_behind() {
 }
 
 #[test]
+fn a_client_that_was_started_again_finds_its_place_in_a_full_table() {
+    let mut config = gateway_config(0, Policy::laptop());
+    config.capacity = 1;
+    let mut world = World::with_gateway(config);
+    Rogue::born(&mut world, MALLORY, elsewhere());
+    let first = world.gateway.sessions(world.now).next().map(|row| row.session);
+    let mut again = Rogue::shake_hands(&mut world, MALLORY, 1, elsewhere());
+    let fin = again.frames(&[Frame::Fin]);
+    world.hand_in(elsewhere(), &fin);
+    let now: Vec<_> = world.gateway.sessions(world.now).map(|row| (row.peer, row.session)).collect();
+    assert!(now.len() == 1 && now[0].0 == "mallory" && Some(now[0].1) != first, "{now:?}");
+    // Somebody else's is none.
+    let (_, hello) = crate::rogue::hello(2, 0);
+    let other = SocketAddr::from(([203, 0, 113, 9], 5000));
+    assert_eq!(world.hand_in(other, &hello), Received::Dropped(Reason::TableFull));
+}
+
+#[test]
 fn a_peer_that_is_born_again_and_again_is_slowed_down() {
     let mut world = World::new(Policy::laptop());
     for number in 0..7 {

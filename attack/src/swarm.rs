@@ -1,0 +1,394 @@
+//! Many clients in one thread: the real engine's agents over real sockets, each with addresses of its own.
+//!
+//! Two UDP sockets carry all of them. A client is told apart by its local address: the whole prefix is local to the
+//! node ([`crate::arena`]), each datagram names its source, and the kernel says where an answer was sent to. So a
+//! hundred thousand clients need no hundred thousand descriptors. Deliberately not here: what is measured, and any
+//! attack.
+
+mod echo;
+mod member;
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use jumpvpn_engine::agent::{Command, Notice};
+use jumpvpn_engine::{Received, SocketKey, TRANSMIT_BUFFER_LEN, Transmit};
+use jumpvpn_events::{Reason, State, Time};
+use jumpvpn_policy::Policy;
+use jumpvpn_runtime::{SystemRandom, clock};
+use jumpvpn_session::{PrivateKey, PublicKey};
+use jumpvpn_transport::{BindOptions, DatagramBatch, MAX_BATCH_COUNT, UdpBinding};
+use jumpvpn_wire::Kind;
+use rustix::event::{PollFd, PollFlags, Timespec};
+
+use crate::arena::{Arena, INNER, inner_of};
+use echo::Echo;
+pub use member::address_of;
+use member::{Asked, Member, PORTS, index_of};
+
+/// Kernel buffers of the sockets, bytes: all clients share them, and answers to a hundred of them come in bursts.
+const BUFFER_LEN: usize = 8 << 20;
+/// Batches taken from a socket before timers have their turn.
+const ROUNDS_MAX: usize = 8;
+/// Longest sleep: what a caller waits for is looked at this often.
+const NAP: Duration = Duration::from_millis(20);
+
+/// The clients.
+pub struct Swarm {
+    members: Vec<Member>,
+    sockets: Vec<UdpBinding>,
+    timers: BinaryHeap<Reverse<(Time, u32)>>,
+    /// Set aside while its datagrams are worked on.
+    batch: Option<DatagramBatch>,
+    scratch: Vec<u8>,
+    /// Echo requests each client has under way; none: it is idle.
+    window: u32,
+    swept: Time,
+    /// Echo replies that came back.
+    pub replies: u64,
+    /// The last datagram of each type that client 0 sent, by its code: what somebody on its path could have captured.
+    captured: [Option<Vec<u8>>; 256],
+}
+
+/// Keys of that many clients.
+#[must_use]
+pub fn keys(count: u32) -> Vec<PrivateKey> {
+    (0..count).map(|_| PrivateKey::generate(&mut SystemRandom)).collect()
+}
+
+impl Swarm {
+    /// A swarm without clients.
+    ///
+    /// # Errors
+    /// The kernel refuses a socket.
+    pub fn new(arena: &Arena) -> io::Result<Swarm> {
+        let bind = |port| {
+            let options = BindOptions { mark: None, reuse_port: false, buffer_len: Some(BUFFER_LEN) };
+            arena.swarm.run(|| UdpBinding::bind(([0, 0, 0, 0], port).into(), None, &options))
+        };
+        let mut sockets = Vec::new();
+        for port in PORTS {
+            sockets.push(bind(port)?.map_err(io::Error::other)?);
+        }
+        Ok(Swarm {
+            members: Vec::new(),
+            sockets,
+            timers: BinaryHeap::new(),
+            batch: Some(DatagramBatch::new(MAX_BATCH_COUNT)),
+            scratch: vec![0; TRANSMIT_BUFFER_LEN],
+            window: 0,
+            swept: clock::now(),
+            replies: 0,
+            captured: [const { None }; 256],
+        })
+    }
+
+    /// Adds a client that begins its handshake at once.
+    pub fn add(&mut self, private: &PrivateKey, gateway: PublicKey, policy: &Policy) {
+        let index = self.members.len() as u32;
+        self.members.push(Member::new(index, private, gateway, policy));
+        self.settle(index);
+    }
+
+    /// Adds clients at `per_second`, and waits until all have a session; at most `limit` longer than that takes.
+    ///
+    /// # Errors
+    /// How many did not.
+    pub fn raise(
+        &mut self,
+        keys: &[PrivateKey],
+        gateway: PublicKey,
+        policy: &Policy,
+        per_second: u32,
+        limit: Duration,
+    ) -> io::Result<()> {
+        let began = Instant::now();
+        for (number, key) in (0..).zip(keys) {
+            self.add(key, gateway, policy);
+            let due = began + Duration::from_secs(1) * number / per_second;
+            if due > Instant::now() {
+                self.run_until(due, |_| false)?;
+            } else if number % 16 == 0 {
+                self.turn(Duration::ZERO)?;
+            }
+        }
+        let all =
+            self.run_until(Instant::now() + limit, |swarm| swarm.live_count() == swarm.members.len())?;
+        let count = self.live_count();
+        if all {
+            Ok(())
+        } else {
+            Err(io::Error::other(format!("{count} of {} sessions were born", self.members.len())))
+        }
+    }
+
+    /// Clients whose session lives and carries packets under its final keys.
+    #[must_use]
+    pub fn live_count(&self) -> usize {
+        let lives = |member: &&Member| member.up && member.agent.state() == State::Attached;
+        self.members.iter().filter(lives).count()
+    }
+
+    /// Ends of sessions so far, with their reasons.
+    #[must_use]
+    pub fn ended(&self) -> Vec<(u32, Reason)> {
+        (0..).zip(&self.members).filter_map(|(index, member)| Some((index, member.ended?))).collect()
+    }
+
+    /// Clients.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Sets how many echo requests each client has under way from now on.
+    pub fn set_window(&mut self, window: u32) {
+        self.window = window;
+    }
+
+    /// What client 0 sent last of this kind.
+    #[must_use]
+    pub fn captured(&self, kind: Kind) -> Option<&[u8]> {
+        self.captured[usize::from(kind.code())].as_deref()
+    }
+
+    /// Where client `index` sends from now.
+    #[must_use]
+    pub fn active_link(&self, index: u32) -> u32 {
+        let status = self.members[index as usize].agent.status(clock::now());
+        let active = status.paths.iter().find(|path| path.binding == jumpvpn_events::BindingState::Active);
+        u32::from(active.is_some_and(|path| path.local == IpAddr::from(address_of(index, 1))))
+    }
+
+    /// UDP port of the clients on `link`.
+    #[must_use]
+    pub fn port(link: u32) -> u16 {
+        PORTS[link as usize]
+    }
+
+    /// Asks every client to jump to its other link.
+    pub fn jump_all(&mut self) {
+        for index in 0..self.members.len() as u32 {
+            self.jump(index);
+        }
+    }
+
+    /// Asks client `index` to jump. A client that refuses now (it probes just then) is asked again by [`Swarm::turn`].
+    pub fn jump(&mut self, index: u32) {
+        let now = clock::now();
+        let member = &mut self.members[index as usize];
+        let before = member.agent.status(now).jumps;
+        member.jumped_in = None;
+        member.asked = Some(Asked { at: Instant::now(), before });
+        self.command_jump(index);
+    }
+
+    fn command_jump(&mut self, index: u32) {
+        let now = clock::now();
+        // A refusal (no ticket yet, cooldown) leaves the wish in place; it is repeated with the sweep.
+        self.members[index as usize].agent.handle_command(Command::Jump { to: None }, now).ok();
+        self.settle(index);
+    }
+
+    /// From the wish to the commit, of every client that has jumped since it was asked last.
+    #[must_use]
+    pub fn jump_times(&self) -> Vec<Duration> {
+        self.members.iter().filter_map(|member| member.jumped_in).collect()
+    }
+
+    /// How many clients have jumped since they were asked last.
+    #[must_use]
+    pub fn jumped_count(&self) -> usize {
+        self.members.iter().filter(|member| member.jumped_in.is_some()).count()
+    }
+
+    /// Runs for `span`.
+    ///
+    /// # Errors
+    /// A socket failed.
+    pub fn run(&mut self, span: Duration) -> io::Result<()> {
+        self.run_until(Instant::now() + span, |_| false).map(drop)
+    }
+
+    /// Runs until `done` says so, which is answered, or `until`.
+    ///
+    /// # Errors
+    /// A socket failed.
+    pub fn run_until(&mut self, until: Instant, mut done: impl FnMut(&Swarm) -> bool) -> io::Result<bool> {
+        let mut looked = Instant::now();
+        loop {
+            let now = Instant::now();
+            if now >= looked + NAP / 2 || now >= until {
+                looked = now;
+                if done(self) {
+                    return Ok(true);
+                }
+            }
+            if now >= until {
+                return Ok(false);
+            }
+            self.turn(NAP.min(until - now))?;
+        }
+    }
+
+    /// One round: what arrived, what is due, what is to be sent. Sleeps at most `nap` when there is nothing.
+    fn turn(&mut self, nap: Duration) -> io::Result<()> {
+        let mut received = false;
+        for link in 0..self.sockets.len() {
+            for _ in 0..ROUNDS_MAX {
+                if !self.receive(link)? {
+                    break;
+                }
+                received = true;
+            }
+        }
+        let now = clock::now();
+        while let Some(Reverse((due, index))) = self.timers.peek().copied() {
+            if due > now {
+                break;
+            }
+            self.timers.pop();
+            let member = &mut self.members[index as usize];
+            if member.scheduled == due {
+                member.scheduled = Time::MAX;
+                if member.agent.poll_timeout().is_some_and(|due| due <= now) {
+                    member.agent.handle_timeout(now);
+                }
+                self.settle(index);
+            }
+        }
+        if now.since(self.swept) >= echo::LOST_AFTER {
+            self.sweep(now);
+        }
+        if !received {
+            self.sleep(nap)?;
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self, link: usize) -> io::Result<bool> {
+        // Each client is settled after each of its datagrams, so the batch is set aside meanwhile.
+        let Some(mut batch) = self.batch.take() else { return Ok(false) };
+        let received = self.sockets[link].try_recv(&mut batch);
+        if received.is_ok() {
+            self.deliver(link, &mut batch);
+        }
+        self.batch = Some(batch);
+        match received {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn deliver(&mut self, link: usize, batch: &mut DatagramBatch) {
+        let now = clock::now();
+        for datagram in batch.datagrams_mut() {
+            let Some(index) = datagram.destination.and_then(index_of) else { continue };
+            let Some(member) = self.members.get_mut(index as usize) else { continue };
+            let socket = SocketKey(link as u32);
+            let received = member.agent.handle_datagram(socket, datagram.source, datagram.bytes, now);
+            if let Received::Packet(range) = received
+                && echo::is_reply(&datagram.bytes[range])
+            {
+                self.replies += 1;
+                member.echo.in_flight = member.echo.in_flight.saturating_sub(1);
+                member.echo.moved = now;
+            }
+            self.settle(index);
+        }
+    }
+
+    /// Takes everything out of a client: datagrams, events, notices, its next timer, and its next packets.
+    fn settle(&mut self, index: u32) {
+        let now = clock::now();
+        let mut scratch = std::mem::take(&mut self.scratch);
+        while let Some(transmit) = self.members[index as usize].agent.poll_transmit(&mut scratch, now) {
+            self.send(index, &transmit, &scratch[..transmit.len]);
+        }
+        self.scratch = scratch;
+        self.offer(index, now);
+        let member = &mut self.members[index as usize];
+        let mut committed = false;
+        while let Some(event) = member.agent.poll_event() {
+            committed |= matches!(event.kind, jumpvpn_events::EventKind::TransportSwitch { .. });
+        }
+        while let Some(notice) = member.agent.poll_notice() {
+            match notice {
+                Notice::TunnelUp { .. } => member.up = true,
+                Notice::Terminated { reason, .. } | Notice::Stopped { reason } => {
+                    member.up = false;
+                    member.ended = Some(reason);
+                }
+            }
+        }
+        if let Some(asked) = member.asked.filter(|_| committed)
+            && member.agent.status(now).jumps > asked.before
+        {
+            member.jumped_in = Some(asked.at.elapsed());
+            member.asked = None;
+        }
+        if let Some(due) = member.agent.poll_timeout().filter(|due| *due < member.scheduled) {
+            member.scheduled = due;
+            self.timers.push(Reverse((due, index)));
+        }
+    }
+
+    fn offer(&mut self, index: u32, now: Time) {
+        while self.members[index as usize].up && self.members[index as usize].echo.in_flight < self.window {
+            let member = &mut self.members[index as usize];
+            member.echo.sent = member.echo.sent.wrapping_add(1);
+            let mut packet = echo::request(inner_of(index), INNER.addr(), member.echo.sent);
+            let Ok(transmit) = member.agent.handle_packet(&mut packet, now) else { return };
+            member.echo.in_flight += 1;
+            self.send(index, &transmit, &packet[..transmit.len]);
+        }
+    }
+
+    fn send(&mut self, index: u32, transmit: &Transmit, bytes: &[u8]) {
+        if index == 0
+            && let Some(code) = bytes.first()
+        {
+            self.captured[usize::from(*code)] = Some(bytes.to_vec());
+        }
+        let link = transmit.socket.0;
+        let source = IpAddr::from(address_of(index, link));
+        // A full queue loses the datagram, as any network may.
+        self.sockets[link as usize].try_send(transmit.destination, Some(source), bytes, None).ok();
+    }
+
+    /// What was lost is sent anew, what was refused is asked for again.
+    fn sweep(&mut self, now: Time) {
+        self.swept = now;
+        for index in 0..self.members.len() as u32 {
+            let member = &mut self.members[index as usize];
+            if self.window > 0 && now.since(member.echo.moved) >= echo::LOST_AFTER {
+                member.echo.in_flight = 0;
+                member.echo.moved = now;
+                self.settle(index);
+            }
+            if self.members[index as usize].asked.is_some() {
+                self.command_jump(index);
+            }
+        }
+    }
+
+    fn sleep(&self, nap: Duration) -> io::Result<()> {
+        let due = self.timers.peek().map(|Reverse((due, _))| due.since(clock::now()));
+        let nap = due.map_or(nap, |due| due.min(nap));
+        let timeout = Timespec { tv_sec: 0, tv_nsec: i64::from(nap.min(NAP).subsec_nanos()) };
+        let mut waited: Vec<PollFd<'_>> = self
+            .sockets
+            .iter()
+            .map(|socket| PollFd::from_borrowed_fd(socket.as_fd(), PollFlags::IN))
+            .collect();
+        match rustix::event::poll(&mut waited, Some(&timeout)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! One client of the swarm: its agent, its addresses, what was asked of it and when it was done.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::{Duration, Instant};
+
+use jumpvpn_engine::agent::{self, Link};
+use jumpvpn_engine::{Agent, SocketKey};
+use jumpvpn_events::{PathLabel, Reason, Time};
+use jumpvpn_policy::Policy;
+use jumpvpn_runtime::{SystemRandom, clock};
+use jumpvpn_session::{PrivateKey, PublicKey, SuiteSet};
+
+use crate::arena::{CLIENTS, GATEWAY};
+
+/// Links of each client.
+pub const LINK_COUNT: u32 = 2;
+/// UDP port of all clients on each link.
+pub(super) const PORTS: [u16; LINK_COUNT as usize] = [40_000, 40_001];
+/// Addresses of a link: the shared prefix has twice as many.
+const PER_LINK: u32 = 1 << 21;
+/// Networks of 256 addresses on a link. Neighbours in number are put into different ones: a gateway under load admits
+/// 200 handshakes per second from each.
+const NETWORK_COUNT: u32 = PER_LINK / 256;
+
+/// Outer address of client `index` over `link`.
+#[must_use]
+pub fn address_of(index: u32, link: u32) -> Ipv4Addr {
+    let place = index % NETWORK_COUNT * 256 + index / NETWORK_COUNT + 1;
+    Ipv4Addr::from(u32::from(CLIENTS.network()) + link * PER_LINK + place)
+}
+
+/// The client with this outer address.
+#[must_use]
+pub fn index_of(address: IpAddr) -> Option<u32> {
+    let IpAddr::V4(address) = address else { return None };
+    let place = u32::from(address).checked_sub(u32::from(CLIENTS.network()))? % PER_LINK;
+    Some((place % 256).checked_sub(1)? * NETWORK_COUNT + place / 256)
+}
+
+/// A jump that was asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    pub(super) at: Instant,
+    /// Jumps committed before.
+    pub(super) before: u32,
+}
+
+/// See the head of this file.
+pub(super) struct Member {
+    pub(super) agent: Agent,
+    /// The earliest entry in the swarm's timers.
+    pub(super) scheduled: Time,
+    pub(super) asked: Option<Asked>,
+    /// From the wish to the commit of the last jump.
+    pub(super) jumped_in: Option<Duration>,
+    /// Why its last session ended.
+    pub(super) ended: Option<Reason>,
+    /// Inner addresses are known and packets may flow.
+    pub(super) up: bool,
+    pub(super) echo: super::Echo,
+}
+
+impl Member {
+    pub(super) fn new(index: u32, private: &PrivateKey, gateway: PublicKey, policy: &Policy) -> Member {
+        let config = agent::Config {
+            private: private.clone(),
+            gateway,
+            psk: None,
+            endpoints: vec![GATEWAY],
+            suites: SuiteSet::ALL,
+            policy: policy.clone(),
+        };
+        let now = clock::now();
+        let mut agent = Agent::new(config, Box::new(SystemRandom), now);
+        let links: Vec<Link> = (0..LINK_COUNT).map(|link| link_of(index, link)).collect();
+        agent.handle_links(&links, &[], now);
+        Member {
+            agent,
+            scheduled: Time::MAX,
+            asked: None,
+            jumped_in: None,
+            ended: None,
+            up: false,
+            echo: super::Echo::default(),
+        }
+    }
+}
+
+fn link_of(index: u32, link: u32) -> Link {
+    Link {
+        socket: SocketKey(link),
+        iface: PathLabel::new(&format!("link{link}")),
+        local: address_of(index, link).into(),
+        mtu: 1500,
+        preference: 0,
+        metered: false,
+    }
+}
+
+#[cfg(test)]
+mod tests;
