@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
 
 use jumpvpn_lab::namespace::Node;
-use jumpvpn_lab::story::{Story, Uplink};
+use jumpvpn_lab::story::Story;
 use jumpvpn_lab::tunnel::Program;
 use jumpvpn_lab::world::World;
 
@@ -17,8 +17,9 @@ use crate::wiretap::Wiretap;
 pub(crate) const MALLORY: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 66);
 /// His router.
 const MALLORY_ROUTER: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
-/// What the gateway gives him inside the tunnel when he comes as a peer.
-pub(crate) const MALLORY_INNER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 3);
+/// Peers of the gateway in his hands, with their inner addresses: two, so that one can rob the other.
+const GUESTS: [(&str, Ipv4Addr); 2] =
+    [("mallory", Ipv4Addr::new(10, 77, 0, 3)), ("trudy", Ipv4Addr::new(10, 77, 0, 4))];
 
 /// Settings without which the kernel of the gateway's machine would throw forged packets away before the program under
 /// test has to deal with them.
@@ -33,10 +34,10 @@ pub(crate) struct Field {
     pub(crate) program: Program,
     /// The attacker's machine.
     pub(crate) mallory: Node,
-    /// The gateway's access line.
+    /// Keys of the peers in his hands: mallory and trudy.
+    pub(crate) keys: [String; 2],
+    /// The gateway's access line, where everything passes that reaches it or leaves it.
     pub(crate) trunk: Wiretap,
-    /// Between the laptop and its routers, by [`Uplink::index`].
-    pub(crate) radios: [Wiretap; 2],
     /// Receives all files.
     pub(crate) folder: PathBuf,
 }
@@ -51,7 +52,8 @@ impl Field {
         fs::create_dir_all(&folder)?;
         let folder = std::path::absolute(folder)?;
         let mut program = Program::at(std::path::absolute(&args.program)?, &folder, "laptop")?;
-        program.add_peer("mallory", MALLORY_INNER)?;
+        let mut key = |index: usize| program.add_peer(GUESTS[index].0, GUESTS[index].1);
+        let keys = [key(0)?, key(1)?];
         let world = World::build_watched(Story::calm_network(), args.seed)?;
         let mallory = world.join("mallory", "mallory0", MALLORY, MALLORY_ROUTER)?;
         for interface in ["all", "eth0", "lan0"] {
@@ -62,8 +64,7 @@ impl Field {
         }
         let trunk = world.trunk().ok_or_else(|| io::Error::other("no access line to sit on"))?;
         let trunk = Wiretap::on(trunk);
-        let radios = Uplink::ALL.map(|uplink| Wiretap::on(world.link(uplink)));
-        Ok(Field { world, program, mallory, trunk, radios, folder })
+        Ok(Field { world, program, mallory, keys, trunk, folder })
     }
 
     /// Addresses under which the internet knows the laptop.

@@ -102,11 +102,11 @@ fn judge(mut siege: Siege<'_>, began: Instant) -> io::Result<(Vec<String>, Vec<S
 /// Every session is what it was.
 fn sessions(siege: &mut Siege<'_>) -> io::Result<()> {
     let mut now = Snapshot::of(&siege.tunnel)?;
-    if siege.is_restless {
-        let steps: BTreeMap<&str, u64> =
-            siege.baseline.sessions.iter().map(|row| (row.session.as_str(), row.step)).collect();
-        for row in &mut now.sessions {
-            row.step = steps.get(row.session.as_str()).copied().unwrap_or_default();
+    // A rogue falls silent as it likes; a network that was disturbed makes states come and go.
+    for row in &mut now.sessions {
+        let before = siege.baseline.sessions.iter().find(|before| before.session == row.session);
+        if let Some(before) = before.filter(|before| siege.is_restless || before.peer != "laptop") {
+            (row.step, row.state) = (before.step, before.state.clone());
         }
     }
     let ours = siege.session.clone();

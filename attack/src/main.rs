@@ -16,6 +16,7 @@ mod flood;
 mod judge;
 mod ledger;
 mod load;
+mod rogue;
 mod scenarios;
 mod siege;
 mod snapshot;

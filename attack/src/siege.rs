@@ -11,11 +11,14 @@ use jumpvpn_lab::plan;
 use jumpvpn_lab::story::{Action, Direction, Uplink};
 use jumpvpn_lab::streams::Streams;
 use jumpvpn_lab::tunnel::Tunnel;
+use jumpvpn_wire::Kind;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 
 use crate::carrier::{Carrier, Class};
+use crate::datagram::Datagram;
 use crate::field::Field;
+use crate::rogue::Rogue;
 use crate::snapshot::Snapshot;
 use crate::wiretap::{Origin, Seen};
 
@@ -38,6 +41,12 @@ const SPACING: Duration = Duration::from_millis(5);
 /// Share of the victim's datagrams that must arrive during an attack that fills no queue on the way: what is missing is
 /// what the kernel's socket buffers did not hold while the machine was busy.
 const SHARE: f64 = 0.95;
+
+/// Forged datagrams between two pauses, so that a burst stays below what the gateway's socket buffers: what the kernel
+/// throws away attacks nobody.
+const BURST: usize = 50;
+/// That pause.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// The attack that goes on.
 #[derive(Debug)]
@@ -68,6 +77,8 @@ pub(crate) struct Siege<'a> {
     pub(crate) reasons: BTreeSet<&'static str>,
     /// Addresses besides those of the laptop's routers that a client accepted.
     pub(crate) accepted: BTreeSet<SocketAddrV4>,
+    /// Datagrams put on the line by [`Siege::forge`].
+    forged_count: usize,
     /// What went wrong, one sentence each.
     pub(crate) findings: Vec<String>,
     /// What was measured.
@@ -81,7 +92,6 @@ impl<'a> Siege<'a> {
     /// A sentence: what did not start.
     pub(crate) fn lay(field: &'a Field, class: Class, effort: Effort, seed: u64) -> io::Result<Siege<'a>> {
         field.trunk.forget();
-        field.radios.iter().for_each(|radio| radio.forget());
         field.world.calm_down()?;
         let tunnel = Tunnel::start(&field.program, field.world.site(), &folder(field))?;
         let (laptop, server) = (&field.world.laptop, &field.world.server);
@@ -101,6 +111,7 @@ impl<'a> Siege<'a> {
             is_restless: false,
             reasons: BTreeSet::new(),
             accepted: BTreeSet::new(),
+            forged_count: 0,
             findings: Vec::new(),
             figures: Vec::new(),
         };
@@ -121,7 +132,7 @@ impl<'a> Siege<'a> {
             let row = siege.baseline.session_of("laptop");
             let agrees = row.is_some_and(|row| Some(&row.session) == agent.session.as_ref());
             thread::sleep(Duration::from_millis(50));
-            Ok(agrees && agent.state == "ATTACHED" && before == siege.baseline)
+            Ok(agrees && agent.state == "ATTACHED" && siege.baseline.changes_since(&before).is_empty())
         })
     }
 
@@ -134,6 +145,60 @@ impl<'a> Siege<'a> {
     pub(crate) fn captured(&self) -> Vec<Seen> {
         let genuine = |seen: &&Seen| seen.direction == Direction::Up && seen.origin == Origin::Wire;
         self.field.trunk.look(|log| log.iter().filter(genuine).cloned().collect())
+    }
+
+    /// The captured datagrams of one kind, as bytes.
+    pub(crate) fn captured_of(&self, kind: Kind) -> Vec<Vec<u8>> {
+        let of_kind = |seen: &Seen| seen.datagram.first() == kind.code();
+        self.captured().into_iter().filter(of_kind).map(|seen| seen.datagram.payload).collect()
+    }
+
+    /// Waits until one of a kind has been captured, from now on: the newest.
+    ///
+    /// # Errors
+    /// None comes.
+    pub(crate) fn next_captured(&mut self, kind: Kind) -> io::Result<Vec<u8>> {
+        let before = self.captured_of(kind).len();
+        let mut found = None;
+        self.until("the client says what is wanted", |siege| {
+            found = siege.captured_of(kind).into_iter().nth(before);
+            Ok(found.is_some())
+        })?;
+        found.ok_or_else(|| io::Error::other("nothing captured"))
+    }
+
+    /// A session of one of the peers in the attacker's hands, which both sides are expected to keep.
+    ///
+    /// # Errors
+    /// It is not born.
+    pub(crate) fn rogue(&mut self, guest: usize) -> io::Result<Rogue> {
+        let seed = self.rng.next_u64();
+        let rogue = Rogue::born(self.field, self.class, guest, seed)?;
+        self.accepted.insert(rogue.address);
+        let count = self.baseline.sessions.len() + 1;
+        self.until("the rogue's session lives", |siege| Ok(siege.tunnel.sessions()?.len() == count))?;
+        self.settle()?;
+        Ok(rogue)
+    }
+
+    /// Makes a datagram arrive from `source`, at a pace that fills no socket buffer.
+    ///
+    /// # Errors
+    /// A daemon died.
+    pub(crate) fn forge(&mut self, source: SocketAddrV4, payload: &[u8]) -> io::Result<()> {
+        self.carrier().forge(source, payload);
+        self.forged_count += 1;
+        if self.forged_count.is_multiple_of(BURST) { self.last(PAUSE) } else { Ok(()) }
+    }
+
+    /// Makes a datagram arrive at a client, at the same pace.
+    ///
+    /// # Errors
+    /// A daemon died.
+    pub(crate) fn plant(&mut self, datagram: Datagram) -> io::Result<()> {
+        self.field.trunk.inject(Direction::Down, datagram);
+        self.forged_count += 1;
+        if self.forged_count.is_multiple_of(BURST) { self.last(PAUSE) } else { Ok(()) }
     }
 
     /// Waits until something holds.
@@ -169,9 +234,7 @@ impl<'a> Siege<'a> {
     /// It did not come to that, or the daemons do not answer.
     pub(crate) fn jump(&mut self, uplink: Uplink) -> io::Result<Duration> {
         let was = self.baseline.clone();
-        // The policy holds back a move soon after another one.
-        let wanted = Action::Jump(uplink);
-        self.until("the policy lets the session move", |siege| Ok(siege.tunnel.steer(&wanted).is_ok()))?;
+        self.ask_to_jump(uplink)?;
         let began = Instant::now();
         let version = was.session_of("laptop").map(|row| row.version + 1);
         self.until("the session jumps when it is asked to", |siege| {
@@ -181,6 +244,33 @@ impl<'a> Siege<'a> {
         let took = began.elapsed();
         self.settle()?;
         Ok(took)
+    }
+
+    /// Asks the agent to move, until its policy lets it: it holds back a move soon after another one.
+    ///
+    /// # Errors
+    /// It never does.
+    pub(crate) fn ask_to_jump(&mut self, uplink: Uplink) -> io::Result<()> {
+        let wanted = Action::Jump(uplink);
+        self.until("the policy lets the session move", |siege| Ok(siege.tunnel.steer(&wanted).is_ok()))
+    }
+
+    /// Where the gateway says it sends to the victim.
+    ///
+    /// # Errors
+    /// It cannot be asked.
+    pub(crate) fn bound(&self) -> io::Result<Option<String>> {
+        Ok(Snapshot::of(&self.tunnel)?.session_of("laptop").map(|row| row.remote.clone()))
+    }
+
+    /// Address from which the laptop last spoke.
+    ///
+    /// # Errors
+    /// It never did.
+    pub(crate) fn laptop(&self) -> io::Result<SocketAddrV4> {
+        let mut heard =
+            self.captured().into_iter().rev().map(|seen| seen.datagram.source).filter(Field::is_laptop);
+        heard.next().ok_or_else(|| io::Error::other("the laptop says nothing"))
     }
 
     /// Notes a finding unless `holds`.

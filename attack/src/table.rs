@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::carrier::Class;
-use crate::scenarios::{malformed, race, replay};
+use crate::scenarios::{churn, drain, forge, hijack, malformed, plant, race, replay};
 use crate::siege::Siege;
 
 /// One attack.
@@ -25,14 +25,21 @@ pub(crate) struct Scenario {
 pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "replay-capture",
-        clauses: &["B3.5", "B4.1.3", "B5.4", "T3.1"],
-        how: "every datagram of a session three times, in order and shuffled, from its own and other sources",
+        clauses: &["B3.5", "B4.1.1", "B4.1.3", "B4.1.4", "B5.4", "T3.1", "T3.5", "T3.6"],
+        how: "every datagram of two sessions three times, in order and shuffled, from its own and other sources",
         classes: Class::ALL,
         attack: replay::capture,
     },
     Scenario {
+        name: "replay-after-restart",
+        clauses: &["B4.1.3", "B6.3", "T2.3", "T3.6"],
+        how: "the same to a gateway that crashed, came back and has the client's next session",
+        classes: Class::ALL,
+        attack: replay::after_restart,
+    },
+    Scenario {
         name: "race-held-request",
-        clauses: &["B4.2.1", "B4.4.1", "T4.1", "T1.1"],
+        clauses: &["B4.2.1", "B4.4.1", "T1.1", "T4.1"],
         how: "requests to move held back for 0 to 5 s while copies from the attacker's address run ahead",
         classes: Class::ALL,
         attack: race::held_request,
@@ -43,6 +50,83 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         how: "every datagram overtaken by a copy from the attacker's address, his answers relayed to the client",
         classes: Class::ALL,
         attack: race::faster_copy,
+    },
+    Scenario {
+        name: "relay-left-behind",
+        clauses: &["B1.6", "B2.2.4", "T4.1"],
+        how: "a relay on the client's way that goes on with copies when the client has left",
+        classes: Class::ALL,
+        attack: race::relay,
+    },
+    Scenario {
+        name: "hijack-request",
+        clauses: &["B1.3", "B3.6", "B4.2.1", "B6.1", "T4.1", "T4.3"],
+        how: "a request to move that never arrived, sent from the attacker's and from forged addresses, and when it is old",
+        classes: Class::ALL,
+        attack: hijack::request,
+    },
+    Scenario {
+        name: "hijack-ticket",
+        clauses: &["B4.2.1", "B4.2.2", "B5.3", "T4.2"],
+        how: "a ticket of one valid client in the request of another",
+        classes: Class::ALL,
+        attack: hijack::ticket,
+    },
+    Scenario {
+        name: "splice",
+        clauses: &["B4.2.2", "B5.3", "T4.2"],
+        how: "token and connection ids of one session with sealed parts of another, both ways",
+        classes: Class::ALL,
+        attack: hijack::splice,
+    },
+    Scenario {
+        name: "guess",
+        clauses: &["B4.3.2", "B5.3", "T2.5", "T2.6", "T6.3"],
+        how: "route tokens, connection ids and sequence numbers, random and off by one bit",
+        classes: Class::ALL,
+        attack: hijack::guess,
+    },
+    Scenario {
+        name: "handshake-replay",
+        clauses: &["B4.3.4", "T3.6", "T6.1", "T6.5"],
+        how: "a captured handshake thousands of times, from its own and other sources",
+        classes: Class::ALL,
+        attack: drain::handshakes,
+    },
+    Scenario {
+        name: "plant-live",
+        clauses: &["B3.10", "T1.5", "T2.7"],
+        how: "every answer a gateway can give, forged with the client's connection ids, and old ones again",
+        classes: Class::ALL,
+        attack: plant::live,
+    },
+    Scenario {
+        name: "plant-birth",
+        clauses: &["B3.10", "T3.4"],
+        how: "cookies and answers planted on a handshake under way, the genuine ones held up",
+        classes: Class::ALL,
+        attack: plant::birth,
+    },
+    Scenario {
+        name: "forged-sources",
+        clauses: &["B4.3.4", "B6.1", "T2.1"],
+        how: "every message that is ever answered, as if from the gateway itself, its networks and third parties",
+        classes: Class::ALL,
+        attack: forge::sources,
+    },
+    Scenario {
+        name: "ticket-drain",
+        clauses: &["B4.3.1", "B4.3.3", "B4.3.4", "T6.2", "T8.2"],
+        how: "thousands of probes with a captured token, and thousands of a valid client for ever new paths",
+        classes: Class::ALL,
+        attack: drain::tickets,
+    },
+    Scenario {
+        name: "oscillation",
+        clauses: &["B4.5.1", "B4.5.3", "B3.3", "T7.1", "T7.6"],
+        how: "total loss that changes sides with several periods",
+        classes: Class::ALL,
+        attack: churn::oscillation,
     },
     Scenario {
         name: "malformed",

@@ -1,7 +1,6 @@
 //! What is no message at all, or almost one.
 
 use std::io;
-use std::time::Duration;
 
 use jumpvpn_wire::VERSION;
 
@@ -11,10 +10,6 @@ use crate::siege::{Effort, Siege};
 const TYPES: std::ops::RangeInclusive<u8> = 0..=0xd;
 /// Longest datagram that is tried at every length; longer ones are samples.
 const LENGTHS: usize = 300;
-/// Datagrams between two pauses; see [`super::replay`].
-const BURST: usize = 50;
-/// That pause.
-const PAUSE: Duration = Duration::from_millis(5);
 
 /// Every type at every length with random content, and genuine datagrams with a bit changed or an end missing.
 pub(crate) fn all(siege: &mut Siege<'_>) -> io::Result<()> {
@@ -37,7 +32,8 @@ fn invented(siege: &mut Siege<'_>) -> io::Result<()> {
                 if let Some(flags) = bytes.get_mut(1).filter(|_| len % 2 == 0) {
                     *flags = 0;
                 }
-                send(siege, &bytes, len)?;
+                let source = siege.bystander();
+                siege.forge(source, &bytes)?;
             }
         }
     }
@@ -57,15 +53,10 @@ fn damaged(siege: &mut Siege<'_>) -> io::Result<()> {
             bytes[at] ^= 1 << siege.below(8);
         }
         if round % 2 == 0 {
-            siege.carrier().forge(seen.datagram.source, &bytes);
+            siege.forge(seen.datagram.source, &bytes)?;
         }
-        send(siege, &bytes, round)?;
+        let source = siege.bystander();
+        siege.forge(source, &bytes)?;
     }
     Ok(())
-}
-
-fn send(siege: &mut Siege<'_>, bytes: &[u8], index: usize) -> io::Result<()> {
-    let source = siege.bystander();
-    siege.carrier().forge(source, bytes);
-    if index % BURST == BURST - 1 { siege.last(PAUSE) } else { Ok(()) }
 }

@@ -4,19 +4,20 @@ use std::io;
 use std::net::SocketAddrV4;
 use std::time::Duration;
 
-use jumpvpn_lab::story::{Action, Direction, Uplink};
+use jumpvpn_lab::story::{Direction, Uplink};
 use jumpvpn_wire::Kind;
 
 use crate::datagram::Datagram;
 use crate::field::{Field, MALLORY};
 use crate::siege::{Effort, Siege};
-use crate::snapshot::Snapshot;
 use crate::wiretap::{Fate, Seen};
 
 /// Where the attacker's copies come from.
 const COPY: SocketAddrV4 = SocketAddrV4::new(MALLORY, 4000);
-/// How much faster the attacker is: the detour of a mobile network.
-const LEAD: Duration = Duration::from_millis(30);
+/// How much faster he is when the client hears both answers to one probe in time: less than one round trip.
+const SMALL_LEAD: Duration = Duration::from_millis(4);
+/// How much faster he is when it does not: the detour of a mobile network.
+const LARGE_LEAD: Duration = Duration::from_millis(60);
 
 /// Whether a datagram is the laptop's, on its way to the gateway.
 fn is_from_laptop(seen: &Seen) -> bool {
@@ -25,8 +26,8 @@ fn is_from_laptop(seen: &Seen) -> bool {
 
 /// A request to move is held back; a copy of it from elsewhere is there at once.
 pub(crate) fn held_request(siege: &mut Siege<'_>) -> io::Result<()> {
-    let spans: &[u64] =
-        if siege.effort == Effort::Short { &[0, 150, 5000] } else { &[0, 50, 150, 1000, 2500, 5000] };
+    let short = siege.effort == Effort::Short;
+    let spans: &[u64] = if short { &[0, 150, 5000] } else { &[0, 50, 150, 1000, 2500, 5000] };
     siege.is_restless = true;
     for (index, span) in spans.iter().enumerate() {
         let span = Duration::from_millis(*span);
@@ -36,11 +37,10 @@ pub(crate) fn held_request(siege: &mut Siege<'_>) -> io::Result<()> {
             }
             Fate::Instead(vec![(Duration::ZERO, seen.datagram.from(COPY)), (span, seen.datagram.clone())])
         });
-        let wanted = Action::Jump(if index % 2 == 0 { Uplink::Lte } else { Uplink::Wifi });
-        siege.until("the policy lets the session move", |siege| Ok(siege.tunnel.steer(&wanted).is_ok()))?;
+        siege.ask_to_jump(if index % 2 == 0 { Uplink::Lte } else { Uplink::Wifi })?;
         siege.last(span + Duration::from_secs(1))?;
         siege.field.trunk.let_pass();
-        let bound = Snapshot::of(&siege.tunnel)?.session_of("laptop").map(|row| row.remote.clone());
+        let bound = siege.bound()?;
         siege.require(bound != Some(COPY.to_string()), || {
             "the attacker's copy moved the session to him".into()
         });
@@ -51,31 +51,89 @@ pub(crate) fn held_request(siege: &mut Siege<'_>) -> io::Result<()> {
 
 /// A copy of everything arrives first, and what the gateway answers to it is handed to the client.
 pub(crate) fn faster_copy(siege: &mut Siege<'_>) -> io::Result<()> {
-    let laptop = siege.captured().last().map(|seen| seen.datagram.source);
-    let Some(laptop) = laptop else { return Err(io::Error::other("the laptop says nothing")) };
+    let span = Duration::from_secs(if siege.effort == Effort::Short { 3 } else { 30 });
+    siege.is_restless = true;
+    copy_everything(siege, SMALL_LEAD);
+    siege.last(span)?;
+    siege.field.trunk.let_pass();
+    // A client that is told two addresses again and again may refuse the path and take its other one.
+    siege.settle()?;
+    let moved = siege.field.trunk.look(|log| log.iter().any(is_data_to_copy));
+    siege.require(!moved, || "the client heard two addresses and took the attacker's".into());
+    copy_everything(siege, LARGE_LEAD);
+    siege.last(span)?;
+    siege.field.trunk.let_pass();
+    // Somebody who is faster by more than a client can notice, and hands everything on in both directions, is the better
+    // path: the client accepts it in a sealed ticket. What he gained ends with his help.
+    siege.accepted.insert(COPY);
+    siege.share = 0.9;
+    siege.reasons.insert("PATH_DUPLICATION");
+    siege.until("the session is back where the client is", |siege| {
+        Ok(siege.bound()?.is_some_and(|bound| bound != COPY.to_string()))
+    })?;
+    siege.settle()
+}
+
+/// A relay that the laptop's way leads through, and that goes on with copies when the laptop has left (Roaming Mischief,
+/// WireGuard's list, November 2017).
+pub(crate) fn relay(siege: &mut Siege<'_>) -> io::Result<()> {
+    let laptop = siege.laptop()?;
     siege.is_restless = true;
     siege.share = 0.9;
     siege.field.trunk.meddle(move |seen| {
         let datagram = &seen.datagram;
-        if is_from_laptop(seen) && datagram.source == laptop {
-            return Fate::Instead(vec![(Duration::ZERO, datagram.from(COPY)), (LEAD, datagram.clone())]);
+        match seen.direction {
+            Direction::Up if datagram.source == laptop => {
+                Fate::Instead(vec![(Duration::ZERO, datagram.from(COPY))])
+            }
+            Direction::Down if datagram.destination == COPY => {
+                Fate::Instead(vec![(Duration::ZERO, Datagram { destination: laptop, ..datagram.clone() })])
+            }
+            _ => Fate::Pass,
         }
-        if seen.direction == Direction::Down && datagram.destination == COPY {
-            return Fate::Instead(vec![(
-                Duration::ZERO,
-                Datagram { destination: laptop, ..datagram.clone() },
-            )]);
-        }
-        Fate::Pass
     });
-    siege.last(Duration::from_secs(if siege.effort == Effort::Short { 4 } else { 30 }))?;
-    siege.field.trunk.let_pass();
-    // Somebody who is always faster, and hands everything on in both directions, is the better path. The client may
-    // have accepted it: what he gained ends with his help.
-    siege.accepted.insert(COPY);
-    siege.until("the session is back where the client is", |siege| {
-        let bound = Snapshot::of(&siege.tunnel)?.session_of("laptop").map(|row| row.remote.clone());
-        Ok(bound == Some(laptop.to_string()))
+    siege.until("the session follows its client behind the relay", |siege| {
+        Ok(siege.bound()? == Some(COPY.to_string()))
     })?;
+    siege.settle()?;
+    let capture = siege.field.trunk.look(|log| {
+        let relayed = |seen: &&Seen| seen.direction == Direction::Up && seen.datagram.source == COPY;
+        log.iter().filter(relayed).cloned().collect::<Vec<_>>()
+    });
+    siege.jump(Uplink::Lte)?;
+    let left = siege.field.trunk.look(<[Seen]>::len);
+    for seen in &capture {
+        siege.forge(COPY, &seen.datagram.payload)?;
+    }
+    siege.last(Duration::from_millis(500))?;
+    let sent = siege.field.trunk.look(|log| log[left..].iter().filter(|seen| is_data_to_copy(seen)).count());
+    siege.require(sent == 0, || format!("{sent} packets went to the relay that the client had left"));
+    siege.accepted.insert(COPY);
     siege.settle()
+}
+
+/// Overtakes what the laptop says on the path it uses now, and hands answers on to it.
+fn copy_everything(siege: &Siege<'_>, lead: Duration) {
+    let mut laptop = None;
+    siege.field.trunk.meddle(move |seen| {
+        let datagram = &seen.datagram;
+        if is_from_laptop(seen) {
+            let is_data = datagram.first() == Kind::Data.code();
+            laptop = laptop.or(is_data.then_some(datagram.source));
+            if laptop == Some(datagram.source) {
+                return Fate::Instead(vec![(Duration::ZERO, datagram.from(COPY)), (lead, datagram.clone())]);
+            }
+        }
+        match laptop {
+            Some(destination) if seen.direction == Direction::Down && datagram.destination == COPY => {
+                Fate::Instead(vec![(Duration::ZERO, Datagram { destination, ..datagram.clone() })])
+            }
+            _ => Fate::Pass,
+        }
+    });
+}
+
+fn is_data_to_copy(seen: &Seen) -> bool {
+    let datagram = &seen.datagram;
+    seen.direction == Direction::Down && datagram.destination == COPY && datagram.first() == Kind::Data.code()
 }

@@ -30,12 +30,17 @@ impl Rejection {
     /// Counts it; the first of its reason is reported at once, the others once a second with their number.
     pub fn note(self, counters: &mut Counters, events: &mut EventQueue, now: Time) -> Received {
         counters.drops.record(self.reason);
-        if !is_innocent(self.reason)
-            && let Some(count) = counters.note_security(self.reason, now)
-        {
-            self.report(count, counters, events, now);
+        if !is_innocent(self.reason) {
+            self.suspect(counters, events, now);
         }
         Received::Dropped(self.reason)
+    }
+
+    /// Reports it at the same pace without counting it as refused: the datagram was served, and says something.
+    pub fn suspect(self, counters: &mut Counters, events: &mut EventQueue, now: Time) {
+        if let Some(count) = counters.note_security(self.reason, now) {
+            self.report(count, counters, events, now);
+        }
     }
 
     fn report(self, count: u32, counters: &mut Counters, events: &mut EventQueue, now: Time) {

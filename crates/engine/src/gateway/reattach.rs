@@ -140,7 +140,18 @@ impl Gateway {
     ) -> Result<(), Reason> {
         let probe = ProbePayload::decode(payload).map_err(crate::malformed_reason)?;
         let session = self.table.session(proven.slot).ok_or(Reason::UnknownSession)?;
-        session.note_probe(&proven.header, from, now);
+        let is_copy = session.note_probe(&proven.header, from, now);
+        if from.source == session.binding.address {
+            // Also the original of a probe that somebody was quicker with: the address he wants to replace is alive,
+            // and it has said so since it was asked even if both were read at the same moment.
+            let asked = session.rebind.map_or(now, |check| check.started + Duration::from_nanos(1));
+            session.binding.heard_at_address = asked.max(now);
+        }
+        if is_copy {
+            let copied = Rejection { reason: Reason::PathDuplication, stamp: Some(session.stamp()) };
+            copied.suspect(&mut self.core.counters, &mut self.core.events, now);
+        }
+        let session = self.table.session(proven.slot).ok_or(Reason::UnknownSession)?;
         if !session.buckets.probe.take(now) {
             return Err(Reason::RateLimited);
         }
@@ -559,11 +570,11 @@ impl Session {
         self.watermark = self.watermark.max(cseq);
     }
 
-    /// Takes a probe's sequence number and remembers the newest.
-    fn note_probe(&mut self, header: &ControlHeader, from: From, now: Time) {
+    /// Takes a probe's sequence number and remembers the newest. Whether it is a copy of that one.
+    fn note_probe(&mut self, header: &ControlHeader, from: From, now: Time) -> bool {
         if let Some(newest) = self.newest_probe.as_mut().filter(|newest| newest.cseq == header.cseq) {
             newest.copy_answered = true;
-            return;
+            return true;
         }
         self.mark(header.cseq);
         if self.newest_probe.as_ref().is_none_or(|newest| newest.cseq < header.cseq) {
@@ -571,6 +582,7 @@ impl Session {
             self.newest_probe =
                 Some(NewestProbe { cseq, source: from.source, at: now, copy_answered: false });
         }
+        false
     }
 }
 

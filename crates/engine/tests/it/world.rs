@@ -154,7 +154,16 @@ impl World {
 
     /// The gateway's process dies and a new one starts, with an empty store.
     pub fn restart_gateway(&mut self) {
-        self.gateway = gateway(gateway_config(1, Policy::laptop()), 9, 2, self.now);
+        self.replace_gateway(gateway_config(1, Policy::laptop()));
+    }
+
+    /// The same, on a machine whose clock says `started_minute`.
+    pub fn restart_gateway_at(&mut self, started_minute: u32) {
+        self.replace_gateway(GatewayConfig { started_minute, ..gateway_config(1, Policy::laptop()) });
+    }
+
+    fn replace_gateway(&mut self, config: GatewayConfig) {
+        self.gateway = gateway(config, 9 + self.now.as_millis(), 2, self.now);
         self.store = MemoryStore::new(64, 2);
     }
 

@@ -1,0 +1,79 @@
+//! Somebody on the path copies every datagram of the client, sends the copy from his own address ahead of the original,
+//! and hands the gateway's answers on.
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use jumpvpn_events::{EventKind, Reason, State, Time};
+use jumpvpn_policy::Policy;
+use jumpvpn_wire::Kind;
+
+use crate::world::{World, ms};
+
+const WIFI: usize = 0;
+const LTE: usize = 1;
+
+fn forwarder() -> SocketAddr {
+    SocketAddr::from(([198, 51, 100, 66], 6666))
+}
+
+/// Lets him do it for `span`, his copies `lead` milliseconds ahead.
+fn forward(world: &mut World, lead: u64, span: u64) {
+    world.intercept = Some(Box::new(|_, path, up, _| up && path == WIFI));
+    let mut originals: VecDeque<(Time, Vec<u8>)> = VecDeque::new();
+    for tick in 0..span {
+        if tick % 5 == 0 {
+            world.send_up();
+            world.send_down();
+        }
+        world.run(ms(1));
+        for datagram in std::mem::take(&mut world.held) {
+            world.hand_in(forwarder(), &datagram);
+            originals.push_back((world.now + ms(lead), datagram));
+        }
+        while originals.front().is_some_and(|(due, _)| *due <= world.now) {
+            let (_, datagram) = originals.pop_front().unwrap();
+            world.hand_in(world.outer(WIFI), &datagram);
+        }
+        for answer in world.take_strays(forwarder()) {
+            assert_ne!(answer[0], Kind::Data.code(), "lead {lead} ms: {:#?}", world.gateway_events);
+            world.hand_to_agent(WIFI, &answer);
+        }
+    }
+    world.intercept = None;
+}
+
+#[test]
+fn copies_that_are_a_little_faster_do_not_become_the_path() {
+    for lead in [0, 1, 4, 10] {
+        let mut world = World::new(Policy::laptop());
+        world.run_with_traffic(ms(1000));
+        let session = world.agent.session();
+        forward(&mut world, lead, 5000);
+        // A client that is told two addresses again and again may refuse the path and take its other one.
+        let bound = world.gateway.sessions(world.now).next().map(|row| row.address);
+        let own = [world.outer(WIFI), world.outer(LTE)].map(Some);
+        assert!(own.contains(&bound), "lead {lead} ms: {:#?}", world.gateway_events);
+        world.run_with_traffic(ms(1000));
+        assert_eq!((world.agent.session(), world.agent.state()), (session, State::Attached));
+        let told = |event: &&jumpvpn_events::Event| {
+            event.reason == Reason::PathDuplication && matches!(event.kind, EventKind::Security { .. })
+        };
+        assert!(world.gateway_events.iter().any(|event| told(&event)), "lead {lead} ms");
+    }
+}
+
+#[test]
+fn a_copied_request_is_reported() {
+    let mut world = World::new(Policy::laptop());
+    world.run_with_traffic(ms(1000));
+    world.intercept = Some(Box::new(|_, _, up, bytes| up && bytes[0] == Kind::Reattach.code()));
+    world.set_links(&[1]);
+    world.run_with_traffic(ms(200));
+    let request = world.held.first().cloned().unwrap();
+    for _ in 0..50 {
+        world.hand_in(forwarder(), &request);
+        world.run(ms(10));
+    }
+    let told = world.gateway_events.iter().filter(|event| event.reason == Reason::AddressMismatch).count();
+    assert_eq!(told, 1, "each reason once a second: {:#?}", world.gateway_events);
+}
