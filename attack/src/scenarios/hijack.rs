@@ -19,6 +19,8 @@ const TICKET_AGE: Duration = Duration::from_millis(5500);
 /// A genuine request to move never arrives; the attacker has it, and sends it from wherever he likes.
 pub(crate) fn request(siege: &mut Siege<'_>) -> io::Result<()> {
     siege.is_restless = true;
+    // What the client sends ahead under the binding it asked for is lost with the request.
+    siege.share = 0.5;
     siege.field.trunk.meddle(|seen| {
         let takes = seen.direction == Direction::Up
             && seen.datagram.first() == Kind::Reattach.code()

@@ -19,7 +19,7 @@ pub mod plan;
 pub mod play;
 pub mod report;
 pub mod shaper;
-mod stall;
+pub mod stall;
 pub mod story;
 pub mod streams;
 pub mod tunnel;
