@@ -7,6 +7,7 @@ mod attack;
 mod ci;
 mod docs;
 mod fuzz;
+mod model;
 mod run;
 mod setup;
 mod sim;
@@ -31,6 +32,7 @@ const COMMANDS: &[(&str, &str, &str)] = &[
     ("stories", "", "the lab's stories, each once: session, TCP and audit"),
     ("attack", "[--minutes M] [--seed N]", "hostile traffic against the running program, each attack once"),
     ("sim", "[--seeds N | --hours H] [--first SEED]", "worlds in virtual time"),
+    ("model", "[--depth N] [--requests N]", "every order of events up to a bound; the short form are tests"),
     (
         "fuzz",
         "[--minutes M | --seconds S] [--target NAME] [--seed N]",
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
         "stories" => no_arguments(rest).and_then(|()| stories::run()),
         "attack" => attack::run(rest),
         "sim" => sim::run(rest),
+        "model" => model::run(rest),
         "fuzz" => fuzz::run(rest),
         "docs" => docs::run(rest),
         "setup" => no_arguments(rest).and_then(|()| setup::run()),

@@ -1,4 +1,5 @@
 //! What the models say: every promise holds, and every promise can be broken.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod engines;
 mod requests;
