@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::carrier::Class;
-use crate::scenarios::{churn, drain, forge, hijack, malformed, plant, race, replay};
+use crate::scenarios::{churn, clock, drain, forge, hijack, malformed, plant, race, replay};
 use crate::siege::Siege;
 
 /// One attack.
@@ -127,6 +127,13 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         how: "total loss that changes sides with several periods",
         classes: Class::ALL,
         attack: churn::oscillation,
+    },
+    Scenario {
+        name: "clock-decade",
+        clauses: &["T3.1", "T3.4"],
+        how: "the client's clock set ten years ahead and back, then the gateway's",
+        classes: Class::ALL,
+        attack: clock::decade,
     },
     Scenario {
         name: "malformed",

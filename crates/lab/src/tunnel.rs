@@ -209,6 +209,36 @@ impl Tunnel {
         Ok(())
     }
 
+    /// Stops the agent and starts it on a machine that has run for `ahead` longer, by clocks of its own.
+    ///
+    /// # Errors
+    /// It does not stop, or cannot be started so.
+    pub fn restart_agent_ahead(
+        &mut self,
+        program: &Program,
+        site: Site<'_>,
+        ahead: Duration,
+    ) -> io::Result<()> {
+        self.agent.stop()?;
+        self.agent = start_daemon_ahead(program, "agent", site.laptop, &self.folder, ahead)?;
+        Ok(())
+    }
+
+    /// The same with the gateway.
+    ///
+    /// # Errors
+    /// It does not stop, or cannot be started so.
+    pub fn restart_gateway_ahead(
+        &mut self,
+        program: &Program,
+        site: Site<'_>,
+        ahead: Duration,
+    ) -> io::Result<()> {
+        self.gateway.stop()?;
+        self.gateway = start_daemon_ahead(program, "gateway", site.gateway, &self.folder, ahead)?;
+        Ok(())
+    }
+
     /// Waits until the session lives and a path over each of these interfaces is validated or active.
     ///
     /// # Errors
@@ -390,6 +420,27 @@ impl Drop for Daemon {
 fn start_daemon(program: &Program, name: &'static str, node: &Node, folder: &Path) -> io::Result<Daemon> {
     let log = folder.join(format!("{name}.log"));
     let mut command = program.command(name, &folder.join(format!("{name}.toml")), &log)?;
+    Ok(Daemon { name, process: node.spawn(&mut command)?, log })
+}
+
+/// As [`start_daemon`], in a time namespace: the clocks that count from the machine's start are `ahead` there. The wall
+/// clock has no namespace. Needs `unshare` of util-linux.
+fn start_daemon_ahead(
+    program: &Program,
+    name: &'static str,
+    node: &Node,
+    folder: &Path,
+    ahead: Duration,
+) -> io::Result<Daemon> {
+    let log = folder.join(format!("{name}.log"));
+    let config = folder.join(format!("{name}.toml"));
+    let opened = File::options().create(true).append(true).open(&log)?;
+    let mut command = Command::new("unshare");
+    let seconds = ahead.as_secs().to_string();
+    command.args(["--time", "--boottime", &seconds, "--monotonic", &seconds, "--"]).arg(&program.path);
+    command.arg(name).arg("-c").arg(config);
+    command.stdin(Stdio::null()).stdout(opened.try_clone()?).stderr(opened);
+    command.env_remove("NOTIFY_SOCKET").env_remove("WATCHDOG_USEC").env_remove("WATCHDOG_PID");
     Ok(Daemon { name, process: node.spawn(&mut command)?, log })
 }
 

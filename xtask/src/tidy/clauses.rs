@@ -18,7 +18,7 @@ pub(super) const FOUNDING: &[&str] =
 const INVARIANTS: &str = "crates/sim/src/invariants.rs";
 
 /// Where the attacks on the running program have their names.
-const ATTACKS: &str = "attack/src/table.rs";
+const ATTACKS: [&str; 2] = ["attack/src/table.rs", "attack/src/load.rs"];
 
 /// What a row may say of its clause.
 const STATUSES: &[&str] = &["shown", "partly", "not yet", "assumed", "out of scope"];
@@ -149,8 +149,9 @@ fn missing(word: &str, texts: &BTreeMap<&str, &str>) -> Option<String> {
             (!exists).then(|| format!("{INVARIANTS} has no promise {name}"))
         }
         Pointer::Attack(name) => {
-            let exists = texts.get(ATTACKS).is_some_and(|text| text.contains(&format!("name: \"{name}\"")));
-            (!exists).then(|| format!("{ATTACKS} has no attack {name}"))
+            let named = |text: &&str| text.contains(&format!("name: \"{name}\""));
+            let exists = ATTACKS.iter().filter_map(|file| texts.get(file)).any(named);
+            (!exists).then(|| format!("{} has no attack {name}", ATTACKS.join(", ")))
         }
         Pointer::Test { name, files } => {
             let exists =

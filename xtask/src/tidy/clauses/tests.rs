@@ -10,7 +10,7 @@ fn tree(table: &str) -> Vec<SourceFile> {
         file("crates/a/src/b/tests.rs", "#[test]\n#[ignore]\n/// Says why.\nfn one() {}\n\nfn two() {}\n"),
         file("crates/a/tests/it/c.rs", "#[test]\nfn three() {}\n"),
         file("stories/flap.toml", ""),
-        file(ATTACKS, "    Scenario {\n        name: \"replay\",\n"),
+        file(ATTACKS[0], "    Scenario {\n        name: \"replay\",\n"),
     ]
 }
 
