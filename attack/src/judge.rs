@@ -103,6 +103,7 @@ fn play_over(
 
 fn judge(mut siege: Siege<'_>, began: Instant) -> io::Result<(Vec<String>, Vec<String>)> {
     siege.field.trunk.let_pass();
+    siege.tunnel.check()?;
     sessions(&mut siege)?;
     memory(&mut siege);
     streams(&mut siege, began);

@@ -209,7 +209,8 @@ impl Tunnel {
         Ok(())
     }
 
-    /// Stops the agent and starts it on a machine that has run for `ahead` longer, by clocks of its own.
+    /// Stops the agent and starts it on a machine that has run for `ahead` longer, by clocks of its own. The program must
+    /// be given as a file ([`Program::at`]): another program starts it.
     ///
     /// # Errors
     /// It does not stop, or cannot be started so.
