@@ -18,6 +18,7 @@ use rand_core::{Rng, SeedableRng};
 use crate::carrier::{Carrier, Class};
 use crate::datagram::Datagram;
 use crate::field::Field;
+use crate::ledger::Ledger;
 use crate::rogue::Rogue;
 use crate::snapshot::Snapshot;
 use crate::wiretap::{Origin, Seen};
@@ -278,6 +279,13 @@ impl<'a> Siege<'a> {
         if !holds {
             self.findings.push(otherwise());
         }
+    }
+
+    /// Notes a finding if the gateway answered anybody but its clients.
+    pub(crate) fn require_silence(&mut self) {
+        let accepted = self.accepted();
+        let answers = self.field.trunk.look(|log| Ledger::of(log, &accepted).reply_count());
+        self.require(answers == 0, || format!("{answers} datagrams of strangers were answered"));
     }
 
     /// Notes a figure for the report.

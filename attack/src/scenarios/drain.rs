@@ -48,5 +48,8 @@ pub(crate) fn handshakes(siege: &mut Siege<'_>) -> io::Result<()> {
         let source = if round % 2 == 0 { laptop } else { siege.bystander() };
         siege.forge(source, &init)?;
     }
-    siege.last(Duration::from_millis(200))
+    siege.last(Duration::from_millis(200))?;
+    // It was answered when it was new.
+    siege.require_silence();
+    Ok(())
 }
