@@ -52,6 +52,8 @@ impl Field {
         fs::create_dir_all(&folder)?;
         let folder = std::path::absolute(folder)?;
         let mut program = Program::at(std::path::absolute(&args.program)?, &folder, "laptop")?;
+        // What moves must be the attacker's doing: both uplinks are alike, and neither is ever so much better.
+        program.set_policy_key("switching.min_improvement", "\"10s\"");
         let mut key = |index: usize| program.add_peer(GUESTS[index].0, GUESTS[index].1);
         let keys = [key(0)?, key(1)?];
         let world = World::build_watched(Story::calm_network(), args.seed)?;

@@ -49,6 +49,8 @@ pub struct Program {
     agent_public: String,
     keys: PathBuf,
     policy: String,
+    /// Lines of the agent's `[policy]` table.
+    policy_keys: String,
     guests: Vec<Guest>,
 }
 
@@ -80,7 +82,13 @@ impl Program {
         let (_, gateway_public) = new_key(&path, &keys.join("gateway"))?;
         let (_, agent_public) = new_key(&path, &keys.join("agent"))?;
         let policy = policy.to_owned();
-        Ok(Program { path, gateway_public, agent_public, keys, policy, guests: Vec::new() })
+        let (policy_keys, guests) = (String::new(), Vec::new());
+        Ok(Program { path, gateway_public, agent_public, keys, policy, policy_keys, guests })
+    }
+
+    /// Sets a key of the agent's policy, from its next start on; `value` is written as in the configuration.
+    pub fn set_policy_key(&mut self, key: &str, value: &str) {
+        self.policy_keys.push_str(&format!("{key} = {value}\n"));
     }
 
     /// Lets the gateway know one more peer, from its next start on, and returns the peer's private key as text.
@@ -142,7 +150,7 @@ impl Program {
             "[agent]\nprivate_key_file = {}\ninterface = \"jump0\"\ncontrol_socket = \"{AGENT_SOCKET}\"\n\
              policy = {}\nuplinks = {:?}\nevents = {}\n\n\
              [[gateway]]\npublic_key = \"{}\"\nendpoints = [\"udp://{}:{}\"]\n\n\
-             [routes]\nallowed_ips = [\"{}/24\", \"{}/24\"]\n",
+             [routes]\nallowed_ips = [\"{}/24\", \"{}/24\"]\n\n[policy]\n{}",
             quoted(&self.keys.join("agent").to_string_lossy()),
             quoted(&self.policy),
             uplinks,
@@ -152,6 +160,7 @@ impl Program {
             plan::GATEWAY_PORT,
             network_of(plan::GATEWAY_INNER),
             network_of(plan::GATEWAY_LAN),
+            self.policy_keys,
         )
     }
 }
