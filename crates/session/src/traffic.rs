@@ -2,7 +2,8 @@
 //!
 //! In place, without allocation: the caller's buffer holds header, payload and tag. Each direction has a chain of
 //! key *generations*; the sender moves on by itself after [`GENERATION_SOFT_LIMIT`] packets, the receiver follows
-//! when a packet of the next generation proves authentic.
+//! when a packet of the next generation proves authentic. The receiver holds the present generation and one
+//! neighbour: the one before while this is young, the one after from its half on ([`EXPECT_NEXT_FROM`]).
 
 use core::fmt;
 use core::ops::Range;
@@ -26,6 +27,12 @@ pub const GENERATION_SOFT_LIMIT: u64 = 1 << 24;
 /// Packets sealed under one generation before the sender stops. With packets of at most 2^10 blocks this keeps
 /// packets × blocks within the 2^35 of RFC 9001 appendix B.
 pub const GENERATION_HARD_LIMIT: u64 = 1 << 25;
+
+/// Number of an authentic packet from which on the receiver derives the next generation, and forgets the one before.
+/// Sessions rarely live that long, so most never pay for a second key and replay window; an attacker cannot make one
+/// pay, because only an authentic packet counts. A sender gets to the next generation with so many packets still to
+/// come: a receiver that misses all of them has lost the path long before.
+const EXPECT_NEXT_FROM: u64 = GENERATION_SOFT_LIMIT / 2;
 
 /// Why a packet was not sealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,6 +131,11 @@ impl Generation {
     }
 }
 
+/// [`EXPECT_NEXT_FROM`] counts all lanes together; at least one lane has its share of it.
+fn expect_next_from(lanes: u8) -> u64 {
+    EXPECT_NEXT_FROM / u64::from(lanes)
+}
+
 fn position(generation: u32, pn: u32) -> u64 {
     u64::from(generation) << 32 | u64::from(pn)
 }
@@ -217,6 +229,11 @@ impl TrafficSender {
     pub(crate) fn pretend_sealed(&mut self, count: u64) {
         self.sealed = count;
     }
+
+    #[cfg(test)]
+    pub(crate) fn pretend_next(&mut self, pn: u32) {
+        self.next = [pn; MAX_LANES as usize];
+    }
 }
 
 impl fmt::Debug for TrafficSender {
@@ -255,30 +272,29 @@ pub struct Opened {
 pub struct TrafficReceiver {
     suite: Suite,
     lanes: u8,
-    previous: Option<Inbound>,
     current: Inbound,
-    /// Derived in advance, so that a packet which claims it costs one AEAD and no derivation.
-    next: Option<Inbound>,
+    /// The generation before or the one after the current one.
+    neighbour: Option<Box<Inbound>>,
+    /// Packet number from which on the next generation is derived; `u64::MAX` once it is.
+    expect_next_from: u64,
     highest: Option<u64>,
     received: u64,
     forgeries: u64,
 }
 
-/// Which of the three generations a datagram belongs to.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Slot {
-    Previous,
-    Current,
-    Next,
-}
-
 impl TrafficReceiver {
     pub(crate) fn new(suite: Suite, secret: Zeroizing<[u8; 32]>, lanes: u8) -> Self {
         let lanes = lanes.clamp(1, MAX_LANES);
-        let generation = Generation::new(suite, 0, secret);
-        let next = generation.next(suite).map(|next| Inbound::new(next, lanes));
-        let current = Inbound::new(generation, lanes);
-        Self { suite, lanes, previous: None, current, next, highest: None, received: 0, forgeries: 0 }
+        Self {
+            suite,
+            lanes,
+            current: Inbound::new(Generation::new(suite, 0, secret), lanes),
+            neighbour: None,
+            expect_next_from: expect_next_from(lanes),
+            highest: None,
+            received: 0,
+            forgeries: 0,
+        }
     }
 
     /// Opens a DATA datagram in place: header, generation, window, AEAD, window again, in this order.
@@ -295,8 +311,7 @@ impl TrafficReceiver {
         if header.lane >= self.lanes {
             return Err(OpenError::Malformed(Malformed::Field("lane")));
         }
-        let slot = self.slot_of(header.generation).ok_or(OpenError::StaleGeneration)?;
-        let inbound = self.inbound(slot).ok_or(OpenError::StaleGeneration)?;
+        let inbound = self.inbound(header.generation).ok_or(OpenError::StaleGeneration)?;
         let (lane, number) = (usize::from(header.lane), u64::from(header.pn));
         if !inbound.windows[lane].check(number) {
             return Err(OpenError::Replay);
@@ -312,9 +327,13 @@ impl TrafficReceiver {
         if !inbound.windows[lane].commit(number) {
             return Err(OpenError::Replay);
         }
-        let position = position(inbound.generation.number, header.pn);
-        if slot == Slot::Next {
+        let generation = inbound.generation.number;
+        let position = position(generation, header.pn);
+        if generation > self.current.generation.number {
             self.advance();
+        }
+        if number >= self.expect_next_from && generation == self.current.generation.number {
+            self.expect_next();
         }
         Ok(self.account(position, end))
     }
@@ -329,32 +348,31 @@ impl TrafficReceiver {
         Opened { range: DATA_HEADER_LEN..end, position, newest }
     }
 
+    /// The generation with these low bits, if it is at hand. The two differ by one, so the bits tell them apart.
     #[inline]
-    fn slot_of(&self, low_bits: u8) -> Option<Slot> {
-        match low_bits.wrapping_sub(self.current.generation.number as u8) {
-            0 => Some(Slot::Current),
-            1 => Some(Slot::Next),
-            u8::MAX => Some(Slot::Previous),
-            _ => None,
+    fn inbound(&mut self, low_bits: u8) -> Option<&mut Inbound> {
+        if self.current.generation.number as u8 == low_bits {
+            return Some(&mut self.current);
         }
-    }
-
-    #[inline]
-    fn inbound(&mut self, slot: Slot) -> Option<&mut Inbound> {
-        match slot {
-            Slot::Previous => self.previous.as_mut(),
-            Slot::Current => Some(&mut self.current),
-            Slot::Next => self.next.as_mut(),
-        }
+        self.neighbour.as_deref_mut().filter(|held| held.generation.number as u8 == low_bits)
     }
 
     /// The next generation has proved authentic: it becomes the current one.
     #[cold]
     fn advance(&mut self) {
-        if let Some(next) = self.next.take() {
-            self.next = next.generation.next(self.suite).map(|after| Inbound::new(after, self.lanes));
-            self.previous = Some(core::mem::replace(&mut self.current, next));
+        if let Some(next) = self.neighbour.as_deref_mut() {
+            core::mem::swap(&mut self.current, next);
+            self.expect_next_from = expect_next_from(self.lanes);
         }
+    }
+
+    /// Derives the next generation, so that a packet which claims it costs one AEAD and no derivation. None of the
+    /// generation before can be on its way any more.
+    #[cold]
+    fn expect_next(&mut self) {
+        let next = self.current.generation.next(self.suite).map(|next| Inbound::new(next, self.lanes));
+        self.neighbour = next.map(Box::new);
+        self.expect_next_from = u64::MAX;
     }
 
     /// Highest position opened, `None` before the first.

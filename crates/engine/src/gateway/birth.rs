@@ -10,8 +10,7 @@ use jumpvpn_events::{Event, EventKind, PathLabel, Reason, SessionLabel, State, T
 use jumpvpn_ownership::{Answer, Expected, RecordState, Request, RequestId, Rev, SessionRecord};
 use jumpvpn_policy::{PostQuantum, SwitchHistory};
 use jumpvpn_session::{
-    BindingContext, ControlWindow, EpochContext, Established, InitRead, Machine, RekeyReassembly, Side,
-    Traffic, Trigger,
+    BindingContext, ControlWindow, EpochContext, Established, InitRead, Machine, Side, Traffic, Trigger,
 };
 use jumpvpn_wire::{
     Cid, Frame, FrameReader, HS_RESP_LEN, Handle, HsInit, HsRetry, PathId, RespPayload, RouteToken,
@@ -529,7 +528,7 @@ impl Gateway {
             epoch: Epoch::new(entry.context, entry.established.secret, now),
             next: None,
             previous: None,
-            reassembly: RekeyReassembly::new(),
+            reassembly: None,
             window: ControlWindow::new(),
             watermark: 0,
             sseq: 0,

@@ -16,12 +16,13 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use jumpvpn_events::{Reason, Time};
+use jumpvpn_session::TrafficReceiver;
 use jumpvpn_wire::{
     Cid, DATA_HEADER_LEN, DataHeader, HintPayload, Kind, ObservedAddress, REBIND_HINT_TRIGGER_LEN,
     is_ip_packet,
 };
 
-use super::session::{Channel, Session};
+use super::session::Session;
 use super::table::{CidEntry, CidRole};
 use super::{From, Gateway};
 use crate::rejection::Rejection;
@@ -74,11 +75,11 @@ impl Gateway {
         }
         // 5 to 8
         let suite = session.epoch.context.suite;
-        let channel = channel_mut(session, role, now)?;
-        let opened = match channel.traffic.recv.open(datagram) {
+        let recv = recv_mut(session, role, now)?;
+        let opened = match recv.open(datagram) {
             Ok(opened) => opened,
             Err(error) => {
-                let worn = channel.traffic.recv.forgery_count() >= suite.forgery_limits().hard;
+                let worn = recv.forgery_count() >= suite.forgery_limits().hard;
                 if foreign {
                     session.buckets.foreign.take(now);
                 }
@@ -244,17 +245,17 @@ fn forbidden_destination(destination: IpAddr) -> bool {
     }
 }
 
-/// The channel of `role`, if it may still be used.
-fn channel_mut(session: &mut Session, role: CidRole, now: Time) -> Result<&mut Channel, Reason> {
-    let channel = match role {
-        CidRole::Active => Some(&mut session.binding.channel),
-        CidRole::Next => session.next.as_mut().map(|next| &mut next.channel),
+/// What opens packets to a CID of `role`, if it may still be used.
+fn recv_mut(session: &mut Session, role: CidRole, now: Time) -> Result<&mut TrafficReceiver, Reason> {
+    let recv = match role {
+        CidRole::Active => Some(&mut session.binding.channel.traffic.recv),
+        CidRole::Next => session.next.as_mut().map(|next| &mut next.channel.traffic.recv),
         CidRole::Previous => {
-            session.previous.as_mut().filter(|previous| now < previous.until).map(|held| &mut held.channel)
+            session.previous.as_mut().filter(|previous| now < previous.until).map(|held| &mut held.recv)
         }
         CidRole::Retiring => {
-            session.retiring.as_mut().filter(|retiring| now < retiring.1).map(|held| &mut held.0.channel)
+            session.retiring.as_mut().filter(|retiring| now < retiring.until).map(|held| &mut held.recv)
         }
     };
-    channel.ok_or(Reason::BindingNotActive)
+    recv.ok_or(Reason::BindingNotActive)
 }

@@ -67,16 +67,16 @@ impl Gateway {
     fn drop_stale_channels(&mut self, slot: u32, now: Time) {
         let Some(session) = self.table.session(slot) else { return };
         let previous = session.previous.take_if(|previous| previous.until <= now);
-        let retired = session.retiring.take_if(|retiring| retiring.1 <= now);
+        if previous.is_some() {
+            // A part that came twice began a collection that nobody will complete.
+            session.reassembly = None;
+        }
+        let retired = session.retiring.take_if(|retiring| retiring.until <= now);
         let gone = retired.as_ref().map(|retiring| {
-            let kind =
-                EventKind::PathState { path: retiring.0.label, binding: BindingState::Gone, rtt: None };
+            let kind = EventKind::PathState { path: retiring.label, binding: BindingState::Gone, rtt: None };
             session_event(session, Reason::PathRetired, kind, now)
         });
-        let cids = [
-            previous.map(|previous| previous.channel.local_cid),
-            retired.map(|retiring| retiring.0.channel.local_cid),
-        ];
+        let cids = [previous.map(|previous| previous.local_cid), retired.map(|retiring| retiring.local_cid)];
         cids.into_iter().flatten().for_each(|cid| self.table.release_cid(cid));
         gone.into_iter().for_each(|event| self.core.event(event));
     }
@@ -200,7 +200,7 @@ fn next_due(session: &Session, policy: &Policy, now: Time) -> Time {
         next_report(session, policy),
         session.next.as_ref().map(|next| next.until),
         session.previous.as_ref().map(|previous| previous.until),
-        session.retiring.as_ref().map(|retiring| retiring.1),
+        session.retiring.as_ref().map(|retiring| retiring.until),
     ];
     others.into_iter().flatten().fold(due, Time::min).max(now)
 }

@@ -19,7 +19,7 @@ use jumpvpn_wire::{
 };
 
 use super::birth::{path_label, session_event};
-use super::session::{Binding, CachedResult, Channel, NewestProbe, Session};
+use super::session::{Binding, CachedResult, Channel, NewestProbe, RetiringBinding, Session};
 use super::table::{CidEntry, CidRole};
 use super::{From, Gateway};
 use crate::rejection::Rejection;
@@ -115,11 +115,11 @@ impl Gateway {
         }
         // 9 proof of possession
         let control = match epoch {
-            EpochMatch::Current => Some(&session.epoch.control),
-            EpochMatch::Next => session.next.as_ref().map(|next| &next.epoch.control),
+            EpochMatch::Current => Some(&session.epoch.control.c2s),
+            EpochMatch::Next => session.next.as_ref().map(|next| &next.epoch.control.c2s),
             EpochMatch::Previous => session.previous.as_ref().map(|previous| &previous.control),
         };
-        let key = &control.ok_or(Reason::StaleEpoch)?.c2s;
+        let key = control.ok_or(Reason::StaleEpoch)?;
         let Ok(range) = open_control(key, datagram) else {
             return Err(rejection(Reason::BadProof));
         };
@@ -332,8 +332,8 @@ impl Gateway {
     /// Moves the CID roles: the present binding will only receive, the one before it is gone.
     fn retire_binding(&mut self, slot: u32, now: Time) {
         let Some(session) = self.table.session(slot) else { return };
-        let older = session.retiring.take().map(|retiring| retiring.0.channel.local_cid);
-        let previous = session.previous.take().map(|previous| previous.channel.local_cid);
+        let older = session.retiring.take().map(|retiring| retiring.local_cid);
+        let previous = session.previous.take().map(|previous| previous.local_cid);
         let active = session.binding.channel.local_cid;
         for cid in [older, previous].into_iter().flatten() {
             self.table.release_cid(cid);
@@ -386,7 +386,13 @@ impl Gateway {
         let old = std::mem::replace(&mut session.binding, fresh);
         let (old_path, gap) = (old.label, now.since(old.heard));
         let old_id = old.path_id.0;
-        session.retiring = Some(Box::new((old, now + drain)));
+        session.retiring = Some(Box::new(RetiringBinding {
+            label: old.label,
+            recv: old.channel.traffic.recv,
+            local_cid: old.channel.local_cid,
+            heard: old.heard,
+            until: now + drain,
+        }));
         session.version += 1;
         session.consume(proven.header.cseq);
         session.rebind = None;
@@ -496,7 +502,7 @@ impl Gateway {
             return;
         }
         let Some(session) = self.table.session(slot) else { return };
-        let heard = session.retiring.as_ref().map_or(now, |retiring| retiring.0.heard);
+        let heard = session.retiring.as_ref().map_or(now, |retiring| retiring.heard);
         let since = (heard - session.rtt()).max(session.born);
         let cursor = ring.cursor(session.handle.value(), since, now);
         let handle = session.handle;

@@ -54,8 +54,10 @@ impl Gateway {
         now: Time,
     ) {
         let Some(session) = self.table.session(slot) else { return };
-        let Ok(Some(request)) = session.reassembly.push(part, parts, body) else { return };
+        let reassembly = session.reassembly.get_or_insert_default();
+        let Ok(Some(request)) = reassembly.push(part, parts, body) else { return };
         let request: Box<[u8]> = request.into();
+        session.reassembly = None;
         if let Some(next) = &session.next
             && next.request == request
         {
@@ -123,17 +125,18 @@ impl Gateway {
         let old_epoch = std::mem::replace(&mut session.epoch, next.epoch);
         let new_cid = next.channel.local_cid;
         let old_channel = std::mem::replace(&mut session.binding.channel, next.channel);
-        let old_cid = old_channel.local_cid;
+        let (old_cid, old_recv) = (old_channel.local_cid, old_channel.traffic.recv);
         let stale = session.previous.replace(Box::new(PreviousEpoch {
             number: old_epoch.context.n,
-            control: old_epoch.control,
-            channel: old_channel,
+            control: old_epoch.control.c2s,
+            recv: old_recv,
+            local_cid: old_cid,
             until: now + PREVIOUS_TTL,
         }));
         let key_epoch = session.epoch.context.n;
         let event = session_event(session, Reason::RekeyComplete, EventKind::Rekey { key_epoch }, now);
         if let Some(stale) = stale {
-            self.table.release_cid(stale.channel.local_cid);
+            self.table.release_cid(stale.local_cid);
         }
         self.table.claim_cid(new_cid, CidEntry::Session { slot, role: CidRole::Active });
         self.table.claim_cid(old_cid, CidEntry::Session { slot, role: CidRole::Previous });

@@ -6,8 +6,8 @@ use jumpvpn_events::{PathLabel, Reason, SessionLabel, State, Time};
 use jumpvpn_ownership::{Expected, Fence};
 use jumpvpn_policy::SwitchHistory;
 use jumpvpn_session::{
-    BindingContext, ControlKeys, ControlWindow, EpochContext, EpochSecret, Machine, RebindCheck,
-    RekeyReassembly, Traffic,
+    AeadKey, BindingContext, ControlKeys, ControlWindow, EpochContext, EpochSecret, Machine, RebindCheck,
+    RekeyReassembly, Traffic, TrafficReceiver,
 };
 use jumpvpn_wire::{Cid, Handle, PathId, ResultPayload, TransportClass};
 
@@ -94,11 +94,22 @@ pub(crate) struct NextEpoch {
     pub until: Time,
 }
 
-/// What is left of the epoch before: it still opens what was on its way, until `until`.
+/// What is left of the epoch before: it still opens what was on its way, until `until`, and seals nothing.
 pub(crate) struct PreviousEpoch {
     pub number: u32,
-    pub control: ControlKeys,
-    pub channel: Channel,
+    pub control: AeadKey,
+    pub recv: TrafficReceiver,
+    pub local_cid: Cid,
+    pub until: Time,
+}
+
+/// What is left of the binding before: it still opens what was on its way, until `until`, and seals nothing.
+pub(crate) struct RetiringBinding {
+    pub label: PathLabel,
+    pub recv: TrafficReceiver,
+    pub local_cid: Cid,
+    /// Last authentic datagram while it was the binding.
+    pub heard: Time,
     pub until: Time,
 }
 
@@ -158,13 +169,14 @@ pub(crate) struct Session {
     pub epoch: Epoch,
     pub next: Option<Box<NextEpoch>>,
     pub previous: Option<Box<PreviousEpoch>>,
-    pub reassembly: RekeyReassembly,
+    /// Parts of a key exchange; only while one is incomplete.
+    pub reassembly: Option<Box<RekeyReassembly>>,
     pub window: ControlWindow,
     /// Highest `cseq` whose request took effect or was refused for its meaning.
     pub watermark: u64,
     pub sseq: u64,
     pub binding: Binding,
-    pub retiring: Option<Box<(Binding, Time)>>,
+    pub retiring: Option<Box<RetiringBinding>>,
     pub cached: Option<CachedResult>,
     pub rebind: Option<RebindCheck>,
     pub newest_probe: Option<NewestProbe>,

@@ -106,9 +106,9 @@ impl Table {
         }
         let held = [
             Some(session.binding.channel.local_cid),
-            session.previous.as_ref().map(|previous| previous.channel.local_cid),
+            session.previous.as_ref().map(|previous| previous.local_cid),
             session.next.as_ref().map(|next| next.channel.local_cid),
-            session.retiring.as_ref().map(|retiring| retiring.0.channel.local_cid),
+            session.retiring.as_ref().map(|retiring| retiring.local_cid),
         ];
         for cid in held.into_iter().flatten() {
             self.by_cid.remove(&cid);

@@ -32,7 +32,7 @@ fn packet(sender: &mut TrafficSender, lane: u8, payload: &[u8]) -> Vec<u8> {
 
 /// What a refused datagram must not change.
 fn trace(receiver: &TrafficReceiver) -> (Option<u64>, u64, u32, Vec<DataWindow>) {
-    let windows = [Some(&receiver.current), receiver.previous.as_ref(), receiver.next.as_ref()];
+    let windows = [Some(&receiver.current), receiver.neighbour.as_deref()];
     let windows = windows.into_iter().flatten().flat_map(|inbound| inbound.windows.iter().cloned()).collect();
     (receiver.highest, receiver.received, receiver.generation_seen(), windows)
 }
@@ -108,8 +108,39 @@ fn a_generation_out_of_reach_costs_no_opening() {
     assert_eq!(receiver.forgery_count(), 0);
     let mut forged = datagram.clone();
     forged[1] = 1;
+    assert_eq!(receiver.open(&mut forged), Err(OpenError::StaleGeneration), "nothing is derived for a claim");
+    receiver.expect_next();
     assert_eq!(receiver.open(&mut forged), Err(OpenError::Seal), "next generation's key, wrong packet");
     assert_eq!(receiver.generation_seen(), 0, "an unproven claim moves nothing");
+}
+
+#[test]
+fn the_next_generation_is_at_hand_from_the_half_of_the_present_one_on() {
+    for lanes in [1, 2, MAX_LANES] {
+        let (mut sender, mut receiver) = pair(Suite::Aes256Gcm, lanes);
+        let share = (EXPECT_NEXT_FROM / u64::from(lanes)) as u32;
+        for generation in 0..3u32 {
+            let held = |receiver: &TrafficReceiver| {
+                receiver.neighbour.as_ref().map(|neighbour| neighbour.generation.number)
+            };
+            assert_eq!(held(&receiver), generation.checked_sub(1), "the one before, if there is one");
+            sender.pretend_next(share - 1);
+            let mut early = packet(&mut sender, lanes - 1, b"last of the first half");
+            let half = packet(&mut sender, lanes - 1, b"first of the second half");
+            assert!(receiver.open(&mut early).is_ok());
+            let mut forged = half.clone();
+            forged[20] ^= 1;
+            assert_eq!(receiver.open(&mut forged), Err(OpenError::Seal));
+            assert_eq!(held(&receiver), generation.checked_sub(1), "only an authentic packet counts");
+            assert!(receiver.open(&mut half.clone()).is_ok());
+            assert_eq!(held(&receiver), Some(generation + 1));
+            sender.confirm_generation(receiver.generation_seen());
+            sender.pretend_sealed(GENERATION_SOFT_LIMIT);
+            assert!(receiver.open(&mut packet(&mut sender, 0, b"first of the next")).is_ok());
+            assert_eq!(receiver.generation_seen(), generation + 1);
+            assert_eq!(receiver.open(&mut half.clone()), Err(OpenError::Replay), "still known");
+        }
+    }
 }
 
 #[test]
@@ -144,7 +175,7 @@ fn the_sender_moves_on_only_when_confirmed_and_stops_at_the_hard_limit() {
     sender.pretend_sealed(GENERATION_SOFT_LIMIT - 1);
     packet(&mut sender, 0, b"last of generation 0");
     assert_eq!(sender.generation(), 0);
-    // Generation 0 needs no confirmation: both sides hold it and its successor from the start.
+    // Generation 0 needs no confirmation: both sides hold it from the start.
     let mut first = packet(&mut sender, 0, b"first of generation 1");
     assert_eq!((sender.generation(), sender.next_position()), (1, 1 << 32 | 1));
     assert_eq!(format!("{sender:?}"), "TrafficSender { generation: 1, sealed: 1, .. }", "counts anew");
@@ -158,6 +189,7 @@ fn the_sender_moves_on_only_when_confirmed_and_stops_at_the_hard_limit() {
     packet(&mut sender, 0, b"the very last");
     assert_eq!(sender.seal(CID, 0, &mut [0; 40]), Err(SealError::Exhausted));
     assert_eq!(sender.seal(CID, 0, &mut [0; 40]), Err(SealError::Exhausted));
+    receiver.expect_next();
     let opened = receiver.open(&mut first).unwrap();
     assert_eq!((opened.position, opened.newest, receiver.generation_seen()), (1 << 32, true, 1));
     sender.confirm_generation(receiver.generation_seen());
@@ -177,9 +209,12 @@ fn neighbouring_generations_open_and_older_ones_do_not() {
     }
     assert_eq!(receiver.open(&mut kept[2][0].clone()), Err(OpenError::StaleGeneration));
     assert!(receiver.open(&mut kept[0][0].clone()).is_ok());
+    receiver.expect_next();
     assert!(receiver.open(&mut kept[1][0].clone()).is_ok());
     assert!(receiver.open(&mut kept[0][1].clone()).is_ok(), "late, from the previous generation");
     assert_eq!(receiver.open(&mut kept[0][1].clone()), Err(OpenError::Replay));
+    receiver.expect_next();
+    assert_eq!(receiver.open(&mut kept[0][0].clone()), Err(OpenError::StaleGeneration));
     assert!(receiver.open(&mut kept[2][0].clone()).is_ok());
     assert_eq!(receiver.open(&mut kept[0][0].clone()), Err(OpenError::StaleGeneration));
     let opened = receiver.open(&mut kept[1][1].clone()).unwrap();
@@ -208,6 +243,7 @@ fn generation_numbers_pass_the_eight_bits_on_the_wire() {
         assert_eq!(opened.position, u64::from(generation) << 32);
         sender.confirm_generation(receiver.generation_seen());
         sender.pretend_sealed(GENERATION_SOFT_LIMIT);
+        receiver.expect_next();
     }
 }
 
@@ -253,6 +289,7 @@ proptest! {
             if matches!(fate, Fate::NextGeneration) {
                 sender.confirm_generation(receiver.generation_seen());
                 sender.pretend_sealed(GENERATION_SOFT_LIMIT);
+                receiver.expect_next();
             }
             let position = sender.next_position();
             let datagram = packet(&mut sender, 0, &position.to_le_bytes());
