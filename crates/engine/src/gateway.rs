@@ -5,6 +5,7 @@
 //! (timers), `lost` (sessions nobody knows), `status`.
 mod admission;
 mod birth;
+mod cid;
 mod data;
 mod expiry;
 mod frames;

@@ -156,6 +156,14 @@ impl Side {
 }
 
 impl Engine for Side {
+    fn foresee<'a>(&self, datagrams: impl Iterator<Item = &'a [u8]>) {
+        self.engine.foresee(datagrams);
+    }
+
+    fn foresee_packets<'a>(&self, packets: impl Iterator<Item = &'a [u8]>) {
+        self.engine.foresee_packets(packets);
+    }
+
     fn handle_datagram(
         &mut self,
         socket: SocketKey,

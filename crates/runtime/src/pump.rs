@@ -57,6 +57,11 @@ pub(crate) trait Engine {
         datagram: &mut [u8],
         now: Time,
     ) -> Received;
+    /// These datagrams come next (at most as many as one receive fills buffers; of neighbours of one flow only the
+    /// first): an engine with many sessions can fetch what it needs for all of them at once.
+    fn foresee<'a>(&self, _datagrams: impl Iterator<Item = &'a [u8]>) {}
+    /// These inner packets come next.
+    fn foresee_packets<'a>(&self, _packets: impl Iterator<Item = &'a [u8]>) {}
     /// An inner packet leaves this machine: seal it in place. A refusal is counted by the engine.
     fn handle_packet(&mut self, buffer: &mut [u8], now: Time) -> Result<Transmit, Reason>;
     /// Sending from `socket` failed because its device, address or route is gone.

@@ -375,6 +375,11 @@ impl TrafficReceiver {
         self.expect_next_from = u64::MAX;
     }
 
+    /// Whether a datagram of the current generation with this number on lane 0 would be the first; for looking ahead.
+    pub fn is_new(&self, pn: u32) -> bool {
+        self.current.windows[0].check(u64::from(pn))
+    }
+
     /// Highest position opened, `None` before the first.
     pub fn highest(&self) -> Option<u64> {
         self.highest

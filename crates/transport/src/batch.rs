@@ -59,6 +59,13 @@ impl DatagramBatch {
         })
     }
 
+    /// The first datagram of each buffer of the last receive: one of each run of datagrams that the kernel joined
+    /// because they are of one flow.
+    pub fn heads(&self) -> impl Iterator<Item = &[u8]> {
+        let filled = self.storage.chunks_exact(BUFFER_LEN).zip(&self.metas[..self.used]);
+        filled.map(|(buffer, meta)| &buffer[..meta.len.min(meta.stride)])
+    }
+
     /// Number of datagrams of the last receive.
     pub fn count(&self) -> usize {
         self.metas[..self.used].iter().map(|meta| meta.len.div_ceil(meta.stride.max(1))).sum()

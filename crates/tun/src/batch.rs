@@ -76,6 +76,12 @@ impl PacketBatch {
         })
     }
 
+    /// The inner IP packets received, to look at.
+    pub fn packets(&self) -> impl Iterator<Item = &[u8]> {
+        (0..self.count())
+            .map(|index| &self.storage[self.start(index) + HEADROOM..self.ends[index] - TAILROOM])
+    }
+
     /// The buffers (headroom, data, tailroom) of the packets in `range` as one slice.
     ///
     /// # Panics

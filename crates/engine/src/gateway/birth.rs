@@ -20,7 +20,6 @@ use slab::Slab;
 
 use super::expiry::pq_required;
 use super::session::{Binding, Buckets, Channel, Epoch, Session};
-use super::table::CidEntry;
 use super::{From, Gateway, Peer, SERIAL_MASK, store_handle};
 use crate::Received;
 use crate::rtt::ArrivalSpacing;
@@ -242,7 +241,8 @@ impl Gateway {
         }
         let ephemeral = read.ephemeral;
         let handle = self.next_handle(now);
-        let server_cid = Cid(self.core.rng.next_u64());
+        let place = self.table.vacant_slot().ok_or(Reason::TableFull)?;
+        let server_cid = self.table.mint_cid(place, &mut *self.core.rng);
         let mut owner_salt = [0; 16];
         self.core.rng.fill_bytes(&mut owner_salt);
         let token = self.core.tokens.seal(handle, self.core.node, &mut *self.core.rng);
@@ -274,7 +274,7 @@ impl Gateway {
             cleared: false,
         }) as u32;
         self.pending.order.push_back((now, slot));
-        if !self.table.claim_cid(server_cid, CidEntry::Pending(slot)) {
+        if !self.table.reserve(server_cid, slot) {
             self.forget_pending(slot);
             return Err(Reason::Internal);
         }
@@ -565,12 +565,13 @@ impl Gateway {
     fn take_pending(&mut self, slot: u32) -> Option<PendingBirth> {
         let entry = self.pending.entries.try_remove(slot as usize)?;
         self.pending.order.retain(|(_, held)| *held != slot);
-        self.table.release_cid(entry.established.local_cid);
         Some(entry)
     }
 
     fn forget_pending(&mut self, slot: u32) {
-        self.take_pending(slot);
+        if let Some(entry) = self.take_pending(slot) {
+            self.table.cancel(entry.established.local_cid);
+        }
     }
 
     /// Drops pending births whose confirmation, or whose answer of the store, never came. A record that the store made

@@ -31,7 +31,27 @@ use crate::{HEADROOM, Received, TAILROOM, Transmit, inner};
 /// Age of a key epoch from which nothing is sealed or opened any more (docs/protocol.md, rekey: hard limit).
 pub(super) const KEY_HARD_LIMIT: Duration = Duration::from_secs(900);
 
+/// Sessions from which on [`Gateway::foresee`] fetches ahead. What a packet touches of a session (about 2 KiB with its
+/// keys) is in the nearest caches (2 MiB) as long as there are fewer.
+const FORESEE_FROM: usize = 1000;
+
 impl Gateway {
+    /// Says which datagrams come next, at most 128, so that what they need is fetched from memory for all of them at
+    /// once instead of for each in turn. It changes nothing, and leaving it out costs time only.
+    pub fn foresee<'a>(&self, datagrams: impl Iterator<Item = &'a [u8]>) {
+        if self.table.len() >= FORESEE_FROM {
+            self.table.foresee(datagrams.filter_map(|datagram| DataHeader::parse(datagram).ok()));
+        }
+    }
+
+    /// The same for packets that come next from the inner side, each without head- and tailroom.
+    pub fn foresee_packets<'a>(&self, packets: impl Iterator<Item = &'a [u8]>) {
+        if self.table.len() >= FORESEE_FROM {
+            let destinations = packets.filter_map(|packet| inner::addresses(packet).ok());
+            self.table.foresee_inner(destinations.map(|(_, destination)| destination));
+        }
+    }
+
     /// DATA.
     pub(super) fn handle_data(&mut self, from: From, datagram: &mut [u8], now: Time) -> Received {
         // 1

@@ -20,7 +20,7 @@ use jumpvpn_wire::{
 
 use super::birth::{path_label, session_event};
 use super::session::{Binding, CachedResult, Channel, NewestProbe, RetiringBinding, Session};
-use super::table::{CidEntry, CidRole};
+use super::table::CidRole;
 use super::{From, Gateway};
 use crate::rejection::Rejection;
 use crate::rtt::ArrivalSpacing;
@@ -174,7 +174,7 @@ impl Gateway {
         if let Err(reason) = self.core.refresh_keys(now) {
             return self.core.counters.drops.record(reason);
         }
-        let server_cid = Cid(self.core.rng.next_u64());
+        let server_cid = self.table.mint_cid(slot, &mut *self.core.rng);
         let Some(session) = self.table.session(slot) else { return };
         let binding = TicketBinding {
             handle: session.handle,
@@ -311,8 +311,8 @@ impl Gateway {
         now: Time,
     ) -> Result<(), Reason> {
         let slot = proven.slot;
-        if !self.table.claim_cid(server_cid, CidEntry::Session { slot, role: CidRole::Active }) {
-            // Another session holds this random number: the client asks for a new ticket.
+        if !self.table.claim_cid(server_cid, slot, CidRole::Active) {
+            // The session holds this random number already: the client asks for a new ticket.
             self.send_reject(slot, from, proven, proof, Reason::AtomicityFailed, Duration::ZERO);
             return Err(Reason::AtomicityFailed);
         }
@@ -338,7 +338,7 @@ impl Gateway {
         for cid in [older, previous].into_iter().flatten() {
             self.table.release_cid(cid);
         }
-        self.table.claim_cid(active, CidEntry::Session { slot, role: CidRole::Retiring });
+        self.table.move_cid(active, CidRole::Retiring);
         let event = self.table.session(slot).map(|session| {
             let kind = EventKind::PathState {
                 path: session.binding.label,

@@ -11,7 +11,7 @@ use jumpvpn_wire::{Cid, Frame};
 use super::Gateway;
 use super::birth::session_event;
 use super::session::{Channel, Epoch, NextEpoch, PreviousEpoch, Session};
-use super::table::{CidEntry, CidRole};
+use super::table::CidRole;
 
 /// How long an answered epoch waits for its confirmation (docs/protocol.md, rekey).
 pub(super) const UNCONFIRMED_TTL: Duration = Duration::from_secs(30);
@@ -79,7 +79,7 @@ impl Gateway {
         asked_at: (Cid, u64),
         now: Time,
     ) -> Result<(), Reason> {
-        let server_cid = Cid(self.core.rng.next_u64());
+        let server_cid = self.table.mint_cid(slot, &mut *self.core.rng);
         let handle = self.table.session(slot).ok_or(Reason::UnknownSession)?.handle;
         let token = self.core.tokens.seal(handle, self.core.node, &mut *self.core.rng);
         let session = self.table.session(slot).ok_or(Reason::UnknownSession)?;
@@ -108,7 +108,7 @@ impl Gateway {
             until: now + UNCONFIRMED_TTL,
         };
         self.drop_next_epoch(slot);
-        if !self.table.claim_cid(server_cid, CidEntry::Session { slot, role: CidRole::Next }) {
+        if !self.table.claim_cid(server_cid, slot, CidRole::Next) {
             return Err(Reason::Internal);
         }
         let session = self.table.session(slot).ok_or(Reason::UnknownSession)?;
@@ -138,8 +138,8 @@ impl Gateway {
         if let Some(stale) = stale {
             self.table.release_cid(stale.local_cid);
         }
-        self.table.claim_cid(new_cid, CidEntry::Session { slot, role: CidRole::Active });
-        self.table.claim_cid(old_cid, CidEntry::Session { slot, role: CidRole::Previous });
+        self.table.move_cid(new_cid, CidRole::Active);
+        self.table.move_cid(old_cid, CidRole::Previous);
         self.core.event(event);
         self.arm(slot, now);
     }

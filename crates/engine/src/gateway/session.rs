@@ -43,34 +43,36 @@ pub(crate) struct Channel {
     pub peer_cid: Cid,
 }
 
-/// A committed binding.
+/// A committed binding. What a packet touches comes first.
+#[repr(C)]
 pub(crate) struct Binding {
-    pub path_id: PathId,
-    pub label: PathLabel,
-    pub class: TransportClass,
     /// Where the client accepted to be reached.
     pub address: SocketAddr,
     pub socket: SocketKey,
     /// Our own address the client talks to.
     pub local: IpAddr,
-    pub context: BindingContext,
-    pub channel: Channel,
-    /// Arrivals of user packets.
-    pub spacing: ArrivalSpacing,
+    /// Reports of silence sent since the last user packet.
+    pub silence_reports: u32,
     /// Last authentic datagram, from wherever.
     pub heard: Time,
     /// Last authentic datagram from `address`.
     pub heard_at_address: Time,
-    /// Reports of silence sent since the last user packet.
-    pub silence_reports: u32,
+    /// Arrivals of user packets.
+    pub spacing: ArrivalSpacing,
+    pub channel: Channel,
+    pub path_id: PathId,
+    pub label: PathLabel,
+    pub class: TransportClass,
+    pub context: BindingContext,
 }
 
 /// Secrets of one key epoch.
+#[repr(C)]
 pub(crate) struct Epoch {
+    pub since: Time,
     pub context: EpochContext,
     pub secret: EpochSecret,
     pub control: ControlKeys,
-    pub since: Time,
 }
 
 impl Epoch {
@@ -157,16 +159,26 @@ impl Buckets {
 }
 
 /// One live session. At most one binding is ACTIVE: `binding` is the only place for it.
+///
+/// What a packet touches comes first and lies together, because with many sessions each line of memory it touches has
+/// to be fetched ([`Session::touch`]).
+#[repr(C, align(64))]
 pub(crate) struct Session {
+    pub expires: Time,
+    pub machine: Machine,
+    /// When the session's timer fires.
+    pub armed: Time,
+    pub inner: [Option<IpAddr>; 2],
+    /// User packets wait for the first hybrid key epoch.
+    pub pq_required: bool,
+    pub binding: Binding,
+    pub epoch: Epoch,
     pub handle: Handle,
     pub label: SessionLabel,
     pub peer: usize,
-    pub inner: [Option<IpAddr>; 2],
-    pub machine: Machine,
     pub version: u64,
     /// What the store holds.
     pub stored: Expected,
-    pub epoch: Epoch,
     pub next: Option<Box<NextEpoch>>,
     pub previous: Option<Box<PreviousEpoch>>,
     /// Parts of a key exchange; only while one is incomplete.
@@ -175,7 +187,6 @@ pub(crate) struct Session {
     /// Highest `cseq` whose request took effect or was refused for its meaning.
     pub watermark: u64,
     pub sseq: u64,
-    pub binding: Binding,
     pub retiring: Option<Box<RetiringBinding>>,
     pub cached: Option<CachedResult>,
     pub rebind: Option<RebindCheck>,
@@ -186,15 +197,23 @@ pub(crate) struct Session {
     pub client_rtt: Option<Duration>,
     pub switches: u32,
     pub born: Time,
-    pub expires: Time,
     pub heartbeat_seq: u32,
-    /// When the session's timer fires.
-    pub armed: Time,
-    /// User packets wait for the first hybrid key epoch.
-    pub pq_required: bool,
 }
 
 impl Session {
+    /// Reads one field of each line that a packet touches, so that they are fetched; the value means nothing.
+    pub fn touch(&self) -> u64 {
+        let binding = &self.binding;
+        let traffic = &binding.channel.traffic;
+        self.expires.as_nanos()
+            ^ u64::from(binding.address.port())
+            ^ binding.heard.as_nanos()
+            ^ u64::from(traffic.recv.generation_seen())
+            ^ traffic.recv.received_count()
+            ^ traffic.send.next_position()
+            ^ self.epoch.since.as_nanos()
+    }
+
     /// Owner epoch under which this session is served.
     pub fn owner_epoch(&self) -> u64 {
         self.epoch.context.owner_epoch

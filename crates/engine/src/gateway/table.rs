@@ -1,18 +1,23 @@
-//! The session table: fixed capacity, constant-time look-up by CID, handle and inner address, one timer each.
+//! The session table: fixed capacity, look-up by CID without a search, by handle and inner address in constant time,
+//! one timer each.
+//!
+//! A CID of ours leads to its slot by arithmetic ([`CidKey`]). The slot's entry is one cache line: the CIDs that are
+//! valid there, each at the place of its role, and the way to the session. Sessions and handshakes that wait for
+//! their confirmation share the slots, so that a session keeps the CID it was given before it was born.
 use std::net::IpAddr;
 
 use jumpvpn_events::Time;
-use jumpvpn_wire::{Cid, Handle};
+use jumpvpn_wire::{Cid, DataHeader, Handle};
 use rand_core::CryptoRng;
-use slab::Slab;
 
+use super::cid::{CidKey, NO_CID, SLOT_COUNT_MAX};
 use super::session::Session;
 use crate::keyed::{KeyedMap, KeyedState};
 use crate::wheel::Wheel;
 
-/// CIDs a session may hold at once: its binding in the previous, present and next key epoch, and the binding
-/// that is retiring.
-pub(crate) const CIDS_PER_SESSION: usize = 4;
+/// Datagrams or packets whose sessions are fetched at once: what one read of the TUN device brings at most (a receive
+/// brings fewer), and enough to keep every line fill buffer of a processor busy.
+const FORESEEN_MAX: usize = 128;
 
 /// What a CID of ours stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,20 +32,51 @@ pub(crate) enum CidRole {
     Retiring,
 }
 
+impl CidRole {
+    const ALL: [CidRole; 4] = [CidRole::Active, CidRole::Previous, CidRole::Next, CidRole::Retiring];
+}
+
 /// Where a CID leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CidEntry {
     /// A live session.
     Session { slot: u32, role: CidRole },
-    /// A handshake that waits for its confirmation.
+    /// A handshake that waits for its confirmation: its place among those.
     Pending(u32),
+}
+
+enum Holder {
+    Nobody,
+    /// Place among the pending births.
+    Pending(u32),
+    Session(Box<Session>),
+}
+
+/// One slot. A look-up that fails touches this line and no other.
+#[repr(align(64))]
+struct Entry {
+    /// In the order of [`CidRole::ALL`]; [`NO_CID`] where there is none.
+    cids: [Cid; 4],
+    holder: Holder,
+}
+
+impl Entry {
+    const EMPTY: Entry = Entry { cids: [NO_CID; 4], holder: Holder::Nobody };
+
+    fn role_of(&self, cid: Cid) -> Option<CidRole> {
+        let at = self.cids.iter().position(|held| *held == cid)?;
+        (cid != NO_CID).then_some(CidRole::ALL[at])
+    }
 }
 
 /// The table. A full one refuses new sessions and never drops a live one to make room.
 pub(crate) struct Table {
-    sessions: Slab<Box<Session>>,
+    entries: Vec<Entry>,
+    /// Slots given back, the last one first.
+    free: Vec<u32>,
+    live_count: usize,
     capacity: usize,
-    by_cid: KeyedMap<Cid, CidEntry>,
+    cids: CidKey,
     by_handle: KeyedMap<Handle, u32>,
     by_inner: KeyedMap<IpAddr, u32>,
     /// Timers of the sessions, by slot.
@@ -48,24 +84,26 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// A table for `capacity` sessions (and `pending` handshakes), its index memory allotted now.
+    /// A table for `capacity` sessions (and `pending` handshakes; together at most 2^24, fewer sessions fit then),
+    /// its index memory allotted now.
     pub fn new(capacity: usize, pending: usize, rng: &mut dyn CryptoRng, now: Time) -> Table {
+        let capacity = capacity.min(SLOT_COUNT_MAX - pending);
+        let slot_count = capacity + pending;
         Table {
-            sessions: Slab::with_capacity(capacity),
+            entries: Vec::with_capacity(slot_count),
+            free: Vec::with_capacity(slot_count),
+            live_count: 0,
             capacity,
-            by_cid: KeyedMap::with_capacity_and_hasher(
-                capacity * CIDS_PER_SESSION + pending,
-                KeyedState::new(rng),
-            ),
+            cids: CidKey::new(rng),
             by_handle: KeyedMap::with_capacity_and_hasher(capacity, KeyedState::new(rng)),
             by_inner: KeyedMap::with_capacity_and_hasher(capacity * 2, KeyedState::new(rng)),
-            wheel: Wheel::new(capacity, now),
+            wheel: Wheel::new(slot_count, now),
         }
     }
 
     /// Number of sessions.
     pub fn len(&self) -> usize {
-        self.sessions.len()
+        self.live_count
     }
 
     /// Most sessions it takes.
@@ -75,28 +113,74 @@ impl Table {
 
     /// Whether one more session fits.
     pub fn has_room(&self) -> bool {
-        self.sessions.len() < self.capacity
+        self.live_count < self.capacity
     }
 
-    /// Enters a session under its handle, inner addresses and binding CID; `None` when the table is full.
+    /// The slot that [`Table::reserve`] would take next; `None` when all are taken.
+    pub fn vacant_slot(&self) -> Option<u32> {
+        let unused = (self.entries.len() < self.entries.capacity()).then_some(self.entries.len());
+        // invariant: there are at most 2^24 slots.
+        self.free.last().copied().or(unused.map(|slot| slot as u32))
+    }
+
+    /// A fresh CID that leads to `slot`. It is not valid before it is claimed.
+    pub fn mint_cid(&self, slot: u32, rng: &mut dyn CryptoRng) -> Cid {
+        self.cids.mint(slot, rng)
+    }
+
+    /// Takes the [`Table::vacant_slot`] for the handshake at `pending` under a CID that was minted for it; `false`
+    /// when that is not the slot the CID leads to.
+    pub fn reserve(&mut self, cid: Cid, pending: u32) -> bool {
+        let Some(slot) = self.vacant_slot().filter(|slot| *slot == self.cids.slot(cid)) else { return false };
+        if self.free.pop().is_none() {
+            self.entries.push(Entry::EMPTY);
+        }
+        let entry = &mut self.entries[slot as usize];
+        entry.cids[CidRole::Active as usize] = cid;
+        entry.holder = Holder::Pending(pending);
+        true
+    }
+
+    /// Gives back the slot that was reserved under `cid`.
+    pub fn cancel(&mut self, cid: Cid) {
+        let slot = self.cids.slot(cid);
+        let reserved =
+            |entry: &&mut Entry| entry.role_of(cid).is_some() && matches!(entry.holder, Holder::Pending(_));
+        if let Some(entry) = self.entries.get_mut(slot as usize).filter(reserved) {
+            *entry = Entry::EMPTY;
+            self.free.push(slot);
+        }
+    }
+
+    /// Enters a session at the slot that was reserved under its binding's CID, under its handle and inner addresses;
+    /// `None` when the table is full.
     pub fn insert(&mut self, session: Box<Session>) -> Option<u32> {
-        if !self.has_room() {
+        let cid = session.binding.channel.local_cid;
+        let slot = self.cids.slot(cid);
+        let has_room = self.has_room();
+        let entry = self.entries.get_mut(slot as usize).filter(|entry| entry.role_of(cid).is_some())?;
+        if !has_room || !matches!(entry.holder, Holder::Pending(_)) {
+            self.cancel(cid);
             return None;
         }
-        let (handle, inner, cid) = (session.handle, session.inner, session.binding.channel.local_cid);
-        // invariant: slab keys stay below `capacity`, which is far below 2^32.
-        let slot = self.sessions.insert(session) as u32;
-        self.by_handle.insert(handle, slot);
-        for address in inner.into_iter().flatten() {
+        self.by_handle.insert(session.handle, slot);
+        for address in session.inner.into_iter().flatten() {
             self.by_inner.insert(address, slot);
         }
-        self.by_cid.insert(cid, CidEntry::Session { slot, role: CidRole::Active });
+        entry.holder = Holder::Session(session);
+        self.live_count += 1;
         Some(slot)
     }
 
     /// Takes a session out, with every index entry that leads to it.
     pub fn remove(&mut self, slot: u32) -> Option<Box<Session>> {
-        let session = self.sessions.try_remove(slot as usize)?;
+        let entry = self.entries.get_mut(slot as usize)?;
+        if !matches!(entry.holder, Holder::Session(_)) {
+            return None;
+        }
+        let Holder::Session(session) = std::mem::replace(entry, Entry::EMPTY).holder else { return None };
+        self.free.push(slot);
+        self.live_count -= 1;
         self.wheel.cancel(slot);
         self.by_handle.remove(&session.handle);
         for address in session.inner.into_iter().flatten() {
@@ -104,47 +188,108 @@ impl Table {
                 self.by_inner.remove(&address);
             }
         }
-        let held = [
-            Some(session.binding.channel.local_cid),
-            session.previous.as_ref().map(|previous| previous.local_cid),
-            session.next.as_ref().map(|next| next.channel.local_cid),
-            session.retiring.as_ref().map(|retiring| retiring.local_cid),
-        ];
-        for cid in held.into_iter().flatten() {
-            self.by_cid.remove(&cid);
-        }
         Some(session)
     }
 
     /// The session in `slot`.
+    #[inline]
     pub fn session(&mut self, slot: u32) -> Option<&mut Session> {
-        self.sessions.get_mut(slot as usize).map(Box::as_mut)
+        match &mut self.entries.get_mut(slot as usize)?.holder {
+            Holder::Session(session) => Some(session),
+            _ => None,
+        }
     }
 
     /// Every session with its slot, in slot order.
     pub fn iter(&self) -> impl Iterator<Item = (u32, &Session)> {
-        self.sessions.iter().map(|(slot, session)| (slot as u32, session.as_ref()))
+        self.entries.iter().enumerate().filter_map(|(slot, entry)| match &entry.holder {
+            Holder::Session(session) => Some((slot as u32, session.as_ref())),
+            _ => None,
+        })
     }
 
     /// Where `cid` leads.
+    #[inline]
     pub fn by_cid(&self, cid: Cid) -> Option<CidEntry> {
-        self.by_cid.get(&cid).copied()
-    }
-
-    /// Points `cid` somewhere; `false` when it is taken by something else (nothing changes then).
-    pub fn claim_cid(&mut self, cid: Cid, entry: CidEntry) -> bool {
-        match self.by_cid.get(&cid) {
-            Some(present) if !same_owner(*present, entry) => false,
-            _ => {
-                self.by_cid.insert(cid, entry);
-                true
-            }
+        let slot = self.cids.slot(cid);
+        let entry = self.entries.get(slot as usize)?;
+        let role = entry.role_of(cid)?;
+        match entry.holder {
+            Holder::Session(_) => Some(CidEntry::Session { slot, role }),
+            Holder::Pending(place) => Some(CidEntry::Pending(place)),
+            Holder::Nobody => None,
         }
     }
 
-    /// Forgets `cid`.
+    /// Fetches what these datagrams (the first 128 of them) are looked up in, all at once. Reading memory that is in no
+    /// cache takes longer than handling a datagram; as long as no read waits for another, the processor overlaps them.
+    /// So first all entries are read, then all sessions, then all replay windows.
+    pub fn foresee(&self, headers: impl Iterator<Item = DataHeader>) {
+        let mut found = [(0, 0); FORESEEN_MAX];
+        let mut count = 0;
+        for (place, header) in found.iter_mut().zip(headers) {
+            *place = (self.cids.slot(header.cid), header.pn);
+            count += 1;
+        }
+        let found = &found[..count];
+        let sessions = || found.iter().filter_map(|(slot, pn)| Some((self.peek(*slot)?, *pn)));
+        let lines = found.iter().filter_map(|(slot, _)| self.entries.get(*slot as usize));
+        let entries = lines.fold(0, |sum, entry| sum ^ entry.cids[0].0);
+        let hot = sessions().fold(0, |sum, (session, _)| sum ^ session.touch());
+        let windows = sessions().filter(|(session, pn)| session.binding.channel.traffic.recv.is_new(*pn));
+        std::hint::black_box((entries, hot, windows.count()));
+    }
+
+    /// The same for packets to these inner addresses.
+    pub fn foresee_inner(&self, destinations: impl Iterator<Item = IpAddr>) {
+        let mut slots = [0; FORESEEN_MAX];
+        let mut count = 0;
+        for (place, slot) in slots.iter_mut().zip(destinations.filter_map(|address| self.by_inner(&address)))
+        {
+            *place = slot;
+            count += 1;
+        }
+        let slots = &slots[..count];
+        let lines = slots.iter().filter_map(|slot| self.entries.get(*slot as usize));
+        let entries = lines.fold(0, |sum, entry| sum ^ entry.cids[0].0);
+        let sessions = slots.iter().filter_map(|slot| self.peek(*slot));
+        let hot = sessions.fold(0, |sum, session| sum ^ session.touch());
+        std::hint::black_box((entries, hot));
+    }
+
+    fn peek(&self, slot: u32) -> Option<&Session> {
+        match &self.entries.get(slot as usize)?.holder {
+            Holder::Session(session) => Some(session),
+            _ => None,
+        }
+    }
+
+    /// Makes a fresh CID valid in a role, in which it follows upon the one before; `false`, and no change, when it
+    /// does not lead to `slot` or is valid there already.
+    pub fn claim_cid(&mut self, cid: Cid, slot: u32, role: CidRole) -> bool {
+        let free = cid != NO_CID && self.cids.slot(cid) == slot;
+        let Some(entry) = self.entries.get_mut(slot as usize).filter(|_| free) else { return false };
+        let fresh = entry.role_of(cid).is_none();
+        if fresh {
+            entry.cids[role as usize] = cid;
+        }
+        fresh
+    }
+
+    /// Gives a valid CID another role.
+    pub fn move_cid(&mut self, cid: Cid, role: CidRole) {
+        self.release_cid(cid);
+        if let Some(entry) = self.entries.get_mut(self.cids.slot(cid) as usize) {
+            entry.cids[role as usize] = cid;
+        }
+    }
+
+    /// Makes `cid` invalid.
     pub fn release_cid(&mut self, cid: Cid) {
-        self.by_cid.remove(&cid);
+        let Some(entry) = self.entries.get_mut(self.cids.slot(cid) as usize) else { return };
+        if let Some(role) = entry.role_of(cid) {
+            entry.cids[role as usize] = NO_CID;
+        }
     }
 
     /// The slot of the session with this handle.
@@ -158,10 +303,7 @@ impl Table {
     }
 }
 
-fn same_owner(left: CidEntry, right: CidEntry) -> bool {
-    match (left, right) {
-        (CidEntry::Session { slot: a, .. }, CidEntry::Session { slot: b, .. }) => a == b,
-        (CidEntry::Pending(a), CidEntry::Pending(b)) => a == b,
-        _ => false,
-    }
-}
+const _: () = assert!(size_of::<Entry>() == 64);
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use allocation_counter::measure;
+use jumpvpn_engine::agent::Command;
 use jumpvpn_engine::{Gateway, Received, SocketKey, TRANSMIT_BUFFER_LEN};
 use jumpvpn_events::{Reason, Time};
 use jumpvpn_ownership::Fence;
@@ -272,4 +273,35 @@ fn what_the_agent_refuses_allocates_nothing() {
     });
     assert!(matches!(received, Received::Dropped(_)), "{received:?}");
     assert_eq!(allocated.count_total, 0, "for {received:?}");
+}
+
+/// Bytes that a gateway holds after its one session jumped so many times, changed its keys as often as the time asked
+/// for, was sent forged datagrams, and fell idle. With that the session's key epoch.
+fn held_after(jumps: u32) -> (i64, u32) {
+    let mut world = World::new(Policy::laptop());
+    world.run_with_traffic(ms(3000));
+    for _ in 0..jumps {
+        world.agent.handle_command(Command::Jump { to: None }, world.now).unwrap();
+        world.run_with_traffic(ms(500));
+        world.run(ms(19_500));
+        let mut forged = vec![0x5a; 156];
+        forged[1..4].fill(0);
+        for kind in [Kind::Data, Kind::PathProbe, Kind::Reattach, Kind::Close, Kind::HsInit] {
+            forged[0] = kind as u8;
+            world.hand_over(world.outer(0), &forged);
+        }
+    }
+    world.run(ms(5000));
+    let rows: Vec<_> = world.gateway.sessions(world.now).collect();
+    assert_eq!((rows.len(), rows[0].switches), (1, jumps));
+    let gateway = world.gateway;
+    (-measure(|| drop(gateway)).bytes_current, rows[0].key_epoch)
+}
+
+#[test]
+fn a_session_does_not_grow_with_jumps_key_changes_and_forgeries() {
+    let (young, first_epoch) = held_after(2);
+    let (old, last_epoch) = held_after(40);
+    assert!(young > 0 && last_epoch >= first_epoch + 2, "key epochs {first_epoch} and {last_epoch}");
+    assert_eq!(old, young);
 }

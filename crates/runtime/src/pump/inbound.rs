@@ -40,6 +40,7 @@ impl Inbound {
         drops: &mut DropCounters,
         now: Time,
     ) {
+        engine.foresee(self.batch.heads());
         let mut packets: [&[u8]; DATAGRAMS_PER_DRAIN] = [&[]; DATAGRAMS_PER_DRAIN];
         let mut datagrams = self.batch.datagrams_mut();
         loop {

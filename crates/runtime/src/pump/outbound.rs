@@ -57,6 +57,7 @@ impl Outbound {
 
     /// Seals every packet of the batch in place.
     pub(super) fn seal(&mut self, engine: &mut impl Engine, now: Time) {
+        engine.foresee_packets(self.batch.packets());
         for mut packet in self.batch.packets_mut() {
             self.transmits.push(engine.handle_packet(packet.buffer_mut(), now).ok());
         }

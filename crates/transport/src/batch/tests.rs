@@ -29,6 +29,7 @@ fn segments_come_one_by_one_and_the_last_may_be_short() {
         batch.datagrams_mut().map(|datagram| (datagram.bytes.len(), datagram.bytes[0])).collect();
     assert_eq!(seen, [(1_000, 0), (1_000, 1), (500, 2), (40, 0)]);
     assert_eq!(batch.count(), 4);
+    assert!(batch.heads().map(<[u8]>::len).eq([1_000, 40]), "the first of each run");
 }
 
 #[test]

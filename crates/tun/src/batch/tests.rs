@@ -12,6 +12,7 @@ fn neighbours_lie_back_to_back() {
     assert!(batch.vacant().is_none(), "three is the limit");
     let packets: Vec<Vec<u8>> = batch.packets_mut().map(|packet| packet.data().to_vec()).collect();
     assert_eq!(packets, [vec![1; 100], vec![2; 7], vec![3; 100]]);
+    assert!(batch.packets().eq(packets.iter().map(Vec::as_slice)));
     batch.packets_mut().for_each(|mut packet| {
         let tail = packet.buffer_mut().len() - TAILROOM;
         packet.buffer_mut()[..HEADROOM].fill(8);
