@@ -3,6 +3,7 @@
 //! What needs only engines is measured in this process, each in its file; [`world`] is the ground they stand on. What
 //! needs packets on a link is measured by the lab ([`network`]). [`report`] is the shape of what all of them say.
 
+mod client;
 mod handshake;
 mod lookup;
 mod machine;
@@ -13,6 +14,7 @@ mod progress;
 mod reattach;
 mod reject;
 mod report;
+mod storm;
 mod world;
 
 use std::io::Write;

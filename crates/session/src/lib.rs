@@ -13,6 +13,7 @@
 
 mod aead;
 mod control;
+mod cost;
 mod dh;
 mod handshake;
 mod identity;
@@ -32,6 +33,7 @@ mod window;
 
 pub use aead::AeadKey;
 pub use control::{ControlError, open_control, seal_control};
+pub use cost::PublicKeyWork;
 pub use handshake::cookie::{COOKIE_MAX_AGE, COOKIE_ROTATION, CookieKeys};
 pub use handshake::initiator::{Initiator, InitiatorConfig};
 pub use handshake::responder::{InitRead, Responder};

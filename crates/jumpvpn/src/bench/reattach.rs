@@ -9,12 +9,15 @@ use jumpvpn_wire::Kind;
 use super::meter::{cpu_time, per_second};
 use super::progress::Progress;
 use super::report::Figure;
+use super::storm;
 use super::world::{BIRTH_SPACING, Held, Keys, World};
 use crate::exit::Failure;
 
 pub(super) const NOTE: &str = "\
 Moves per second of one core's time on the gateway's side: from a REATTACH of an agent that holds a ticket to the
-sealed result, with all checks, the keys of the new binding and the commit.";
+sealed result, with all checks, the keys of the new binding and the commit. storm: all sessions of one gateway ask at
+the same moment; p99 and all are processor time from then until the answers are ready to be sent, lost are those that
+did not move or were not told so.";
 
 /// Requests taken at once: each has one answer, and the engine keeps 256 of them.
 const BATCH_COUNT: usize = 64;
@@ -25,10 +28,12 @@ const JUMP_SPACING: Duration = Duration::from_secs(20);
 pub(super) struct Size {
     pub(super) sessions: u32,
     pub(super) rounds: usize,
+    /// Sessions of the storm.
+    pub(super) storm_sessions: u32,
 }
 
 impl Size {
-    pub(super) const DEFAULT: Size = Size { sessions: 256, rounds: 15 };
+    pub(super) const DEFAULT: Size = Size { sessions: 256, rounds: 15, storm_sessions: 100_000 };
 }
 
 /// Measures.
@@ -57,7 +62,9 @@ pub(super) fn measure(size: &Size, progress: &mut Progress) -> Result<Vec<Figure
         check_jumps(&mut world, size.sessions, round as u32)?;
         progress.step(round, size.rounds);
     }
-    Ok(vec![Figure::of("reattach_per_s_core", "1/s", rates)])
+    let mut figures = vec![Figure::of("reattach_per_s_core", "1/s", rates)];
+    figures.extend(storm::measure(size.storm_sessions, progress)?);
+    Ok(figures)
 }
 
 /// Processor time of the gateway for these requests. Its answers go to the agents.

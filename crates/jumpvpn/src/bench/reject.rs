@@ -6,19 +6,20 @@ use jumpvpn_engine::Received;
 use jumpvpn_events::Reason;
 use jumpvpn_policy::PostQuantum;
 use jumpvpn_runtime::SystemRandom;
-use jumpvpn_wire::{CONTROL_HEADER_LEN, ControlHeader, HsInit, Kind, RouteToken};
+use jumpvpn_wire::{CONTROL_HEADER_LEN, Cid, ControlHeader, DataHeader, HsInit, Kind, RouteToken};
 use rand_core::Rng;
 
 use super::meter::{cpu_time, ns_per_item};
 use super::progress::Progress;
 use super::report::Figure;
-use super::world::{BIRTH_SPACING, Held, Keys, World, outer};
+use super::world::{BIRTH_SPACING, Held, Keys, World, inner_packet, outer};
 use crate::exit::Failure;
 
 pub(super) const NOTE: &str = "\
 Time of one core per datagram that the gateway drops, from the call to the counter. unknown_token: a REATTACH with an
 invented route token. bad_aead: one with a captured token and an invented proof, at the pace of 50 per second up to which
-the token's bucket lets it come that far. no_mac1: a handshake by somebody who does not know the gateway's key.";
+the token's bucket lets it come that far. no_mac1: a handshake by somebody who does not know the gateway's key. unknown_cid: DATA with an invented CID.
+data_bad_aead and data_replay: a captured packet with other content, and as it is. wrong_length: a REATTACH cut short.";
 
 /// Datagrams between two readings of the clock: few enough to stay in the nearest caches, as a receiver's batch does.
 const BATCH_COUNT: usize = 64;
@@ -62,12 +63,13 @@ pub(super) fn measure(size: &Size, progress: &mut Progress) -> Result<Vec<Figure
 }
 
 /// A gateway with one session, and what somebody on its path could have captured.
-fn prepare() -> Result<(World, [Stranger; 3]), Failure> {
+fn prepare() -> Result<(World, [Stranger; 7]), Failure> {
     let keys = Keys::generate(2);
     let peers = keys.peers();
     let mut world = World::new(keys, peers, PostQuantum::On)?;
     world.give_birth(0, 2)?;
     world.run_until(world.now + Duration::from_secs(1));
+    let packet = captured_packet(&mut world)?;
     world.hold(Kind::Reattach);
     world.jump(0)?;
     world.pump();
@@ -77,7 +79,11 @@ fn prepare() -> Result<(World, [Stranger; 3]), Failure> {
     world.start(1, 1);
     world.pump();
     let init = world.release().pop().ok_or_else(|| world.failure("no HS_INIT was sent"))?;
-    let unknown = Held { source: outer(7, 0), bytes: reattach.bytes.clone() };
+    let elsewhere = |captured: &Held| Held { source: outer(7, 0), bytes: captured.bytes.clone() };
+    let (unknown, nowhere) = (elsewhere(&reattach), elsewhere(&packet));
+    let mut cut = elsewhere(&reattach);
+    cut.bytes.pop();
+    let changed = Held { source: packet.source, bytes: packet.bytes.clone() };
     let stranger =
         |figure, template, forge, reason, spacing| Stranger { figure, template, forge, reason, spacing };
     let strangers = [
@@ -90,8 +96,26 @@ fn prepare() -> Result<(World, [Stranger; 3]), Failure> {
         ),
         stranger("reject_bad_aead_ns", reattach, forge_proof, Reason::BadProof, TOKEN_SPACING),
         stranger("reject_no_mac1_ns", init, forge_init, Reason::BadMac1, Duration::ZERO),
+        stranger("reject_unknown_cid_ns", nowhere, forge_cid, Reason::UnknownCid, Duration::ZERO),
+        stranger("reject_data_bad_aead_ns", changed, forge_number, Reason::BadSeal, Duration::ZERO),
+        stranger("reject_data_replay_ns", packet, |_, _| (), Reason::ReplayDetected, Duration::ZERO),
+        stranger("reject_wrong_length_ns", cut, |_, _| (), Reason::Malformed, Duration::ZERO),
     ];
     Ok((world, strangers))
+}
+
+/// A packet of the session's agent, which the gateway has taken.
+fn captured_packet(world: &mut World) -> Result<Held, Failure> {
+    let mut packet = inner_packet(0, true);
+    let now = world.now;
+    if world.agent(0)?.handle_packet(&mut packet, now).is_err() {
+        return Err(world.failure("an agent did not seal a packet"));
+    }
+    let (source, bytes) = (outer(0, 0), packet.to_vec());
+    match world.hand_over(source, &mut packet) {
+        Received::Packet(_) => Ok(Held { source, bytes }),
+        _ => Err(world.failure("a packet was dropped")),
+    }
 }
 
 /// Processor time of the gateway for `count` datagrams of that stranger.
@@ -136,6 +160,22 @@ fn forge_header(datagram: &mut [u8], change: impl FnOnce(&mut ControlHeader)) {
     if let Ok(mut header) = ControlHeader::parse(datagram) {
         change(&mut header);
         datagram[..CONTROL_HEADER_LEN].copy_from_slice(&header.encode());
+    }
+}
+
+fn forge_cid(datagram: &mut [u8], _number: u64) {
+    forge_data(datagram, |header| header.cid = Cid(SystemRandom.next_u64()));
+}
+
+/// A number that has not come yet, inside the replay window, over content that is not for it.
+fn forge_number(datagram: &mut [u8], number: u64) {
+    forge_data(datagram, |header| header.pn = header.pn.wrapping_add(number as u32));
+}
+
+fn forge_data(datagram: &mut [u8], change: impl FnOnce(&mut DataHeader)) {
+    if let (Ok(mut header), Some(head)) = (DataHeader::parse(datagram), datagram.first_chunk_mut()) {
+        change(&mut header);
+        header.write(head);
     }
 }
 

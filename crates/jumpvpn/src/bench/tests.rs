@@ -12,50 +12,75 @@ fn all_positive(figures: &[report::Figure]) -> bool {
 
 #[test]
 fn memory_in_small() {
-    let size = memory::Size { small: 2, large: 6, rounds: 1 };
+    let size = memory::Size { small: 2, large: 6, rounds: 1, worn: 2 };
     let figures = memory::measure(&size, &mut Progress::new("memory")).unwrap();
     // Other tests use memory meanwhile: the figures of so few sessions mean nothing.
-    assert_eq!(names(&figures), ["session_idle_bytes", "session_live_bytes"]);
+    assert_eq!(names(&figures), ["session_idle_bytes", "session_live_bytes", "session_growth_bytes"]);
 }
 
 #[test]
 fn handshake_in_small() {
     let size = handshake::Size { births_per_round: 2, rounds: 2 };
     let figures = handshake::measure(&size, &mut Progress::new("handshake")).unwrap();
-    assert_eq!(names(&figures), ["handshake_per_s_core"]);
+    let expected = ["handshake_per_s_core", "handshake_public_key_us", "handshake_public_key_share"];
+    assert_eq!(names(&figures), expected);
     assert!(all_positive(&figures), "{figures:?}");
 }
 
 #[test]
 fn reattach_in_small() {
-    let size = reattach::Size { sessions: 3, rounds: 3 };
+    let size = reattach::Size { sessions: 3, rounds: 3, storm_sessions: 100 };
     let figures = reattach::measure(&size, &mut Progress::new("reattach")).unwrap();
-    assert_eq!(names(&figures), ["reattach_per_s_core"]);
-    assert!(all_positive(&figures), "{figures:?}");
+    let expected = [
+        "reattach_per_s_core",
+        "reattach_storm_sessions",
+        "reattach_storm_lost",
+        "reattach_storm_p99_ms",
+        "reattach_storm_all_ms",
+        "reattach_storm_per_s_core",
+    ];
+    assert_eq!(names(&figures), expected);
+    let (lost, others): (Vec<_>, Vec<_>) =
+        figures.into_iter().partition(|figure| figure.name() == "reattach_storm_lost");
+    assert_eq!(lost[0].median(), 0.0);
+    assert!(all_positive(&others), "{others:?}");
 }
 
 #[test]
 fn reject_in_small() {
     let size = reject::Size { datagrams_per_round: 100, rounds: 2 };
     let figures = reject::measure(&size, &mut Progress::new("reject")).unwrap();
-    assert_eq!(names(&figures), ["reject_unknown_token_ns", "reject_bad_aead_ns", "reject_no_mac1_ns"]);
+    let expected = [
+        "reject_unknown_token_ns",
+        "reject_bad_aead_ns",
+        "reject_no_mac1_ns",
+        "reject_unknown_cid_ns",
+        "reject_data_bad_aead_ns",
+        "reject_data_replay_ns",
+        "reject_wrong_length_ns",
+    ];
+    assert_eq!(names(&figures), expected);
     assert!(all_positive(&figures), "{figures:?}");
 }
 
 #[test]
 fn lookup_in_small() {
-    let size = lookup::Size { few: 2, many: 5, packets_per_round: 20, rounds: 2 };
+    let size = lookup::Size { few: 2, some: 5, many: 9, packets_per_round: 20, rounds: 2 };
     let figures = lookup::measure(&size, &mut Progress::new("lookup")).unwrap();
     let expected = [
+        "lookup_flatness",
         "lookup_flatness_5",
-        "lookup_sessions",
-        "lookup_2_ns",
-        "lookup_5_ns",
+        "packet_flatness",
         "packet_flatness_5",
+        "lookup_2_ns",
         "packet_2_in_ns",
         "packet_2_out_ns",
+        "lookup_5_ns",
         "packet_5_in_ns",
         "packet_5_out_ns",
+        "lookup_9_ns",
+        "packet_9_in_ns",
+        "packet_9_out_ns",
     ];
     assert_eq!(names(&figures), expected);
     assert!(all_positive(&figures), "{figures:?}");

@@ -29,10 +29,10 @@ const BEGINNING: Time = Time::from_millis(1_000_000);
 pub(super) const BIRTH_SPACING: Duration = Duration::from_millis(2);
 /// Outer address of the gateway (RFC 5737).
 const GATEWAY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 10)), 4747);
-/// First outer address of the clients (RFC 2544 sets 198.18.0.0/15 aside for measurements).
-const FIRST_OUTER: u32 = u32::from_be_bytes([198, 18, 0, 0]);
+/// First outer address of the clients (RFC 6598: 100.64.0.0/10 is no host's public address).
+const FIRST_OUTER: u32 = u32::from_be_bytes([100, 64, 0, 0]);
 /// Clients that have an address there.
-pub(super) const CLIENT_COUNT_MAX: u32 = 1 << 17;
+const CLIENT_COUNT_MAX: u32 = 1 << 22;
 /// Outer port of a client's first link; the next link has the next one.
 const FIRST_PORT: u16 = 40_000;
 /// First inner addresses of the clients.
@@ -50,7 +50,7 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    /// Fresh keys for a gateway and `count` clients (at most [`CLIENT_COUNT_MAX`]).
+    /// Fresh keys for a gateway and `count` clients (at most 2^22).
     pub(super) fn generate(count: u32) -> Keys {
         let key = || PrivateKey::generate(&mut SystemRandom);
         Keys { gateway: key(), clients: (0..count.min(CLIENT_COUNT_MAX)).map(|_| key()).collect() }
@@ -213,9 +213,39 @@ impl World {
         }
     }
 
+    /// Forged datagrams from the address of client `index`: every kind the gateway looks at, none of them genuine.
+    pub(super) fn carry_forgeries(&mut self, index: u32) {
+        for kind in [Kind::Data, Kind::PathProbe, Kind::Reattach, Kind::Close, Kind::HsInit] {
+            let mut forged = vec![0x5a; kind.min_len()];
+            forged[0] = kind as u8;
+            forged[1..4].fill(0);
+            self.hand_over(outer(index, 0), &mut forged);
+        }
+    }
+
     /// Takes a datagram of a client to the gateway, without any delivery of what it answers.
     pub(super) fn hand_over(&mut self, source: SocketAddr, datagram: &mut [u8]) -> Received {
         self.gateway.handle_datagram(SocketKey(0), source, GATEWAY.ip(), datagram, self.now)
+    }
+
+    /// Private key of client `index`, and the gateway's public one.
+    pub(super) fn keys_of(&self, index: u32) -> (&PrivateKey, &PublicKey) {
+        (&self.keys.clients[index as usize], &self.gateway_key)
+    }
+
+    /// Takes a datagram of a client without an agent to the gateway; what comes back for it.
+    pub(super) fn exchange(&mut self, source: SocketAddr, datagram: &mut [u8]) -> Vec<Vec<u8>> {
+        if let Received::Dropped(reason) = self.hand_over(source, datagram) {
+            self.refusal = Some(reason);
+        }
+        self.settle();
+        let mut buffer = [0; TRANSMIT_BUFFER_LEN];
+        let mut answers = Vec::new();
+        while let Some(transmit) = self.gateway.poll_transmit(&mut buffer, self.now) {
+            answers.push(buffer[..transmit.len].to_vec());
+        }
+        while self.gateway.poll_event().is_some() {}
+        answers
     }
 
     /// Lets datagrams fly until both sides are silent.
@@ -275,7 +305,12 @@ impl World {
         if let Received::Dropped(reason) = received {
             self.refusal = Some(reason);
         }
-        // The store answers at once: what it costs is not the engine's.
+        self.settle();
+    }
+
+    /// The store answers at once: what it costs is not the engine's.
+    fn settle(&mut self) {
+        let now = self.now;
         while let Some(request) = self.gateway.poll_ownership_request() {
             let answer = Answer::Committed { id: request.id(), rev: Rev(request.id().0) };
             self.timed(|gateway| gateway.handle_ownership(answer, now));
