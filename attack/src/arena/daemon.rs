@@ -119,6 +119,16 @@ impl Gateway {
         Ok(self.status()?["drops"][reason].as_u64().unwrap_or(0))
     }
 
+    /// How often anything was dropped.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub fn drops_total(&self) -> io::Result<u64> {
+        let status = self.status()?;
+        let drops = status["drops"].as_object();
+        Ok(drops.map_or(0, |drops| drops.values().filter_map(Value::as_u64).sum()))
+    }
+
     /// What must not change by itself of at most 1000 sessions, in the order of their ids: one line each.
     ///
     /// # Errors

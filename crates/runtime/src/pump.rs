@@ -43,6 +43,9 @@ const ROUNDS_MAX: usize = 16;
 /// Sockets of one address that share its datagrams by their type, at most. They stand side by side, that of the packets
 /// first.
 pub(crate) const SORTED_COUNT: usize = 3;
+/// Requests taken in a round, if there are as many: a system call brings 32 of different senders, and a flood of them
+/// must be refused faster than packets are carried, or genuine requests are lost in its queue.
+const REQUESTS_PER_ROUND: usize = 128;
 /// Datagrams the engine takes before its outputs are sent: the bound its output queue is made for.
 const DATAGRAMS_PER_DRAIN: usize = 64;
 
@@ -255,11 +258,19 @@ impl Pump {
         for first in (0..sockets.count()).step_by(SORTED_COUNT) {
             let filled: [bool; SORTED_COUNT] =
                 std::array::from_fn(|place| inbound[place].receive(sockets, first + place));
-            for (inbound, _) in inbound.iter_mut().zip(filled).rev().filter(|(_, filled)| *filled) {
-                let now = clock::now();
-                inbound.deliver(engine, sockets, tun, scratch, drops, now);
-                transmit(engine, sockets, scratch, drops, now);
-                pass_events(engine, feed, skipped_count);
+            for place in (0..SORTED_COUNT).rev().filter(|place| filled[*place]) {
+                let (inbound, mut taken_count) = (&mut inbound[place], 0);
+                loop {
+                    let now = clock::now();
+                    taken_count += inbound.count();
+                    inbound.deliver(engine, sockets, tun, scratch, drops, now);
+                    transmit(engine, sockets, scratch, drops, now);
+                    pass_events(engine, feed, skipped_count);
+                    let again = place > 0 && taken_count < REQUESTS_PER_ROUND;
+                    if !again || !inbound.receive(sockets, first + place) {
+                        break;
+                    }
+                }
             }
         }
     }

@@ -193,8 +193,11 @@ impl Live {
     ) {
         let cseq = self.next_cseq();
         let client_nonce = core.random();
-        let Some(path) = paths.by_key(intent.to) else { return };
+        let Some(path) = paths.by_key_mut(intent.to) else { return };
         let Some(path_id) = path.path_id else { return };
+        // Under a token that nobody has seen yet: that of the probes may have been captured, and its bucket be empty.
+        path.token = self.tokens.pop().or(path.token);
+        let path = &*path;
         let token = path.token.unwrap_or(self.last_token);
         let payload = proof(&intent, &held, path, path_id, client_nonce, now);
         let header = ControlHeader {

@@ -70,6 +70,8 @@ pub(crate) struct Path {
     /// Given when first probed; a path that comes back with a new socket is another path.
     pub path_id: Option<PathId>,
     pub token: Option<RouteToken>,
+    /// Whether a probe under this token was answered.
+    pub token_answered: bool,
     pub binding: BindingState,
     pub health: Health,
     pub rtt: RttEstimator,
@@ -111,6 +113,7 @@ impl Path {
             flaps: Flaps::new(),
             path_id: None,
             token: None,
+            token_answered: false,
             binding: BindingState::Candidate,
             health: Health::Unproven,
             rtt: RttEstimator::default(),

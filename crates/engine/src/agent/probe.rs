@@ -109,6 +109,7 @@ impl Live {
     }
 
     fn probe_lost(&mut self, core: &mut Core, paths: &mut Paths, key: u32, now: Time) {
+        self.renew_token(core, paths, key);
         let Some(path) = paths.by_key_mut(key) else { return };
         if key == self.active.path {
             return self.active_probe_lost(core, paths, now);
@@ -199,9 +200,22 @@ impl Live {
         let path = paths.by_key_mut(key)?;
         if path.token.is_none() {
             path.token = self.tokens.pop();
+            path.token_answered = false;
         }
         self.last_token = path.token.or(of_active).unwrap_or(self.last_token);
         Some(self.last_token)
+    }
+
+    /// A token that was answered and is not any more may have been captured: somebody who floods the gateway with it
+    /// uses up its bucket. The next probe goes out under one that nobody has seen. Once: on a path that is dead another
+    /// token helps no more than this one.
+    fn renew_token(&mut self, core: &mut Core, paths: &mut Paths, key: u32) {
+        let Some(path) = paths.by_key_mut(key) else { return };
+        if path.token_answered && !self.tokens.is_empty() {
+            path.token = None;
+            path.token_answered = false;
+            self.want_tokens(core, paths);
+        }
     }
 
     /// Asks for route tokens when few are left.
@@ -235,6 +249,7 @@ impl Live {
             return Err(Reason::PathDuplication);
         }
         path.probes_answered += 1;
+        path.token_answered = true;
         path.rtt.update(now.since(probe.sent));
         path.note_alive(policy, now);
         if path.answered.is_none() || !path.contradicted {

@@ -1,13 +1,15 @@
 //! Somebody without a key: who copies, holds back, repeats and forges, on the path or beside it.
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use jumpvpn_engine::Received;
 use jumpvpn_engine::agent::Command;
 use jumpvpn_events::{Event, EventKind, Reason, State};
 use jumpvpn_policy::Policy;
-use jumpvpn_wire::{HsInit, HsRetry, Kind};
+use jumpvpn_wire::{CONTROL_HEADER_LEN, ControlHeader, HsInit, HsRetry, Kind};
 
 use crate::world::{Intercept, World, ms};
 
@@ -238,6 +240,53 @@ fn copies_of_a_lost_request_take_nothing_from_the_client() {
     }
     assert!(jumped.is_some_and(|ticks| ticks <= 20), "{jumped:?} {:#?}", world.agent_events);
     assert!(world.take_strays(attacker()).len() <= 4, "one answer per second");
+}
+
+/// Sends 100 forged requests under the route token of `captured`, as somebody does who has seen it.
+fn flood_with_token_of(world: &mut World, captured: &[u8]) {
+    let mut header = ControlHeader::parse(captured).unwrap();
+    for number in 0..100 {
+        header.cseq += 1000 + number;
+        let mut forged = vec![0x5a; Kind::PathProbe.min_len()];
+        forged[..CONTROL_HEADER_LEN].copy_from_slice(&header.encode());
+        world.hand_in(attacker(), &forged);
+    }
+}
+
+#[test]
+fn a_flood_with_a_captured_token_does_not_hold_up_a_jump() {
+    for flooded_before in [0, 10, 4000] {
+        let mut world = attached();
+        let captured = Rc::new(RefCell::new(Vec::new()));
+        let seen = Rc::clone(&captured);
+        world.intercept = Some(Box::new(move |_, path, up, bytes| {
+            if up && path == LTE && bytes[0] == Kind::PathProbe.code() && seen.borrow().is_empty() {
+                *seen.borrow_mut() = bytes.to_vec();
+            }
+            false
+        }));
+        world.run_with_traffic(ms(3000));
+        let probe = captured.borrow().clone();
+        let flood = |world: &mut World| {
+            flood_with_token_of(world, &probe);
+            world.run_with_traffic(ms(5));
+        };
+        (0..flooded_before / 5).for_each(|_| flood(&mut world));
+        flood_with_token_of(&mut world, &probe);
+        jump(&mut world, "lte");
+        let asked = world.now;
+        while world.active() != "lte" && world.now.since(asked) < ms(10_000) {
+            flood(&mut world);
+        }
+        let limited = world.gateway.counters().drops.count(Reason::RateLimited);
+        assert!(limited > 20, "the flood uses the bucket up: {limited}");
+        let took = world.now.since(asked);
+        assert!(
+            took <= ms(100),
+            "after {flooded_before} ms of flood a jump took {took:?}: {:#?}",
+            world.agent_events
+        );
+    }
 }
 
 #[test]

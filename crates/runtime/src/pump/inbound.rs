@@ -29,6 +29,11 @@ impl Inbound {
         }
     }
 
+    /// Datagrams of the batch.
+    pub(super) fn count(&self) -> usize {
+        self.batch.count()
+    }
+
     /// Gives the datagrams to the engine and the packets in them to the TUN device. The engine's answers are sent in
     /// between, as its output queue is made for so many datagrams at a time.
     pub(super) fn deliver(

@@ -49,8 +49,10 @@ impl Engine for Plain {
         self.longest_run = self.longest_run.max(self.run_count);
         self.order.push((datagram[0], datagram[1]));
         if let Some(echo) = &self.echo {
-            let class = if self.opened_count == 2 { PACKET } else { REQUEST };
-            echo.send(&numbered(class, 0)).unwrap();
+            echo.send(&numbered(REQUEST, 0)).unwrap();
+            if self.opened_count == 2 {
+                echo.send(&numbered(PACKET, 0)).unwrap();
+            }
         }
         Received::Packet(HEADROOM..datagram.len() - TAILROOM)
     }
