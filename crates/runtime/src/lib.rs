@@ -19,6 +19,7 @@ pub mod machine;
 mod pump;
 mod report;
 mod settling;
+mod sync;
 pub mod telemetry;
 
 pub use daemon::{

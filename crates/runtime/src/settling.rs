@@ -3,8 +3,9 @@
 //! An engine does not wait until addresses and routes are set, but who asks for the status must: a script that reads
 //! ATTACHED is going to use the tunnel at once.
 
-use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
+
+use crate::sync::{Condvar, Mutex, PoisonError};
 
 /// Counts what is on its way.
 #[derive(Debug, Default)]

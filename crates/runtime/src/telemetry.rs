@@ -12,13 +12,13 @@ mod human;
 mod lanes;
 mod log;
 mod losses;
+mod marks;
 mod outlet;
 mod recorder;
 mod writer;
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -28,6 +28,7 @@ use jumpvpn_events::{Event, Severity};
 pub use file::EventFile;
 pub use human::LogLevel;
 pub use losses::{Losses, SinkLosses};
+use marks::Marks;
 
 /// Events waiting to be handed on, and waiting for the file. A mass reattach gives about two events per session and move;
 /// 4096 of them are 0.5 MiB and some tens of milliseconds of writing.
@@ -79,7 +80,7 @@ enum Entry {
 #[derive(Clone)]
 pub struct Telemetry {
     queue: SyncSender<Entry>,
-    lost: Arc<[AtomicU64]>,
+    marks: Marks,
     losses: Arc<losses::Counts>,
 }
 
@@ -98,9 +99,9 @@ impl Telemetry {
         let (queue, entries) = sync_channel(QUEUE_COUNT);
         // Nothing is ever sent: the threads have ended when all of them have dropped their end.
         let (finish, finished) = sync_channel::<()>(0);
-        let lost: Arc<[AtomicU64]> = (0..options.lane_count.max(1)).map(|_| AtomicU64::new(0)).collect();
+        let marks = Marks::new(options.lane_count.max(1));
         let losses = Arc::new(losses::Counts::new(options.file.is_some()));
-        let telemetry = Telemetry { queue, lost: Arc::clone(&lost), losses: Arc::clone(&losses) };
+        let telemetry = Telemetry { queue, marks: marks.clone(), losses: Arc::clone(&losses) };
         let log = log::start(Arc::clone(&losses), finish.clone())?;
         let file = match options.file {
             Some(file) => {
@@ -111,7 +112,7 @@ impl Telemetry {
             None => None,
         };
         let log = log::Rules::new(options.log_level, log);
-        let writer = writer::Loop::new(options.gateway, log, file, lost, losses);
+        let writer = writer::Loop::new(options.gateway, log, file, marks, losses);
         thread::Builder::new().name("jumpvpn-events".into()).spawn(move || {
             writer.run(&entries);
             drop(finish);
@@ -186,9 +187,10 @@ impl Feed {
     pub fn push(&mut self, event: Event) {
         self.number += 1;
         let entry = Entry::Event { lane: self.lane, number: self.number, event };
-        if self.telemetry.queue.try_send(entry).is_err() {
+        let Telemetry { queue, marks, losses } = &self.telemetry;
+        if !marks.hand_over(queue, self.lane, self.number, entry) {
             self.overflow_count += 1;
-            self.lose(1);
+            losses.lose_queued(1);
         }
     }
 
@@ -196,14 +198,10 @@ impl Feed {
     pub fn skip(&mut self, count: u64) {
         if count > 0 {
             self.number += count;
-            self.lose(count);
+            self.telemetry.losses.lose_queued(count);
+            // Everything older is in the queue or lost as well.
+            self.telemetry.marks.lose(self.lane, self.number);
         }
-    }
-
-    fn lose(&mut self, count: u64) {
-        self.telemetry.losses.lose_queued(count);
-        // Everything older is in the queue or lost as well (see `writer`).
-        self.telemetry.lost[self.lane].store(self.number, Ordering::Release);
     }
 
     /// Events lost because the queue was full, without those that were skipped.

@@ -3,3 +3,4 @@
 
 mod engines;
 mod requests;
+mod threads;

@@ -1,15 +1,11 @@
 //! The thread that hands on: queue entries become lines for those who listen, and work for the threads that write.
 //!
-//! Nothing here waits for anybody. How a loss is noticed: an entrance stores the number of a lost event *after* its
-//! attempt failed, or before it hands over a later one. So when this thread reads that number and then finds the queue
-//! empty, everything up to it was either handed on or lost. A loss always leaves entries in the queue behind, hence
-//! the thread is awake and looks again.
+//! Nothing here waits for anybody. How a loss is noticed stands in `marks`.
 
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 
 use jumpvpn_events::{Event, Severity};
 
@@ -17,6 +13,7 @@ use super::branch::Branch;
 use super::lanes::Lanes;
 use super::log::Rules;
 use super::losses::Counts;
+use super::marks::{Marks, Turn};
 use super::outlet::{Follower, Held, Line, Outlet};
 use super::{Entry, FOLLOWERS_MAX, HELD_COUNT, RETRY_PERIOD};
 
@@ -24,7 +21,7 @@ use super::{Entry, FOLLOWERS_MAX, HELD_COUNT, RETRY_PERIOD};
 pub(super) struct Loop {
     gateway: String,
     lanes: Lanes,
-    lost: Arc<[AtomicU64]>,
+    marks: Marks,
     counts: Arc<Counts>,
     file: Option<Branch<Event>>,
     followers: Vec<Outlet<Follower>>,
@@ -39,13 +36,13 @@ impl Loop {
         gateway: String,
         log: Rules,
         file: Option<Branch<Event>>,
-        lost: Arc<[AtomicU64]>,
+        marks: Marks,
         counts: Arc<Counts>,
     ) -> Loop {
         Loop {
             gateway,
-            lanes: Lanes::new(lost.len()),
-            lost,
+            lanes: Lanes::new(marks.lane_count()),
+            marks,
             counts,
             file,
             followers: Vec::with_capacity(FOLLOWERS_MAX),
@@ -57,11 +54,10 @@ impl Loop {
 
     pub(super) fn run(mut self, entries: &Receiver<Entry>) {
         loop {
-            let lost = self.lost_so_far();
-            let entry = match entries.try_recv() {
-                Ok(entry) => entry,
-                Err(TryRecvError::Disconnected) => return self.finish(),
-                Err(TryRecvError::Empty) => {
+            let entry = match self.marks.turn(entries) {
+                Turn::Entry(entry) => entry,
+                Turn::Over => return self.finish(),
+                Turn::Quiet(lost) => {
                     self.handle_idle(&lost);
                     match self.wait(entries) {
                         Ok(entry) => entry,
@@ -76,7 +72,7 @@ impl Loop {
                 Entry::Subscribe { lines, follow } => self.handle_subscription(lines, follow),
                 Entry::Reopen => self.file.iter_mut().for_each(Branch::poke),
                 Entry::Stop => {
-                    let lost = self.lost_so_far();
+                    let lost = self.marks.look();
                     self.handle_idle(&lost);
                     return self.finish();
                 }
@@ -97,10 +93,6 @@ impl Loop {
         // The log last: the file may still have something to say.
         self.file.into_iter().for_each(Branch::finish);
         self.log.finish();
-    }
-
-    fn lost_so_far(&self) -> Vec<u64> {
-        self.lost.iter().map(|number| number.load(Ordering::Acquire)).collect()
     }
 
     fn handle_event(&mut self, lane: usize, number: u64, event: &Event) {
