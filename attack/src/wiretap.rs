@@ -84,9 +84,10 @@ impl Wiretap {
         self.lock().meddler = None;
     }
 
-    /// Forgets what was seen, and lets everything pass.
+    /// Forgets what was seen and what is held back, and lets everything pass.
     pub(crate) fn forget(&self) {
         *self.lock() = Shared::default();
+        self.link.flush();
     }
 
     /// Puts a datagram on the link's far end, and into the log.

@@ -29,6 +29,8 @@ pub(crate) fn held_request(siege: &mut Siege<'_>) -> io::Result<()> {
     let short = siege.effort == Effort::Short;
     let spans: &[u64] = if short { &[0, 150, 5000] } else { &[0, 50, 150, 1000, 2500, 5000] };
     siege.is_restless = true;
+    // What the client sends ahead under the binding it asked for waits, or is lost, with the request.
+    siege.share = 0.5;
     for (index, span) in spans.iter().enumerate() {
         let span = Duration::from_millis(*span);
         siege.field.trunk.meddle(move |seen| {

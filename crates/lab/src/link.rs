@@ -148,9 +148,14 @@ impl RadioLink {
     pub fn set_carrier(&self, on: bool) -> io::Result<()> {
         self.shared.carrier.store(on, Ordering::Release);
         if !on {
-            Direction::ALL.iter().for_each(|direction| self.pipe(*direction).flush());
+            self.flush();
         }
         self.shared.laptop.tap.set_carrier(on)
+    }
+
+    /// Loses everything that is under way.
+    pub fn flush(&self) {
+        Direction::ALL.iter().for_each(|direction| self.pipe(*direction).flush());
     }
 
     fn pipe(&self, direction: Direction) -> MutexGuard<'_, Pipe> {
