@@ -11,6 +11,10 @@ use jumpvpn_wire::{
 
 use crate::handshake::FIXTURE;
 
+mod hostile;
+mod machine;
+pub(crate) mod text;
+
 /// (target, file name, bytes) of every seed.
 pub fn all() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     let mut seeds = Vec::new();
@@ -25,6 +29,13 @@ pub fn all() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     put("handshake_response", vec![("response", FIXTURE.response.into()), ("retry", FIXTURE.retry.into())]);
     put("reattach_verify", requests());
     put("data_open", scripts());
+    put("engine_gateway", hostile::scripts());
+    put("engine_agent", hostile::scripts());
+    put("config_text", text::configurations());
+    put("control_request", text::requests());
+    put("event_file", text::event_files());
+    put("store_record", machine::records());
+    put("tun_packet", machine::packets());
     seeds
 }
 

@@ -17,7 +17,12 @@ fn the_checked_in_corpora_are_current_and_pass() {
         (target.run)(&bytes);
     }
     for target in TARGETS {
-        assert!(seeds::all().iter().any(|(name, ..)| *name == target.name), "{} has no seed", target.name);
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target.name);
+        assert!(
+            folder.read_dir().is_ok_and(|mut files| files.next().is_some()),
+            "{} has no seed",
+            target.name
+        );
     }
 }
 

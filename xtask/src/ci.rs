@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::run::{cargo, cargo_has, succeed};
 use crate::stories::{self, Played};
-use crate::{Outcome, attack, fuzz, sim, tidy};
+use crate::{Outcome, attack, fuzz, sim, tidy, timing};
 
 /// Worlds of the short simulation; they have to end within two minutes without optimisation.
 const SHORT_SIM_SEEDS: &str = "40";
@@ -26,8 +26,13 @@ type Step = (&'static str, fn() -> Ended);
 const FAST: &[Step] =
     &[("fmt", format), ("tidy", tidy_step), ("clippy", clippy), ("test", tests), ("deny", deny)];
 
-const SLOW: &[Step] =
-    &[("stories", short_stories), ("attack", short_attack), ("sim", short_sim), ("fuzz", short_fuzz)];
+const SLOW: &[Step] = &[
+    ("stories", short_stories),
+    ("attack", short_attack),
+    ("sim", short_sim),
+    ("fuzz", short_fuzz),
+    ("timing", short_timing),
+];
 
 /// Runs the command.
 pub(crate) fn run(rest: &[String]) -> Result<Outcome, String> {
@@ -154,6 +159,18 @@ fn short_sim() -> Ended {
     judged(sim::simulate(&[], &["--seeds".into(), SHORT_SIM_SEEDS.into()]))
 }
 
+/// The tests of the targets, then mutations; what the corpora reach must not fall.
 fn short_fuzz() -> Ended {
-    judged(fuzz::run(&["--seconds".into(), SHORT_FUZZ_SECONDS.into()]))
+    if let Err(error) = fuzz::test() {
+        return Ended::Failed(error);
+    }
+    judged(fuzz::run(&["--seconds".into(), SHORT_FUZZ_SECONDS.into(), "--coverage".into()]))
+}
+
+/// Instructions of the secret comparisons.
+fn short_timing() -> Ended {
+    if !timing::valgrind() {
+        return Ended::Skipped("valgrind is not installed".into());
+    }
+    judged(timing::short())
 }

@@ -1,4 +1,5 @@
-//! Developer commands: `cargo xtask tidy | ci | stories | attack | sim | fuzz | docs | setup`.
+//! Developer commands: `cargo xtask tidy | ci | stories | attack | sim | fuzz | mutants | miri |
+//! memcheck | timing | docs | setup`.
 //!
 //! Each prints one closing line with its figures and exits non-zero on any finding. There is no argument parser and
 //! hardly a dependency here, because this is built before everything else.
@@ -7,12 +8,15 @@ mod attack;
 mod ci;
 mod docs;
 mod fuzz;
+mod memory;
 mod model;
+mod mutants;
 mod run;
 mod setup;
 mod sim;
 mod stories;
 mod tidy;
+mod timing;
 mod tree;
 
 use std::process::ExitCode;
@@ -35,9 +39,13 @@ const COMMANDS: &[(&str, &str, &str)] = &[
     ("model", "[--depth N] [--requests N]", "every order of events up to a bound; the short form are tests"),
     (
         "fuzz",
-        "[--minutes M | --seconds S] [--target NAME] [--seed N]",
-        "every parser against hostile bytes, seeded",
+        "[--minutes M | --seconds S] [--target NAME] [--seed N] [--coverage | --record] [--minimize]",
+        "every parser and both engines against hostile bytes, guided by coverage",
     ),
+    ("mutants", "[--file PATH]", "does a test notice when a check is gone? hours"),
+    ("miri", "", "unit tests of rooms with unsafe, interpreted; needs a nightly toolchain"),
+    ("memcheck", "", "tests of rooms with unsafe, under valgrind"),
+    ("timing", "[--samples N]", "secret comparisons: instructions and time must not depend on the content"),
     ("docs", "[--check]", "write the generated documents, or compare them"),
     ("setup", "", "look for the tools and system packages that tests use"),
 ];
@@ -56,6 +64,10 @@ fn main() -> ExitCode {
         "sim" => sim::run(rest),
         "model" => model::run(rest),
         "fuzz" => fuzz::run(rest),
+        "mutants" => mutants::run(rest),
+        "miri" => no_arguments(rest).and_then(|()| memory::miri()),
+        "memcheck" => no_arguments(rest).and_then(|()| memory::memcheck()),
+        "timing" => timing::run(rest),
         "docs" => docs::run(rest),
         "setup" => no_arguments(rest).and_then(|()| setup::run()),
         "help" | "--help" | "-h" => {

@@ -18,7 +18,8 @@ const PROGRAMS: &[(&str, &str, &str)] = &[
 const MORE_FOLDERS: &[&str] = &["/usr/local/sbin", "/usr/sbin", "/sbin"];
 
 /// Extra subcommands of cargo that are used when they are there.
-const OPTIONAL: &[(&str, &str)] = &[("nextest", "faster tests"), ("deny", "licences and advisories")];
+const OPTIONAL: &[(&str, &str)] =
+    &[("nextest", "faster tests"), ("deny", "licences and advisories"), ("mutants", "cargo xtask mutants")];
 
 /// Runs the command.
 pub(crate) fn run() -> Result<Outcome, String> {

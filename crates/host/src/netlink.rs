@@ -35,7 +35,7 @@ pub fn receive(socket: &Socket, buffer: &mut Vec<u8>) -> io::Result<(Vec<Message
     Ok(take_apart(buffer))
 }
 
-fn take_apart(mut bytes: &[u8]) -> (Vec<Message>, usize) {
+pub(crate) fn take_apart(mut bytes: &[u8]) -> (Vec<Message>, usize) {
     let mut messages = Vec::new();
     let mut strange_count = 0;
     // A length that makes no sense ends the datagram.
@@ -194,7 +194,7 @@ impl From<io::Error> for Refusal {
 }
 
 /// The text attribute (NLMSGERR_ATTR_MSG, 1) of an extended acknowledgement.
-fn explanation(mut attributes: &[u8]) -> String {
+pub(crate) fn explanation(mut attributes: &[u8]) -> String {
     const TEXT: u16 = 1;
     while let Some(header) = attributes.first_chunk::<4>() {
         let len = usize::from(u16::from_ne_bytes([header[0], header[1]]));

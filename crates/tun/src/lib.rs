@@ -25,3 +25,11 @@ pub use batch::{HEADROOM, Packet, PacketBatch, TAILROOM};
 pub use device::{Tun, TunCounters, TunOptions};
 pub use error::TunError;
 pub use tap::Tap;
+
+/// What the fuzzer reaches into: cutting and joining, without a device.
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing {
+    pub use crate::join::{Head, Joiner, MAX_MEMBER_COUNT};
+    pub use crate::split::{Split, complete_checksum};
+    pub use crate::vnet::{VNET_LEN, VnetHeader};
+}

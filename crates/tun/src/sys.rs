@@ -88,3 +88,6 @@ fn request_for(name: &str) -> Result<libc::ifreq, TunError> {
 fn check(result: c_int) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -155,6 +155,64 @@ fn clients_beyond_the_limit_are_told_so() {
     }
 }
 
+/// Bytes by a fixed rule (the constants of Knuth's MMIX generator), with line feeds among them.
+fn garbage(seed: u64, len: usize) -> Vec<u8> {
+    let mut state = seed;
+    let next = |_| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        if state >> 60 == 0 { b'\n' } else { (state >> 33) as u8 }
+    };
+    (0..len).map(next).collect()
+}
+
+#[test]
+fn every_line_of_garbage_is_answered_once_whatever_it_is_cut_into() {
+    let bed = Bed::new("garbage");
+    let _server = bed.start().unwrap();
+    let mut peers: Vec<Peer> = (0..CLIENTS_MAX).map(|_| bed.connect()).collect();
+    for round in 0..20 {
+        for (number, peer) in peers.iter_mut().enumerate() {
+            let seed = (round * CLIENTS_MAX + number) as u64;
+            let mut bytes = garbage(seed, 1 + number * 97);
+            bytes.push(b'\n');
+            // All clients have pieces of a line in the daemon at the same time.
+            bytes.chunks(1 + number * 13).for_each(|piece| peer.send(piece));
+        }
+        for (number, peer) in peers.iter_mut().enumerate() {
+            let seed = (round * CLIENTS_MAX + number) as u64;
+            let lines = garbage(seed, 1 + number * 97).iter().filter(|byte| **byte == b'\n').count() + 1;
+            for _ in 0..lines {
+                assert_eq!(peer.receive()["error"]["kind"], "unknown_request");
+            }
+        }
+    }
+    for peer in &mut peers {
+        assert_eq!(
+            peer.ask(r#"{"request":"status"}"#)["schema"],
+            "jumpvpn.status/1",
+            "and nothing is left over"
+        );
+    }
+}
+
+#[test]
+fn clients_that_leave_in_the_middle_of_a_line_leave_their_place() {
+    let bed = Bed::new("leavers");
+    let _server = bed.start().unwrap();
+    for round in 0..8 * CLIENTS_MAX {
+        let mut peer = UnixStream::connect(&bed.path).unwrap();
+        // A client that is refused finds its connection closed; it leaves all the same.
+        peer.write_all(&garbage(round as u64, 3000)).ok();
+    }
+    loop {
+        let mut peer = bed.connect();
+        peer.send(b"{\"request\":\"status\"}\n");
+        if peer.receive().get("schema").is_some() {
+            break;
+        }
+    }
+}
+
 #[test]
 fn followers_get_events_from_now_on() {
     let bed = Bed::new("follow");
