@@ -34,6 +34,8 @@ use member::{Asked, Member, PORTS, index_of};
 const BUFFER_LEN: usize = 8 << 20;
 /// Batches taken from a socket before timers have their turn.
 const ROUNDS_MAX: usize = 8;
+/// Clients that are looked after in one sweep: of a large crowd a part each time, so that datagrams have their turn.
+const SWEEP_COUNT: usize = 500;
 /// Longest sleep: what a caller waits for is looked at this often.
 const NAP: Duration = Duration::from_millis(20);
 
@@ -48,6 +50,8 @@ pub struct Swarm {
     /// Echo requests each client has under way; none: it is idle.
     window: u32,
     swept: Time,
+    /// The client with which the next sweep begins.
+    swept_to: usize,
     /// Echo replies that came back.
     pub replies: u64,
     /// The last datagram of each type that client 0 sent, by its code: what somebody on its path could have captured.
@@ -82,6 +86,7 @@ impl Swarm {
             scratch: vec![0; TRANSMIT_BUFFER_LEN],
             window: 0,
             swept: clock::now(),
+            swept_to: 0,
             replies: 0,
             captured: [const { None }; 256],
         })
@@ -364,7 +369,9 @@ impl Swarm {
     /// What was lost is sent anew, what was refused is asked for again.
     fn sweep(&mut self, now: Time) {
         self.swept = now;
-        for index in 0..self.members.len() as u32 {
+        let count = self.members.len();
+        for place in 0..count.min(SWEEP_COUNT) {
+            let index = ((self.swept_to + place) % count) as u32;
             let member = &mut self.members[index as usize];
             if self.window > 0 && now.since(member.echo.moved) >= echo::LOST_AFTER {
                 member.echo.in_flight = 0;
@@ -375,6 +382,7 @@ impl Swarm {
                 self.command_jump(index);
             }
         }
+        self.swept_to = (self.swept_to + SWEEP_COUNT) % count.max(1);
     }
 
     fn sleep(&self, nap: Duration) -> io::Result<()> {
