@@ -413,3 +413,30 @@ fn damaged_files_are_answered() {
         }
     }
 }
+
+/// A file that somebody is still writing, or a disk has damaged: findings with a place, and never a panic. A cut behind
+/// a whole table cannot be told from a shorter file.
+#[test]
+fn cut_and_damaged_files_are_read_to_a_report() {
+    let folder = Folder::new();
+    for text in [GATEWAY, AGENT] {
+        assert!(parse_in(&folder, text).is_ok());
+        let mut refused = 0;
+        for at in 0..text.len() {
+            let Some(cut) = text.get(..at) else { continue };
+            let damaged = [cut, "\u{0}", text.get(at + 1..).unwrap_or_default()].concat();
+            for text in [cut, &damaged] {
+                let Err(report) = parse(text, &folder.path("vpn.toml")) else { continue };
+                refused += 1;
+                assert!(report.error_count() > 0);
+                let lines = text.lines().count().max(1);
+                assert!(report.findings.iter().all(|finding| finding.line <= lines + 1), "{report}");
+            }
+        }
+        assert!(refused > text.len(), "{refused} of {}", 2 * text.len());
+    }
+    assert!(load(&folder.path("nothing.toml")).is_err());
+    std::fs::write(folder.path("binary.toml"), [0xff; 1000]).unwrap();
+    assert!(load(&folder.path("binary.toml")).is_err());
+    assert!(load(&folder.0).is_err(), "a directory");
+}

@@ -243,6 +243,8 @@ pub(crate) enum BenchName {
     Reject,
     /// Time per packet with many sessions over that with few.
     Lookup,
+    /// What an event costs the engine that tells it, with sinks that work, that fail, and with a full queue.
+    Events,
     /// TCP through the tunnel between namespaces of this machine.
     Throughput,
     /// Small packets per second through it.

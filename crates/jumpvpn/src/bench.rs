@@ -4,6 +4,7 @@
 //! needs packets on a link is measured by the lab ([`network`]). [`report`] is the shape of what all of them say.
 
 mod client;
+mod events;
 mod handshake;
 mod lookup;
 mod machine;
@@ -52,6 +53,9 @@ pub(crate) fn run(args: &BenchArgs) -> ExitCode {
         BenchName::Lookup => {
             tell(args, lookup::NOTE, |progress| lookup::measure(&lookup::Size::DEFAULT, progress))
         }
+        BenchName::Events => {
+            tell(args, events::NOTE, |progress| events::measure(&events::Size::DEFAULT, progress))
+        }
     };
     exit::finish(outcome)
 }
@@ -83,6 +87,7 @@ fn name(bench: BenchName) -> &'static str {
         BenchName::Reattach => "reattach",
         BenchName::Reject => "reject",
         BenchName::Lookup => "lookup",
+        BenchName::Events => "events",
         BenchName::Throughput => "throughput",
         BenchName::Pps => "pps",
         BenchName::Latency => "latency",

@@ -25,6 +25,9 @@ pub use running::join;
 const STAGE: &str = "JUMPVPN_LAB_STAGE";
 const STAGE_INNER: &str = "inner";
 
+/// Variable of the environment that keeps labs of one machine apart: `shell` joins only a lab with the same value.
+pub const GROUP: &str = "JUMPVPN_LAB_GROUP";
+
 /// Whether this process is the one inside the namespaces.
 #[must_use]
 pub fn is_inside() -> bool {

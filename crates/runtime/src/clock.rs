@@ -39,10 +39,14 @@ pub fn unix_nanos(at: Time) -> u128 {
 
 /// Whole minutes since 2026-01-01T00:00:00Z by the wall clock; zero if that is in the future.
 pub fn minutes_since_2026() -> u32 {
+    minutes_at(clock_gettime(ClockId::Realtime).tv_sec)
+}
+
+/// The same, at a time in Unix seconds. A clock that is wrong by centuries counts like one that has not been set.
+fn minutes_at(unix_seconds: i64) -> u32 {
     /// 2026-01-01T00:00:00Z in Unix seconds.
     const START: i64 = 1_767_225_600;
-    let seconds = clock_gettime(ClockId::Realtime).tv_sec.saturating_sub(START);
-    u32::try_from(seconds / 60).unwrap_or(0)
+    u32::try_from(unix_seconds.saturating_sub(START) / 60).unwrap_or(0)
 }
 
 /// Notices that the machine slept since the last look.

@@ -105,8 +105,9 @@ impl Telemetry {
         let log = log::start(Arc::clone(&losses), finish.clone())?;
         let file = match options.file {
             Some(file) => {
+                let log = (options.log_level, log.clone());
                 let recorder =
-                    recorder::Recorder::new(file, options.gateway.clone(), log.clone(), Arc::clone(&losses));
+                    recorder::Recorder::new(file, options.gateway.clone(), log, Arc::clone(&losses));
                 Some(recorder.start(finish.clone())?)
             }
             None => None,

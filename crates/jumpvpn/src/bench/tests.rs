@@ -85,3 +85,12 @@ fn lookup_in_small() {
     assert_eq!(names(&figures), expected);
     assert!(all_positive(&figures), "{figures:?}");
 }
+
+#[test]
+fn events_in_small() {
+    let figures = events::measure(&events::Size { rounds: 2 }, &mut Progress::new("events")).unwrap();
+    let expected =
+        ["event_ok_ns", "event_failing_ns", "event_flooded_ns", "event_failing_share", "event_flooded_share"];
+    assert_eq!(names(&figures), expected);
+    assert!(all_positive(&figures), "{figures:?}");
+}

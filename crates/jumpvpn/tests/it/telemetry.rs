@@ -34,6 +34,8 @@ fn session_lives_on(world: &World) {
         world.bed.run(&["jump", "--to", second, "-s", "agent.sock"]);
         world.active_link() == second
     });
+    // What is still on its way over the path that was left must not be cut off.
+    world.wait_until_ready(&first);
     world.flap_standby();
     let output = String::from_utf8(ping.wait_with_output().unwrap().stdout).unwrap();
     assert!(output.contains(" 0% packet loss"), "{output}");

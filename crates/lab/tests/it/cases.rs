@@ -40,8 +40,15 @@ pub fn folder(name: &str) -> PathBuf {
     folder
 }
 
+/// This program again, whose labs are not taken for those of others on this machine.
+pub fn program() -> Command {
+    let mut program = Command::new("/proc/self/exe");
+    program.env(jumpvpn_lab::namespace::GROUP, std::process::id().to_string());
+    program
+}
+
 fn lab(arguments: &[&str]) -> Output {
-    Command::new("/proc/self/exe").arg("lab").args(arguments).output().expect("start the lab")
+    program().arg("lab").args(arguments).output().expect("start the lab")
 }
 
 /// Plays one run of a story and returns the report, and the run in it.
@@ -198,7 +205,7 @@ fn a_shell_sees_its_node() {
 
 fn nothing_is_left_of_a_lab_that_was_killed() {
     let out = folder("killed");
-    let mut lab = Command::new("/proc/self/exe")
+    let mut lab = program()
         .args(["lab", "shell", "laptop", "--no-vpn", "--out", out.to_str().unwrap(), "--", "sleep", "600"])
         .stdin(Stdio::null())
         .spawn()
@@ -210,10 +217,8 @@ fn nothing_is_left_of_a_lab_that_was_killed() {
         below.len() >= 2
     });
     // Another terminal finds the lab that runs.
-    let joined = Command::new("/proc/self/exe")
-        .args(["lab", "shell", "server", "--", "cat", "/proc/net/route"])
-        .output()
-        .expect("join");
+    let joined =
+        program().args(["lab", "shell", "server", "--", "cat", "/proc/net/route"]).output().expect("join");
     assert!(joined.status.success(), "{joined:?}");
     lab.kill().expect("killed");
     lab.wait().expect("waited");
@@ -277,7 +282,7 @@ fn latency_can_be_measured() {
     if !has_program("latency") {
         return;
     }
-    let output = Command::new("/proc/self/exe").args([BENCH, "latency"]).output().expect("start");
+    let output = program().args([BENCH, "latency"]).output().expect("start");
     assert!(output.status.success(), "{output:?}");
     let text = String::from_utf8_lossy(&output.stdout);
     let value = |name: &str| -> f64 {

@@ -5,7 +5,7 @@
 
 mod cases;
 
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use jumpvpn_lab::{LabArgs, main_lab};
@@ -31,7 +31,10 @@ fn main() -> ExitCode {
         return jumpvpn_lab::inside(cases::bench_inside);
     }
     let asked = |flag: &str| arguments[1..].iter().any(|argument| argument == flag);
-    let wanted = arguments[1..].iter().find(|argument| !argument.starts_with('-'));
+    // `--format` is the only flag with a value of its own.
+    let is_value = |at: usize| arguments[at - 1] == "--format";
+    let mut words = (1..arguments.len()).filter(|at| !arguments[*at].starts_with('-') && !is_value(*at));
+    let wanted = words.next().map(|at| &arguments[at]);
     let is_wanted = |name: &str| match wanted {
         Some(wanted) if asked("--exact") => name == wanted,
         Some(wanted) => name.contains(wanted.as_str()),
@@ -55,7 +58,7 @@ fn main() -> ExitCode {
 
 /// Whether this system allows a lab at all; says so if not.
 fn possible() -> bool {
-    let output = Command::new("/proc/self/exe")
+    let output = cases::program()
         .args(["lab", "shell", "server", "--no-vpn", "--out"])
         .arg(cases::folder("possible"))
         .args(["--", "true"])

@@ -49,3 +49,12 @@ fn minutes_count_from_2026() {
     let minutes = minutes_since_2026();
     assert!(minutes < 100 * 366 * 24 * 60, "{minutes}");
 }
+
+#[test]
+fn a_wall_clock_that_is_far_off_gives_a_minute_all_the_same() {
+    let start = 1_767_225_600;
+    assert_eq!([minutes_at(start), minutes_at(start + 59), minutes_at(start + 60)], [0, 0, 1]);
+    assert_eq!([minutes_at(0), minutes_at(-1), minutes_at(i64::MIN)], [0; 3], "before 2026");
+    assert_eq!(minutes_at(start + 10 * 365 * 86_400), 10 * 365 * 1440);
+    assert_eq!(minutes_at(i64::MAX), 0);
+}

@@ -8,6 +8,8 @@ use jumpvpn_events::{Event, EventKind, Reason, Severity};
 /// From which severity on the log on stderr shows something.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogLevel {
+    /// Nothing, for those who only measure.
+    Off,
     /// Only what does not work.
     Quiet,
     /// What a person who set it up wants to see.
@@ -21,6 +23,7 @@ impl LogLevel {
     /// Whether something of that severity is shown.
     pub fn shows(self, severity: Severity) -> bool {
         match self {
+            LogLevel::Off => false,
             LogLevel::Quiet => severity >= Severity::Warning,
             LogLevel::Normal => severity >= Severity::Info,
             LogLevel::Verbose => true,

@@ -9,6 +9,7 @@ use jumpvpn_events::{Event, Severity};
 
 use super::branch::{Branch, Branched};
 use super::file::{EventFile, FileSink};
+use super::human::LogLevel;
 use super::log::Logged;
 use super::losses::Counts;
 use super::outlet::{Line, Outlet};
@@ -19,6 +20,7 @@ pub(super) struct Recorder {
     outlet: Outlet<FileSink>,
     gateway: String,
     log: SyncSender<Branched<Logged>>,
+    level: LogLevel,
     counts: Arc<Counts>,
     /// Whether the last attempt failed: that it does is said once.
     failing: bool,
@@ -28,10 +30,10 @@ impl Recorder {
     pub(super) fn new(
         file: EventFile,
         gateway: String,
-        log: SyncSender<Branched<Logged>>,
+        (level, log): (LogLevel, SyncSender<Branched<Logged>>),
         counts: Arc<Counts>,
     ) -> Recorder {
-        Recorder { outlet: Outlet::new(FileSink::new(file), 0), gateway, log, counts, failing: false }
+        Recorder { outlet: Outlet::new(FileSink::new(file), 0), gateway, log, level, counts, failing: false }
     }
 
     /// Starts the thread, which drops `finish` at its end.
@@ -108,8 +110,11 @@ impl Recorder {
         self.outlet.sink().path().display().to_string()
     }
 
-    /// A log that is full has more urgent things to say.
     fn say(&self, severity: Severity, text: String) {
+        if !self.level.shows(severity) {
+            return;
+        }
+        // A log that is full has more urgent things to say.
         self.log.try_send(Branched { missed_count: 0, what: Some(Logged::Note { severity, text }) }).ok();
     }
 }

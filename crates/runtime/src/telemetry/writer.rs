@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::time::Instant;
 
 use jumpvpn_events::{Event, Severity};
 
@@ -29,6 +30,9 @@ pub(super) struct Loop {
     log: Rules,
     /// Whether somebody has not been told yet what is missing.
     owing: bool,
+    /// Losses that the log does not tell yet, and when it told some last: a flood is a line per second, not one per hole.
+    untold_count: u64,
+    told_at: Option<Instant>,
 }
 
 impl Loop {
@@ -49,6 +53,8 @@ impl Loop {
             held: Outlet::new(Held(VecDeque::with_capacity(HELD_COUNT)), 0),
             log,
             owing: false,
+            untold_count: 0,
+            told_at: None,
         }
     }
 
@@ -89,7 +95,9 @@ impl Loop {
     }
 
     /// The threads that write end when they have written everything.
-    fn finish(self) {
+    fn finish(mut self) {
+        self.told_at = None;
+        self.tell_losses();
         // The log last: the file may still have something to say.
         self.file.into_iter().for_each(Branch::finish);
         self.log.finish();
@@ -132,6 +140,7 @@ impl Loop {
         let lost_count =
             lost.iter().enumerate().map(|(lane, number)| self.lanes.account_lost(lane, *number)).sum();
         self.miss(lost_count);
+        self.tell_losses();
         let Loop { file, followers, held, gateway, .. } = self;
         held.catch_up(gateway).ok();
         followers.retain_mut(|follower| {
@@ -140,7 +149,7 @@ impl Loop {
         let waiting = followers.iter().any(Outlet::has_missed);
         self.counts.followers.set_stuck(waiting);
         let told = [file.as_mut().is_none_or(Branch::catch_up), self.log.catch_up()];
-        self.owing = waiting || told.contains(&false);
+        self.owing = waiting || told.contains(&false) || self.untold_count > 0;
     }
 
     /// So many events were lost before they got here.
@@ -148,10 +157,21 @@ impl Loop {
         if count == 0 {
             return;
         }
-        self.note(Severity::Warning, format!("{count} events are missing: more than could be written"));
+        self.untold_count += count;
+        self.tell_losses();
         self.held.miss(count);
         self.file.iter_mut().for_each(|file| file.miss(count));
         self.followers.iter_mut().for_each(|follower| follower.miss(count));
+    }
+
+    /// Tells the log what was lost, if it was not told just now.
+    fn tell_losses(&mut self) {
+        if self.untold_count == 0 || self.told_at.is_some_and(|at| at.elapsed() < RETRY_PERIOD) {
+            return;
+        }
+        let count = std::mem::take(&mut self.untold_count);
+        self.told_at = Some(Instant::now());
+        self.note(Severity::Warning, format!("{count} events are missing: more than could be written"));
     }
 
     fn handle_subscription(&mut self, lines: SyncSender<Arc<str>>, follow: bool) {
