@@ -18,6 +18,7 @@ const COUNTED: &[&str] = &[
     "engine",
     "events",
     "host",
+    "kem",
     "ownership",
     "policy",
     "runtime",

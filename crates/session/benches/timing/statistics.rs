@@ -1,4 +1,5 @@
 //! Welch's t-test on the durations of two classes, cropped at several percentiles as dudect does.
+#![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "a bench measures real time")]
 
 use std::time::Instant;
 
