@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::run::{cargo, cargo_has, succeed};
 use crate::stories::{self, Played};
-use crate::{Outcome, attack, fuzz, sim, tidy, timing};
+use crate::{Outcome, attack, fuzz, sim, tidy, timing, units};
 
 /// Worlds of the short simulation; they have to end within two minutes without optimisation.
 const SHORT_SIM_SEEDS: &str = "40";
@@ -23,8 +23,14 @@ enum Ended {
 
 type Step = (&'static str, fn() -> Ended);
 
-const FAST: &[Step] =
-    &[("fmt", format), ("tidy", tidy_step), ("clippy", clippy), ("test", tests), ("deny", deny)];
+const FAST: &[Step] = &[
+    ("fmt", format),
+    ("tidy", tidy_step),
+    ("units", units_step),
+    ("clippy", clippy),
+    ("test", tests),
+    ("deny", deny),
+];
 
 const SLOW: &[Step] = &[
     ("stories", short_stories),
@@ -88,6 +94,10 @@ fn format() -> Ended {
 
 fn tidy_step() -> Ended {
     judged(tidy::run())
+}
+
+fn units_step() -> Ended {
+    judged(units::run())
 }
 
 fn clippy() -> Ended {

@@ -18,6 +18,7 @@ mod stories;
 mod tidy;
 mod timing;
 mod tree;
+mod units;
 
 use std::process::ExitCode;
 
@@ -46,6 +47,7 @@ const COMMANDS: &[(&str, &str, &str)] = &[
     ("miri", "", "unit tests of rooms with unsafe, interpreted; needs a nightly toolchain"),
     ("memcheck", "", "tests of rooms with unsafe, under valgrind"),
     ("timing", "[--samples N]", "secret comparisons: instructions and time must not depend on the content"),
+    ("units", "", "how exposed the services of packaging/systemd are, and whether they are well-formed"),
     ("docs", "[--check]", "write the generated documents, or compare them"),
     ("setup", "", "look for the tools and system packages that tests use"),
 ];
@@ -68,6 +70,7 @@ fn main() -> ExitCode {
         "miri" => no_arguments(rest).and_then(|()| memory::miri()),
         "memcheck" => no_arguments(rest).and_then(|()| memory::memcheck()),
         "timing" => timing::run(rest),
+        "units" => no_arguments(rest).and_then(|()| units::run()),
         "docs" => docs::run(rest),
         "setup" => no_arguments(rest).and_then(|()| setup::run()),
         "help" | "--help" | "-h" => {

@@ -12,6 +12,8 @@ const PROGRAMS: &[(&str, &str, &str)] = &[
     ("ip", "iproute2", "tests of links and routes look with it"),
     ("ssh", "openssh-client", "the lab keeps a shell open through every jump"),
     ("sshd", "openssh-server", "the lab keeps a shell open through every jump"),
+    ("setpriv", "util-linux", "tests run daemons as an ordinary user"),
+    ("systemd-analyze", "systemd", "the exposure of the services is measured"),
 ];
 
 /// Folders that are searched beside PATH: administrators' programs are often not in it.

@@ -11,7 +11,7 @@ use crate::key::{self, KEY_LEN, SecretKey};
 use crate::keys::{MTU_MAX, MTU_MIN};
 use crate::reader::{Placed, Section};
 use crate::report::Notes;
-use crate::value::{self, Endpoint, Scheme};
+use crate::value::{self, Endpoint, Sandbox, Scheme};
 
 /// Preset of an agent that names no policy.
 const DEFAULT_POLICY: &str = "laptop";
@@ -27,6 +27,10 @@ pub struct AgentConfig {
     pub control_socket: PathBuf,
     /// File for the event log.
     pub events: Option<PathBuf>,
+    /// User to become.
+    pub user: Option<String>,
+    /// What is given up after the start.
+    pub sandbox: Sandbox,
     /// When to jump, and when not to.
     pub policy: Policy,
     /// Preset the policy came from; its keys may have been changed since.
@@ -81,12 +85,16 @@ pub(crate) fn read(source: &Source<'_>, notes: &mut Notes) -> Option<AgentConfig
     let interface = context.interface(agent, notes);
     let control_socket = context.control_socket(agent, notes);
     let events = context.path(agent, "events", notes);
+    let user = agent.text("user", notes, value::user).map(|user| user.value);
+    let sandbox = agent.text("sandbox", notes, value::sandbox).map_or(Sandbox::On, |sandbox| sandbox.value);
     // Everything has been looked at and noted; only now may a missing part end the reading.
     Some(AgentConfig {
         private_key: private_key?,
         interface,
         control_socket: control_socket?,
         events,
+        user,
+        sandbox,
         policy,
         policy_name,
         uplinks,

@@ -54,6 +54,7 @@ impl<'a> Context<'a> {
     pub(crate) fn path(&self, section: &Section<'_>, name: &str, notes: &mut Notes) -> Option<PathBuf> {
         let path = |text: &str| match text {
             "" => Err(format!("`{name}` is empty")),
+            text if text.starts_with(key::CREDENTIALS) => key::credential(text),
             text => Ok(self.source.path.parent().unwrap_or(Path::new("")).join(text)),
         };
         section.text(name, notes, path).map(|path| path.value)

@@ -13,7 +13,7 @@ use crate::key::{KEY_LEN, SecretKey};
 use crate::keys::{MTU_MAX, MTU_MIN, SESSIONS_MAX};
 use crate::reader::{Placed, Section};
 use crate::report::Notes;
-use crate::value::{self, Scheme};
+use crate::value::{self, Sandbox, Scheme};
 use crate::{key, pool};
 
 /// Preset of a gateway that names no policy.
@@ -34,6 +34,10 @@ pub struct GatewayConfig {
     pub control_socket: PathBuf,
     /// File for the event log.
     pub events: Option<PathBuf>,
+    /// User to become.
+    pub user: Option<String>,
+    /// What is given up after the start.
+    pub sandbox: Sandbox,
     /// What sessions may do.
     pub policy: Policy,
     /// Preset the policy came from; its keys may have been changed since.
@@ -107,6 +111,8 @@ pub(crate) fn read(source: &Source<'_>, notes: &mut Notes) -> Option<GatewayConf
     let interface = context.interface(gateway, notes);
     let control_socket = context.control_socket(gateway, notes);
     let events = context.path(gateway, "events", notes);
+    let user = gateway.text("user", notes, value::user).map(|user| user.value);
+    let sandbox = gateway.text("sandbox", notes, value::sandbox).map_or(Sandbox::On, |sandbox| sandbox.value);
     let mtu = gateway.auto_or_number("mtu", MTU_MIN, MTU_MAX, notes);
     let sessions_max = gateway.auto_or_count("sessions_max", 1, SESSIONS_MAX, notes);
     // Everything has been looked at and noted; only now may a missing part end the reading.
@@ -117,6 +123,8 @@ pub(crate) fn read(source: &Source<'_>, notes: &mut Notes) -> Option<GatewayConf
         address,
         control_socket: control_socket?,
         events,
+        user,
+        sandbox,
         policy,
         policy_name,
         nat,

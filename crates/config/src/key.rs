@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -19,14 +19,46 @@ const KEY_FILE_MAX_LEN: u64 = 128;
 /// Permission bits of group and others.
 const OTHERS: u32 = 0o077;
 
-/// A private or preshared key; wiped when dropped, never printed.
-#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
-pub struct SecretKey([u8; KEY_LEN]);
+/// A path that begins with this starts at the folder that a service manager passes secrets in (systemd.exec(5),
+/// `LoadCredential=`).
+pub(crate) const CREDENTIALS: &str = "$CREDENTIALS_DIRECTORY/";
+
+/// The group may read a file of that folder: the kernel shows there what the service manager grants to the service's
+/// user by an access control list. Nobody else can enter the folder.
+const CREDENTIAL_MODE: u32 = 0o040;
+
+fn credentials_folder() -> Option<PathBuf> {
+    std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from)
+}
+
+/// The file that a path with [`CREDENTIALS`] stands for.
+pub(crate) fn credential(text: &str) -> Result<PathBuf, String> {
+    let name = text.strip_prefix(CREDENTIALS).unwrap_or(text);
+    match credentials_folder() {
+        _ if name.is_empty() || name.contains('/') => Err(format!("`{text}` does not name a credential")),
+        Some(folder) => Ok(folder.join(name)),
+        None => {
+            Err(format!("`{text}` can be read by a service alone: it is the service manager that passes it"))
+        }
+    }
+}
+
+/// A private or preshared key; wiped when dropped, never printed. It stays where it is in the heap: a value that is
+/// moved leaves its bytes behind on the stack, where nobody wipes them.
+#[derive(PartialEq, Eq)]
+pub struct SecretKey(Box<[u8; KEY_LEN]>);
 
 impl SecretKey {
-    /// Wraps the bytes of a key.
-    pub fn new(bytes: [u8; KEY_LEN]) -> SecretKey {
-        SecretKey(bytes)
+    /// Copies the bytes of a key.
+    pub fn new(bytes: &[u8; KEY_LEN]) -> SecretKey {
+        let mut key = SecretKey(Box::new([0; KEY_LEN]));
+        key.0.copy_from_slice(bytes);
+        key
+    }
+
+    fn from_text(text: &str) -> Result<SecretKey, &'static str> {
+        let mut key = SecretKey::new(&[0; KEY_LEN]);
+        decode_into(text, &mut key.0).map(|()| key)
     }
 
     /// The bytes.
@@ -34,6 +66,20 @@ impl SecretKey {
         &self.0
     }
 }
+
+impl Clone for SecretKey {
+    fn clone(&self) -> SecretKey {
+        SecretKey::new(&self.0)
+    }
+}
+
+impl Drop for SecretKey {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl ZeroizeOnDrop for SecretKey {}
 
 impl fmt::Debug for SecretKey {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -46,9 +92,18 @@ impl fmt::Debug for SecretKey {
 /// # Errors
 /// A sentence that says what is wrong; it never repeats the text.
 pub fn decode(text: &str) -> Result<[u8; KEY_LEN], &'static str> {
+    let mut key = [0; KEY_LEN];
+    decode_into(text, &mut key).map(|()| key)
+}
+
+fn decode_into(text: &str, key: &mut [u8; KEY_LEN]) -> Result<(), &'static str> {
     let bytes = Zeroizing::new(STANDARD.decode(text.trim()).map_err(|_| "not base64")?);
-    let key: [u8; KEY_LEN] = bytes.as_slice().try_into().map_err(|_| "not 32 bytes long")?;
-    if key == [0; KEY_LEN] { Err("all zero") } else { Ok(key) }
+    let bytes: &[u8; KEY_LEN] = bytes.as_slice().try_into().map_err(|_| "not 32 bytes long")?;
+    if *bytes == [0; KEY_LEN] {
+        return Err("all zero");
+    }
+    key.copy_from_slice(bytes);
+    Ok(())
 }
 
 /// Writes a key as text: 44 characters.
@@ -79,7 +134,8 @@ pub(crate) fn read_file(path: &Path) -> Result<SecretKey, KeyFileError> {
         return Err(refused("not a file", make()));
     }
     let mode = facts.mode() & 0o7777;
-    if mode & OTHERS != 0 {
+    let passed = path.parent().is_some_and(|folder| credentials_folder().as_deref() == Some(folder));
+    if mode & OTHERS & !(if passed { CREDENTIAL_MODE } else { 0 }) != 0 {
         return Err(refused(
             &format!("others than its owner may use this key (mode {mode:04o})"),
             format!("chmod 600 {shown}"),
@@ -92,7 +148,7 @@ pub(crate) fn read_file(path: &Path) -> Result<SecretKey, KeyFileError> {
     if text.len() as u64 > KEY_FILE_MAX_LEN {
         return Err(refused("too long for a key", make()));
     }
-    decode(&text).map(SecretKey::new).map_err(|what| refused(&format!("the key is {what}"), make()))
+    SecretKey::from_text(&text).map_err(|what| refused(&format!("the key is {what}"), make()))
 }
 
 /// The cause in plain words, without the number of the operating system.

@@ -157,6 +157,21 @@ const EVENTS: KeySpec = optional(
     "File to which events are appended, one JSON object per line.",
 );
 
+const USER: KeySpec = optional(
+    "user",
+    Shape::Text,
+    "the user who starts it",
+    "User to become when started as root, right after this file and the keys were read; one of /etc/passwd.",
+);
+
+const SANDBOX: KeySpec = optional(
+    "sandbox",
+    Shape::Choice(&["on", "required", "off"]),
+    "\"on\"",
+    "Whether the program gives up its rights, files and system calls after its start. With \"on\" it goes on without \
+     what the kernel lacks, with \"required\" it does not start.",
+);
+
 const STORE: TableSpec = TableSpec {
     name: "store",
     many: false,
@@ -200,6 +215,8 @@ pub const GATEWAY: FileSpec = FileSpec {
                 ),
                 CONTROL_SOCKET,
                 EVENTS,
+                USER,
+                SANDBOX,
                 optional(
                     "policy",
                     Shape::Policy,
@@ -267,6 +284,8 @@ pub const AGENT: FileSpec = FileSpec {
                 INTERFACE,
                 CONTROL_SOCKET,
                 EVENTS,
+                USER,
+                SANDBOX,
                 optional("policy", Shape::Policy, "\"laptop\"", "When to jump, and when not to."),
                 optional(
                     "uplinks",

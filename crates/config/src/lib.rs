@@ -32,7 +32,7 @@ pub use key::SecretKey;
 pub use reader::suggestion;
 pub use report::{Finding, Report, Severity};
 pub use schema::json_schema;
-pub use value::{Endpoint, Host, Scheme};
+pub use value::{Endpoint, Host, Sandbox, Scheme};
 
 use context::Source;
 use report::Notes;

@@ -15,6 +15,32 @@ const PEER_NAME_MAX_LEN: usize = 63;
 /// Longest host name in bytes (RFC 1035 section 2.3.4).
 const HOST_NAME_MAX_LEN: usize = 253;
 
+/// What the program gives up after its start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sandbox {
+    /// Whatever the kernel can take away.
+    On,
+    /// Everything, or it does not start.
+    Required,
+    /// Nothing.
+    Off,
+}
+
+impl Sandbox {
+    /// All of them with their names in the file.
+    pub const ALL: &'static [(&'static str, Sandbox)] =
+        &[("on", Sandbox::On), ("required", Sandbox::Required), ("off", Sandbox::Off)];
+
+    /// `"on"`, `"required"` or `"off"`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Sandbox::On => "on",
+            Sandbox::Required => "required",
+            Sandbox::Off => "off",
+        }
+    }
+}
+
 /// Kind of transport a listener or an endpoint speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scheme {
@@ -181,6 +207,20 @@ fn host_name(name: &str) -> Result<(), String> {
         return Err(format!("`{name}` is neither an address nor a host name"));
     }
     Ok(())
+}
+
+/// What is given up, by its name.
+pub fn sandbox(text: &str) -> Result<Sandbox, String> {
+    let found = Sandbox::ALL.iter().find(|(name, _)| *name == text).map(|(_, sandbox)| *sandbox);
+    found.ok_or_else(|| format!("`{text}` is none of on, required and off"))
+}
+
+/// The name of a user of the system; whether there is one is seen at the start.
+pub fn user(text: &str) -> Result<String, String> {
+    // A colon or a line end cannot be in a name of passwd(5); a number would look like one and be none.
+    let sound = text.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c))
+        && text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    if sound { Ok(text.to_owned()) } else { Err(format!("`{text}` cannot be the name of a user")) }
 }
 
 /// Checks the name of a network interface (Linux `dev_valid_name`).

@@ -12,6 +12,7 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 
 use crate::firewall::State;
 use crate::sysctl::Switch;
@@ -20,8 +21,8 @@ use crate::{Family, HostError, Link, Network, RouteSpec, firewall, lock, nft, sl
 /// Smallest MTU with which the kernel runs IPv6 on an interface (RFC 8200 section 5).
 const IPV6_MIN_MTU: u32 = 1280;
 
-/// What a tunnel needs.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// What a tunnel needs. It can be written and read as text, for a process that does this for another one.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct TunnelSpec {
     /// Name of the interface, which exists already: letters, digits, `_`, `.` and `-`.
     pub ifname: String,
@@ -44,7 +45,7 @@ pub struct TunnelSpec {
 }
 
 /// Source address translation for a gateway.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct NatSpec {
     /// Inner prefixes whose packets are translated.
     pub sources: Vec<IpNet>,

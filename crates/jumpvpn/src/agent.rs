@@ -4,35 +4,41 @@ use std::net::SocketAddr;
 
 use jumpvpn_config::{AgentConfig, Endpoint, key};
 use jumpvpn_engine::agent;
-use jumpvpn_host::{TUNNEL_MARK, TunnelSpec};
+use jumpvpn_host::TunnelSpec;
 use jumpvpn_runtime::{AgentOptions, DaemonOptions, run_agent};
 use jumpvpn_session::{PublicKey, SuiteSet};
 use serde_json::json;
 
 use crate::args::DaemonArgs;
+use crate::confine::Confinement;
 use crate::daemon;
 use crate::exit::{Code, Failure, Outcome, say};
-use crate::machine::{Links, Machine};
+use crate::keeper;
+use crate::machine::Links;
 
 /// Endpoints the engine tries: each is a path of every link, and all of them are probed.
 const ENDPOINTS_MAX: usize = 4;
 
 /// Runs the verb.
 pub(crate) fn run(args: &DaemonArgs) -> Outcome {
+    let memory = jumpvpn_sandbox::protect_memory();
     daemon::check_room(args)?;
     let config = daemon::accepted(jumpvpn_config::load_agent(&args.config))?;
+    let confinement = Confinement::begin(config.sandbox, config.user.as_deref(), &[], memory)?;
+    let (host, sockets) = keeper::start(&tunnel(&config), config.sandbox)?;
     let options = AgentOptions {
         engine: engine(&config)?,
         watch: Box::new(Links::new()?),
         uplinks: config.uplinks.clone(),
-        mark: TUNNEL_MARK,
+        sockets: Box::new(sockets),
         kill_switch: config.routes.kill_switch,
         gateway: json!({
             "public_key": key::encode(&config.gateway.public_key),
             "endpoints": config.gateway.endpoints.iter().map(ToString::to_string).collect::<Vec<_>>(),
         }),
         daemon: DaemonOptions {
-            host: Box::new(Machine::new(tunnel(&config))),
+            host: Box::new(host),
+            confine: confinement.when_open(&config.control_socket, config.events.as_deref()),
             mtu: config.routes.mtu.unwrap_or(daemon::DEFAULT_MTU),
             name: daemon::name(args),
             log_level: daemon::log_level(args),
@@ -41,6 +47,8 @@ pub(crate) fn run(args: &DaemonArgs) -> Outcome {
             events: config.events,
         },
     };
+    // The engine has its own copy of each key, and needs no second one beside it.
+    drop((config.private_key, config.gateway));
     daemon::outcome(run_agent(options))
 }
 

@@ -53,6 +53,16 @@ pub(crate) enum Verb {
     Man(ManArgs),
     /// Print a JSON Schema.
     Schema(SchemaArgs),
+    /// Change the machine for a daemon; started by it alone.
+    #[command(hide = true)]
+    Keeper(KeeperArgs),
+}
+
+/// What a keeper is started with.
+#[derive(Debug, Args)]
+pub(crate) struct KeeperArgs {
+    /// The tunnel, as JSON.
+    pub(crate) order: String,
 }
 
 /// What a daemon is started with.

@@ -63,10 +63,10 @@ pub(crate) fn outcome(ended: Result<Ended, DaemonError>) -> Outcome {
 
 /// The private key of a file as the engine wants it.
 pub(crate) fn private(key: &SecretKey) -> PrivateKey {
-    PrivateKey::from_bytes(*key.bytes())
+    PrivateKey::from_bytes(key.bytes())
 }
 
 /// The preshared key of a file as the engine wants it.
 pub(crate) fn preshared(key: Option<&SecretKey>) -> Option<PresharedKey> {
-    key.map(|key| PresharedKey::from_bytes(*key.bytes()))
+    key.map(|key| PresharedKey::from_bytes(key.bytes()))
 }

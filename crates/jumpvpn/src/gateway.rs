@@ -10,9 +10,11 @@ use jumpvpn_session::{PublicKey, SuiteSet};
 use serde_json::{Value, json};
 
 use crate::args::DaemonArgs;
+use crate::confine::Confinement;
 use crate::daemon;
 use crate::exit::{Failure, Outcome};
-use crate::machine::{Links, Machine};
+use crate::keeper;
+use crate::machine::Links;
 
 /// Sessions per peer that there is room for: its device, one that was replaced and not yet noticed, and spare.
 const SESSIONS_PER_PEER: usize = 4;
@@ -23,14 +25,19 @@ const NODE: u16 = 0;
 
 /// Runs the verb.
 pub(crate) fn run(args: &DaemonArgs) -> Outcome {
+    let memory = jumpvpn_sandbox::protect_memory();
     daemon::check_room(args)?;
     let config = daemon::accepted(jumpvpn_config::load_gateway(&args.config))?;
+    let confinement = Confinement::begin(config.sandbox, config.user.as_deref(), &config.listen, memory)?;
+    // A gateway's sockets are opened before it gives up its rights.
+    let (host, _) = keeper::start(&tunnel(&config), config.sandbox)?;
     let mtu = config.mtu.unwrap_or(daemon::DEFAULT_MTU);
     let options = GatewayOptions {
         engine: engine(&config, mtu)?,
         peers: config.peers.iter().map(peer_row).collect(),
         daemon: DaemonOptions {
-            host: Box::new(Machine::new(tunnel(&config))),
+            host: Box::new(host),
+            confine: confinement.when_open(&config.control_socket, config.events.as_deref()),
             mtu,
             name: daemon::name(args),
             log_level: daemon::log_level(args),
@@ -40,6 +47,8 @@ pub(crate) fn run(args: &DaemonArgs) -> Outcome {
         },
         listen: config.listen,
     };
+    // The engine has its own copy of each key, and needs no second one beside it.
+    drop((config.private_key, config.peers));
     daemon::outcome(run_gateway(options))
 }
 

@@ -7,12 +7,14 @@ mod args;
 mod audit;
 mod bench;
 mod check;
+mod confine;
 mod control;
 mod daemon;
 mod exit;
 mod explain;
 mod gateway;
 mod generate;
+mod keeper;
 mod keys;
 mod machine;
 mod show;
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
         Verb::Bench(args) => return bench::run(&args),
         Verb::Gateway(args) => gateway::run(&args),
         Verb::Agent(args) => agent::run(&args),
+        Verb::Keeper(args) => keeper::run(&args),
         Verb::Genkey => keys::genkey(),
         Verb::Pubkey => keys::pubkey(),
         Verb::Genpsk => keys::genpsk(),

@@ -63,6 +63,7 @@ fn agent(status: &Value, colour: bool, screen: &mut String) {
         line(screen, "pinned", &show::cell(&status["pinned"]));
     }
     traffic(status, screen);
+    sandbox(status, screen);
     screen.push('\n');
     screen.push_str(&show::columns(&status["paths"], PATH_COLUMNS));
 }
@@ -78,6 +79,23 @@ fn traffic(status: &Value, screen: &mut String) {
     }
     let drops = status["drops"].as_object().map(show::nonzero).filter(|text| !text.is_empty());
     line(screen, "drops", drops.as_deref().unwrap_or("none"));
+}
+
+/// What the daemon has given up.
+fn sandbox(status: &Value, screen: &mut String) {
+    let sandbox = &status["sandbox"];
+    if sandbox.is_object() {
+        let cell = |key: &str| show::cell(&sandbox[key]);
+        let text = format!(
+            "{}: capabilities {}, files {}, calls {}, memory {}",
+            cell("mode"),
+            cell("capabilities"),
+            cell("files"),
+            cell("calls"),
+            cell("memory"),
+        );
+        line(screen, "sandbox", &text);
+    }
 }
 
 /// The number of jumps and what is known about the last one.
@@ -114,6 +132,7 @@ fn gateway(status: &Value, screen: &mut String) {
     line(screen, "store", &show::pairs(&status["store"]));
     line(screen, "limits", &show::pairs(&status["limits"]));
     traffic(status, screen);
+    sandbox(status, screen);
 }
 
 #[cfg(test)]

@@ -16,7 +16,6 @@ use std::time::Duration;
 use jumpvpn_engine::agent::{Command, Notice, Refusal, Status};
 use jumpvpn_engine::{Agent, Received, SocketKey, Transmit};
 use jumpvpn_events::{DropCounters, Event, Reason, Severity, State, Time};
-use jumpvpn_transport::{BindOptions, UdpBinding};
 
 pub(crate) use console::AgentConsole;
 pub(crate) use links::LinkRules;
@@ -24,13 +23,10 @@ use links::{LinkBook, Wanted};
 
 use crate::clock;
 use crate::daemon::{Ended, Word};
-use crate::machine::{LinkWatch, TunnelSettings};
+use crate::machine::{LinkWatch, PathSockets, TunnelSettings};
 use crate::pump::{Engine, Pump};
 use crate::settling::Settling;
 
-/// Kernel buffers of a path's socket, bytes: 4 MiB hold some 30 ms at 1 Gbit/s, as long as the thread may be
-/// descheduled. A path's queue is kept short by the inner congestion control, not by this.
-const SOCKET_BUFFER_LEN: usize = 4 << 20;
 /// How long the end of the session may take to be sent and acknowledged when the daemon stops.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(200);
 
@@ -62,8 +58,7 @@ pub(crate) struct AgentLoop {
     pub(crate) engine: Agent,
     pub(crate) watch: Box<dyn LinkWatch>,
     pub(crate) rules: LinkRules,
-    /// Firewall mark of the sockets.
-    pub(crate) mark: u32,
+    pub(crate) sockets: Box<dyn PathSockets>,
     pub(crate) questions: Receiver<Question>,
     pub(crate) words: Sender<Word>,
     /// Told of every [`Word::Tunnel`].
@@ -166,12 +161,9 @@ impl Running {
 
     /// Opens the socket of a link, if that is possible (already, or still).
     fn open(&mut self, wanted: Wanted) {
-        let options =
-            BindOptions { mark: Some(self.io.mark), reuse_port: false, buffer_len: Some(SOCKET_BUFFER_LEN) };
-        let bound = UdpBinding::bind(SocketAddr::new(wanted.local, 0), Some(&wanted.name), &options);
+        let bound = self.io.sockets.open(wanted.local, &wanted.name);
         let key = self.book.next_key();
         let opened = bound
-            .map_err(|error| error.to_string())
             .and_then(|binding| self.io.pump.sockets().open(key, binding).map_err(|error| error.to_string()));
         match opened {
             Ok(()) => self.book.opened(key, wanted),

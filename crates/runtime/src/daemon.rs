@@ -16,7 +16,7 @@ use jumpvpn_engine::{agent, gateway};
 use jumpvpn_events::Reason;
 use serde_json::Value;
 
-use crate::machine::{LinkWatch, MachineError, TunnelHost, TunnelSettings};
+use crate::machine::{Confine, LinkWatch, MachineError, PathSockets, TunnelHost, TunnelSettings};
 use crate::telemetry::LogLevel;
 
 pub use room::check_memory;
@@ -38,6 +38,8 @@ pub struct DaemonOptions {
     pub log_level: LogLevel,
     /// The machine.
     pub host: Box<dyn TunnelHost>,
+    /// Gives up what is not needed any more.
+    pub confine: Confine,
 }
 
 /// What an agent is made of.
@@ -50,8 +52,8 @@ pub struct AgentOptions {
     pub watch: Box<dyn LinkWatch>,
     /// Interfaces that may carry paths; all with a default route when empty.
     pub uplinks: Vec<String>,
-    /// Firewall mark of the sockets, which keeps their packets out of the tunnel.
-    pub mark: u32,
+    /// Opens the sockets of the paths.
+    pub sockets: Box<dyn PathSockets>,
     /// Whether the machine is to be closed before the first session is established.
     pub kill_switch: bool,
     /// The gateway as `show peers` tells it.

@@ -15,6 +15,7 @@ mod daemon;
 mod door;
 mod entropy;
 mod gateway;
+pub mod keeper;
 pub mod machine;
 mod pump;
 mod report;

@@ -1,4 +1,4 @@
-//! What the runtime needs of the machine's network configuration, as two small traits.
+//! What the runtime needs of the machine: its network configuration and the rights of this process, as small traits.
 //!
 //! The room `host` knows how; the binary joins the two, so that neither room depends on the other and the pumps can be
 //! tested without touching a machine.
@@ -6,6 +6,10 @@
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::AsRawFd;
+
+use jumpvpn_transport::UdpBinding;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// One network interface that exists now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -78,8 +82,30 @@ pub trait LinkWatch: AsRawFd + Send {
     fn snapshot(&mut self) -> io::Result<Vec<Interface>>;
 }
 
+/// Opens the sockets of an agent's paths, which takes rights that the agent's own process may not have.
+pub trait PathSockets: Send {
+    /// A socket on the device, bound to the address, whose packets stay out of the tunnel.
+    ///
+    /// # Errors
+    /// One sentence: what was refused.
+    fn open(&mut self, local: IpAddr, device: &str) -> Result<UdpBinding, String>;
+}
+
+/// What the process has given up.
+#[derive(Clone, Debug, Default)]
+pub struct Confined {
+    /// It in detail, as `status` shows it.
+    pub report: Value,
+    /// What the kernel lacks, one sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// Gives up whatever is not needed any more. Called once, when files, listeners and the interface are open and before
+/// the first thread is started.
+pub type Confine = Box<dyn FnOnce() -> Result<Confined, MachineError>>;
+
 /// Inner addresses and MTU of a tunnel that is up.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TunnelSettings {
     /// Inner addresses with their prefix lengths; empty while no session has been established.
     pub addresses: Vec<(IpAddr, u8)>,
@@ -88,7 +114,7 @@ pub struct TunnelSettings {
 }
 
 /// Why the machine could not be changed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MachineError {
     /// One sentence that says what failed and what to do.
     pub message: String,

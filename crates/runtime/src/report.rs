@@ -35,6 +35,12 @@ pub(crate) fn telemetry(losses: &Losses) -> Value {
     })
 }
 
+/// A status with what the process has given up.
+pub(crate) fn with_sandbox(mut status: Value, confined: &Value) -> Value {
+    status["sandbox"] = confined.clone();
+    status
+}
+
 /// Every key of the policy with its value as text.
 pub(crate) fn policy(policy: &Policy) -> Value {
     let entry = |key: &jumpvpn_policy::keys::Key| (key.name.to_owned(), json!(key.value(policy).to_string()));

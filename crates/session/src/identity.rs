@@ -27,56 +27,92 @@ impl fmt::Display for KeyTextError {
 
 impl core::error::Error for KeyTextError {}
 
-fn decode(text: &str) -> Result<Zeroizing<[u8; 32]>, KeyTextError> {
+fn decode(text: &str, key: &mut [u8; 32]) -> Result<(), KeyTextError> {
     // The decoder wants room for whole groups of three bytes.
     let mut buffer = Zeroizing::new([0u8; 33]);
     match STANDARD.decode_slice(text, buffer.as_mut_slice()) {
         Ok(32) => {
-            let mut key = Zeroizing::new([0; 32]);
             key.copy_from_slice(&buffer[..32]);
-            Ok(key)
+            Ok(())
         }
         _ => Err(KeyTextError),
     }
 }
 
+/// 32 secret bytes in one place of the heap. A value that is moved leaves its bytes behind on the stack, where nobody
+/// wipes them; of this one only the address moves.
+struct Secret(Box<[u8; 32]>);
+
+impl Secret {
+    fn zero() -> Self {
+        Self(Box::new([0; 32]))
+    }
+
+    fn copy_of(bytes: &[u8; 32]) -> Self {
+        let mut secret = Self::zero();
+        secret.0.copy_from_slice(bytes);
+        secret
+    }
+
+    fn random(rng: &mut dyn CryptoRng) -> Self {
+        let mut secret = Self::zero();
+        rng.fill_bytes(secret.0.as_mut_slice());
+        secret
+    }
+
+    fn from_text(text: &str) -> Result<Self, KeyTextError> {
+        let mut secret = Self::zero();
+        decode(text, &mut secret.0).map(|()| secret)
+    }
+}
+
+impl Clone for Secret {
+    fn clone(&self) -> Self {
+        Self::copy_of(&self.0)
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl ZeroizeOnDrop for Secret {}
+
 /// X25519 private key (RFC 7748). Erased on drop; never printed.
-#[derive(Clone, ZeroizeOnDrop)]
-pub struct PrivateKey([u8; 32]);
+#[derive(Clone)]
+pub struct PrivateKey(Secret);
 
 impl PrivateKey {
     /// A fresh key.
     pub fn generate(rng: &mut dyn CryptoRng) -> Self {
-        let mut bytes = [0; 32];
-        rng.fill_bytes(&mut bytes);
-        let key = Self(bytes);
-        bytes.zeroize();
-        key
+        Self(Secret::random(rng))
     }
 
     /// From its 32 bytes. Any 32 bytes are a key; the bits that RFC 7748 section 5 fixes are fixed on use.
-    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
+    pub fn from_bytes(bytes: &[u8; 32]) -> Self {
+        Self(Secret::copy_of(bytes))
     }
 
     /// The matching public key.
     pub fn public(&self) -> PublicKey {
-        PublicKey(dh::public(&self.0))
+        PublicKey(dh::public(self.expose()))
     }
 
     /// A further secret of this node, for `label`: the same after every restart, useless for finding the key.
     pub fn derive(&self, label: &str) -> Zeroizing<[u8; 32]> {
-        Expander::extract(b"jump/1 node", &self.0).expand(label, &[])
+        Expander::extract(b"jump/1 node", self.expose()).expand(label, &[])
     }
 
     /// The key's bytes. The name is a warning: whoever holds them is this peer.
-    pub const fn expose(&self) -> &[u8; 32] {
-        &self.0
+    pub fn expose(&self) -> &[u8; 32] {
+        &self.0.0
     }
 
     /// Base64 text, erased on drop.
     pub fn to_base64(&self) -> Zeroizing<String> {
-        Zeroizing::new(STANDARD.encode(self.0))
+        Zeroizing::new(STANDARD.encode(self.expose()))
     }
 }
 
@@ -84,7 +120,7 @@ impl FromStr for PrivateKey {
     type Err = KeyTextError;
 
     fn from_str(text: &str) -> Result<Self, KeyTextError> {
-        decode(text).map(|key| Self(*key))
+        Secret::from_text(text).map(Self)
     }
 }
 
@@ -102,7 +138,8 @@ impl FromStr for PublicKey {
     type Err = KeyTextError;
 
     fn from_str(text: &str) -> Result<Self, KeyTextError> {
-        decode(text).map(|key| Self(*key))
+        let mut key = [0; 32];
+        decode(text, &mut key).map(|()| Self(key))
     }
 }
 
@@ -119,32 +156,28 @@ impl fmt::Debug for PublicKey {
 }
 
 /// Operator's secret shared by a client and its gateway, mixed into the handshake. Erased on drop; never printed.
-#[derive(Clone, ZeroizeOnDrop)]
-pub struct PresharedKey([u8; 32]);
+#[derive(Clone)]
+pub struct PresharedKey(Secret);
 
 impl PresharedKey {
     /// A fresh key.
     pub fn generate(rng: &mut dyn CryptoRng) -> Self {
-        let mut bytes = [0; 32];
-        rng.fill_bytes(&mut bytes);
-        let key = Self(bytes);
-        bytes.zeroize();
-        key
+        Self(Secret::random(rng))
     }
 
     /// From its 32 bytes.
-    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
+    pub fn from_bytes(bytes: &[u8; 32]) -> Self {
+        Self(Secret::copy_of(bytes))
     }
 
     /// The key's bytes.
-    pub const fn expose(&self) -> &[u8; 32] {
-        &self.0
+    pub fn expose(&self) -> &[u8; 32] {
+        &self.0.0
     }
 
     /// Base64 text, erased on drop.
     pub fn to_base64(&self) -> Zeroizing<String> {
-        Zeroizing::new(STANDARD.encode(self.0))
+        Zeroizing::new(STANDARD.encode(self.expose()))
     }
 }
 
@@ -152,13 +185,13 @@ impl FromStr for PresharedKey {
     type Err = KeyTextError;
 
     fn from_str(text: &str) -> Result<Self, KeyTextError> {
-        decode(text).map(|key| Self(*key))
+        Secret::from_text(text).map(Self)
     }
 }
 
 impl PartialEq for PresharedKey {
     fn eq(&self, other: &Self) -> bool {
-        self.0.ct_eq(&other.0).into()
+        self.expose().ct_eq(other.expose()).into()
     }
 }
 

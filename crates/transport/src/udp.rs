@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use quinn_udp::{Transmit, UdpSockRef, UdpSocketState};
 use rustix::net::sockopt;
@@ -86,6 +86,19 @@ impl UdpBinding {
     fn finish(socket: Socket, local: SocketAddr, on_device: bool) -> Result<UdpBinding, BindError> {
         let step = |action| move |source| BindError::new(action, local, source);
         socket.bind(&SockAddr::from(local)).map_err(step("bind a UDP socket"))?;
+        UdpBinding::ready(socket, local, on_device)
+    }
+
+    /// Takes over a socket that another process bound with [`UdpBinding::bind`] to `local` and a device, and passed on.
+    ///
+    /// # Errors
+    /// [`BindError`], if it is no such socket.
+    pub fn adopt(socket: OwnedFd, local: SocketAddr) -> Result<UdpBinding, BindError> {
+        UdpBinding::ready(Socket::from(socket), local, true)
+    }
+
+    fn ready(socket: Socket, local: SocketAddr, on_device: bool) -> Result<UdpBinding, BindError> {
+        let step = |action| move |source| BindError::new(action, local, source);
         let state = UdpSocketState::new(UdpSockRef::from(&socket)).map_err(step("configure a UDP socket"))?;
         let bound = socket.local_addr().map_err(step("read the address of the socket"))?;
         let local = bound.as_socket().unwrap_or(local);

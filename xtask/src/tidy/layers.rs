@@ -58,6 +58,11 @@ const ROOMS: &[Room] = &[
     },
     Room { name: "host", may_know: &[], why_no_other: "this machine's links and routes never see a packet" },
     Room {
+        name: "sandbox",
+        may_know: &[],
+        why_no_other: "what a process gives up is decided without knowing what it is for",
+    },
+    Room {
         name: "config",
         may_know: &["policy", "events"],
         why_no_other: "text becomes values; what is done with them is not its business",
@@ -125,6 +130,7 @@ const ROOMS: &[Room] = &[
             "config",
             "host",
             "runtime",
+            "sandbox",
             "lab",
         ],
         why_no_other: "the binary opens doors; it has no sockets or devices of its own",
@@ -167,12 +173,12 @@ const OUTSIDE: &[OutsideBan] = &[
     },
     OutsideBan {
         krate: "libc",
-        only_in: &["tun", "transport", "host", "lab"],
+        only_in: &["tun", "transport", "host", "sandbox", "lab"],
         why: "raw system calls have an address",
     },
     OutsideBan {
         krate: "rustix",
-        only_in: &["tun", "transport", "host", "runtime", "lab", "jumpvpn", "attack"],
+        only_in: &["tun", "transport", "host", "sandbox", "runtime", "lab", "jumpvpn", "attack"],
         why: "no system calls on the shelf and the ground floor",
     },
 ];

@@ -26,7 +26,7 @@ fn bad_texts() {
 
 #[test]
 fn secrets_do_not_print() {
-    let key = SecretKey::new(decode(TEXT).unwrap());
+    let key = SecretKey::new(&decode(TEXT).unwrap());
     assert_eq!(format!("{key:?}"), "SecretKey(..)");
 }
 

@@ -102,7 +102,7 @@ fn another_preshared_key_is_told_from_silence() {
         failed.map(|event| event.reason)
     };
     let mut config = gateway_config(0, Policy::laptop());
-    config.peers[0].psk = Some(PresharedKey::from_bytes([7; 32]));
+    config.peers[0].psk = Some(PresharedKey::from_bytes(&[7; 32]));
     let mut world = World::with_gateway(config);
     assert_eq!(failure(&mut world), Some(Reason::HandshakeRejected), "{:?}", world.agent_events);
     let mut world = World::new(Policy::laptop());

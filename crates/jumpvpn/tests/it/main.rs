@@ -10,5 +10,7 @@ mod daemon;
 mod documents;
 mod exhaustion;
 mod keys;
+mod privilege;
+mod secrets;
 mod telemetry;
 mod world;

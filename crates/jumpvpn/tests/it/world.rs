@@ -185,6 +185,29 @@ impl World {
         Daemon { child: child.unwrap(), log }
     }
 
+    /// Starts `verb` (`gateway` or `agent`) where everybody may use `/dev/net/tun`, as systems have it; `words` come
+    /// before the program on its command line. Nothing where the system does not let us make devices.
+    pub fn start_through(&self, verb: &str, words: &str) -> Option<Daemon> {
+        const SCRIPT: &str =
+            "mount -t tmpfs none /dev/net && mknod -m 666 /dev/net/tun c 10 200 && exec 3<\"$1\"";
+        let ns = if verb == "gateway" { &self.gateway_ns } else { &self.agent_ns };
+        let program = env!("CARGO_BIN_EXE_jumpvpn");
+        let sh = |script: &str| {
+            let mut command = Command::new("ip");
+            command.args(["netns", "exec", ns, "unshare", "--mount", "sh", "-c", script, "sh", program]);
+            command
+        };
+        if !sh(SCRIPT).status().unwrap().success() {
+            return None;
+        }
+        let log = self.bed.0.join(format!("{verb}.toml.log"));
+        let output = std::fs::File::options().append(true).create(true).open(&log).unwrap();
+        // By its descriptor: the user it will be may not enter the folder it lies in.
+        let script = format!("{SCRIPT} && exec {words} /proc/self/fd/3 {verb} -v -c {verb}.toml");
+        let child = sh(&script).current_dir(&self.bed.0).stdout(Stdio::null()).stderr(output).spawn();
+        Some(Daemon { child: child.unwrap(), log })
+    }
+
     /// Runs a daemon that is expected to end by itself.
     pub fn run_agent_to_its_end(&self, file: &str) -> Ended {
         self.run_to_its_end(&self.agent_ns, "agent", file)
@@ -322,6 +345,17 @@ impl Daemon {
             assert!(began.elapsed() < PATIENCE, "it does not end: {}", self.log());
             std::thread::sleep(Duration::from_millis(2));
         }
+    }
+
+    /// The process of its keeper.
+    pub fn keeper(&self) -> u32 {
+        let children = format!("/proc/{0}/task/{0}/children", self.id());
+        let children = std::fs::read_to_string(children).unwrap();
+        let mut keepers = children.split_whitespace().filter(|id| {
+            std::fs::read_to_string(format!("/proc/{id}/comm"))
+                .is_ok_and(|name| name.starts_with("jumpvpn-keeper"))
+        });
+        keepers.next().expect("a daemon has a keeper").parse().unwrap()
     }
 
     /// What it wrote to stderr so far.

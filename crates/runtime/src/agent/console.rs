@@ -21,6 +21,8 @@ pub(crate) struct AgentConsole {
     pub(crate) door: Door<Question>,
     /// Settings of the tunnel that are not yet on the machine.
     pub(crate) settling: Arc<Settling>,
+    /// What the process has given up.
+    pub(crate) confined: Value,
     /// The policy in force, which does not change while the agent runs.
     pub(crate) policy: Policy,
     /// The gateway as `show peers` tells it.
@@ -34,7 +36,8 @@ impl Console for AgentConsole {
         match request {
             Request::Status => {
                 let losses = self.telemetry.losses();
-                self.look().map(|look| report::status(&look, &losses))
+                let status = self.look().map(|look| report::status(&look, &losses));
+                status.map(|status| crate::report::with_sandbox(status, &self.confined))
             }
             Request::Show { what } => self.show(*what),
             Request::Jump { to } => self.command(Command::Jump { to: to.clone() }, "jumpvpn.jump/1"),

@@ -1,4 +1,5 @@
-//! What stands before the engines do: log, control socket, interface, and what is on the machine because of it.
+//! What stands before the engines do: control socket, event file, interface; then, with fewer rights, the log, and what
+//! is on the machine because of the tunnel.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -8,57 +9,68 @@ use std::thread;
 
 use jumpvpn_events::Severity;
 use jumpvpn_tun::{Tun, TunError, TunOptions};
+use serde_json::Value;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use super::supervisor::{EngineDoor, Supervisor};
 use super::{DaemonError, DaemonOptions, Ended, Word, room};
+use crate::clock;
 use crate::control::{Console, ControlSocket, SocketError};
-use crate::machine::{TunnelHost, TunnelSettings};
+use crate::machine::{Confine, Confined, TunnelHost, TunnelSettings};
 use crate::settling::Settling;
 use crate::telemetry::{EventFile, Options, Telemetry, Writer};
 
-/// See the head of this file. Dropped in this order: the machine is cleaned while the interface still exists.
+/// What is open before there are threads, and while the process still has all its rights. Dropped in this order: the
+/// machine is cleaned while the interface still exists.
+pub(super) struct Site {
+    host: Box<dyn TunnelHost>,
+    /// A second descriptor of the TUN device.
+    tun: Option<OwnedFd>,
+    pub(super) interface: String,
+    mtu: u16,
+    socket: ControlSocket,
+    signals: Signals,
+    telemetry: Options,
+    /// What is wrong with the event file.
+    trouble: Option<String>,
+    confine: Confine,
+}
+
+/// See the head of this file. Dropped in the same order as [`Site`].
 pub(super) struct Ground {
     pub(super) host: Box<dyn TunnelHost>,
     /// What `host` has put in place.
     pub(super) settings: Option<TunnelSettings>,
     /// A second descriptor of the TUN device.
     tun: Option<OwnedFd>,
-    pub(super) interface: String,
     pub(super) mtu: u16,
     pub(super) writer: Writer,
     socket: ControlSocket,
     pub(super) words: Sender<Word>,
     pub(super) heard: Receiver<Word>,
     pub(super) settling: Arc<Settling>,
+    /// What the process has given up, as `status` shows it.
+    pub(super) confined: Value,
 }
 
-impl Ground {
-    /// Listens for signals, claims the control socket, opens the event file and sweeps the machine.
-    pub(super) fn prepare(options: DaemonOptions) -> Result<Ground, DaemonError> {
+impl Site {
+    /// Holds signals back, claims the control socket, opens the event file and sweeps the machine.
+    pub(super) fn prepare(options: DaemonOptions) -> Result<Site, DaemonError> {
         room::check_descriptors()?;
-        let (words, heard) = channel();
-        listen_for_signals(words.clone())?;
+        // SIGHUP is among them so that it does not kill.
+        let signals = Signals::new([SIGTERM, SIGINT, SIGHUP])
+            .map_err(|error| DaemonError::failed(format!("cannot listen for signals: {error}")))?;
         // First of all that touch anything: an instance that is running already must not be disturbed.
         let socket = ControlSocket::bind(&options.control_socket)?;
         let (file, trouble) = open_events(options.events.as_deref())?;
-        let (gateway, log_level) = (options.name, options.log_level);
-        let writer =
-            Telemetry::start(Options { gateway, file, log_level, lane_count: 1 }).map_err(no_thread)?;
-        trouble.into_iter().for_each(|text| writer.telemetry().note(Severity::Warning, text));
-        let mut host = options.host;
+        let telemetry = Options { gateway: options.name, file, log_level: options.log_level, lane_count: 1 };
+        let DaemonOptions { mut host, interface, mtu, confine, .. } = options;
         host.sweep()?;
-        let (interface, mtu) = (options.interface, options.mtu);
-        let settling = Arc::default();
-        Ok(Ground { host, settings: None, tun: None, interface, mtu, writer, socket, words, heard, settling })
+        Ok(Site { host, tun: None, interface, mtu, socket, signals, telemetry, trouble, confine })
     }
 
-    pub(super) fn telemetry(&self) -> &Telemetry {
-        self.writer.telemetry()
-    }
-
-    /// Creates the interface, which then exists until this value is dropped.
+    /// Creates the interface, which then exists until this value, or the [`Ground`] made of it, is dropped.
     pub(super) fn create_tun(&mut self) -> Result<Tun, DaemonError> {
         let options = TunOptions { mtu: self.mtu, offload: true, queues: 1 };
         let tun = Tun::create(&self.interface, &options).map_err(|error| {
@@ -69,6 +81,28 @@ impl Ground {
         self.tun =
             Some(second.map_err(|error| DaemonError::failed(format!("too many open files: {error}")))?);
         Ok(tun)
+    }
+
+    /// Gives up what is not needed any more, then starts the threads that wait for others.
+    pub(super) fn confine(self) -> Result<Ground, DaemonError> {
+        let Site { host, tun, mtu, socket, signals, telemetry, trouble, confine, .. } = self;
+        // The first look at the clock finds the fast way to it, which takes a file that will be out of reach.
+        clock::now();
+        let Confined { report, warnings } = confine()?;
+        let (words, heard) = channel();
+        pass_signals_on(signals, words.clone())?;
+        let writer = Telemetry::start(telemetry).map_err(no_thread)?;
+        for warning in trouble.into_iter().chain(warnings) {
+            writer.telemetry().note(Severity::Warning, warning);
+        }
+        let (settings, settling) = (None, Arc::default());
+        Ok(Ground { host, settings, tun, mtu, writer, socket, words, heard, settling, confined: report })
+    }
+}
+
+impl Ground {
+    pub(super) fn telemetry(&self) -> &Telemetry {
+        self.writer.telemetry()
     }
 
     /// Puts the settings on the machine, unless they are there already.
@@ -127,10 +161,8 @@ fn no_thread(error: std::io::Error) -> DaemonError {
     DaemonError::failed(format!("cannot start a thread: {error}"))
 }
 
-/// Passes the signals on to the supervisor. SIGHUP is among them so that it does not kill.
-fn listen_for_signals(words: Sender<Word>) -> Result<(), DaemonError> {
-    let failed = |error| DaemonError::failed(format!("cannot listen for signals: {error}"));
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(failed)?;
+/// Passes the signals on to the supervisor.
+fn pass_signals_on(mut signals: Signals, words: Sender<Word>) -> Result<(), DaemonError> {
     let thread = thread::Builder::new().name("jumpvpn-signals".into());
     let spawned = thread.spawn(move || {
         for signal in signals.forever() {

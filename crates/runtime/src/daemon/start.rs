@@ -12,7 +12,7 @@ use jumpvpn_transport::{BindError, BindOptions, UdpBinding};
 use jumpvpn_tun::Tun;
 use jumpvpn_wire::Kind;
 
-use super::ground::Ground;
+use super::ground::Site;
 use super::{AgentOptions, DaemonError, Ended, GatewayOptions, Word, room};
 use crate::agent::{AgentConsole, AgentLoop, LinkRules};
 use crate::door::Door;
@@ -39,15 +39,17 @@ const FIRST_EPOCH: u64 = 1;
 /// # Errors
 /// Why it did not start, or could not go on.
 pub fn run_agent(options: AgentOptions) -> Result<Ended, DaemonError> {
-    let AgentOptions { daemon, engine, watch, uplinks, mark, kill_switch, gateway } = options;
-    let mut ground = Ground::prepare(daemon)?;
-    let tun = ground.create_tun()?;
+    let AgentOptions { daemon, engine, watch, uplinks, sockets, kill_switch, gateway } = options;
+    let mut site = Site::prepare(daemon)?;
+    let tun = site.create_tun()?;
+    let tunnel = site.interface.clone();
+    let mut ground = site.confine()?;
     if kill_switch {
         ground.apply(TunnelSettings { addresses: Vec::new(), mtu: ground.mtu })?;
     }
     let rules = LinkRules {
         uplinks,
-        tunnel: ground.interface.clone(),
+        tunnel,
         ipv4: engine.endpoints.iter().any(SocketAddr::is_ipv4),
         ipv6: engine.endpoints.iter().any(SocketAddr::is_ipv6),
     };
@@ -57,10 +59,11 @@ pub fn run_agent(options: AgentOptions) -> Result<Ended, DaemonError> {
     let (door, questions) = Door::new(pump.waker());
     let words = ground.words.clone();
     let settling = Arc::clone(&ground.settling);
-    let telemetry = ground.telemetry().clone();
+    let (confined, telemetry) = (ground.confined.clone(), ground.telemetry().clone());
+    let settled = Arc::clone(&settling);
     let console =
-        AgentConsole { door: door.clone(), settling: Arc::clone(&settling), policy, gateway, telemetry };
-    let agent = AgentLoop { pump, engine, watch, rules, mark, questions, words, settling };
+        AgentConsole { door: door.clone(), settling: settled, confined, policy, gateway, telemetry };
+    let agent = AgentLoop { pump, engine, watch, rules, sockets, questions, words, settling };
     spawn_engine(0, ground.words.clone(), move || agent.run())?;
     ground.supervise(Box::new(console), vec![Box::new(door)])
 }
@@ -72,12 +75,13 @@ pub fn run_agent(options: AgentOptions) -> Result<Ended, DaemonError> {
 pub fn run_gateway(options: GatewayOptions) -> Result<Ended, DaemonError> {
     let GatewayOptions { daemon, engine, listen, peers } = options;
     room::check_tables(engine.capacity)?;
-    let mut ground = Ground::prepare(daemon)?;
+    let mut site = Site::prepare(daemon)?;
     let mut sockets = Vec::new();
     for local in listen {
         sockets.extend(bind(local)?);
     }
-    let tun = ground.create_tun()?;
+    let tun = site.create_tun()?;
+    let mut ground = site.confine()?;
     let addresses = engine.networks.iter().map(|network| (network.addr(), network.prefix_len())).collect();
     ground.apply(TunnelSettings { addresses, mtu: ground.mtu })?;
     let policy = engine.policy.clone();
@@ -85,8 +89,9 @@ pub fn run_gateway(options: GatewayOptions) -> Result<Ended, DaemonError> {
     let (door, questions) = Door::new(pump.waker());
     let shard = Shard { pump, side, questions };
     spawn_engine(0, ground.words.clone(), move || shard.run())?;
-    let (doors, telemetry) = (vec![door.clone()], ground.telemetry().clone());
-    let console = GatewayConsole { doors, policy, peers, store_kind: "memory", telemetry };
+    let (doors, confined, telemetry) =
+        (vec![door.clone()], ground.confined.clone(), ground.telemetry().clone());
+    let console = GatewayConsole { doors, confined, policy, peers, store_kind: "memory", telemetry };
     ground.supervise(Box::new(console), vec![Box::new(door)])
 }
 

@@ -12,6 +12,8 @@ use crate::telemetry::Telemetry;
 pub(crate) struct GatewayConsole {
     /// One per shard.
     pub(crate) doors: Vec<Door<Question>>,
+    /// What the process has given up.
+    pub(crate) confined: Value,
     /// The policy in force, which does not change while the gateway runs.
     pub(crate) policy: Policy,
     /// The peers as `show peers` tells them, without their sessions.
@@ -27,7 +29,8 @@ impl Console for GatewayConsole {
         match request {
             Request::Status => {
                 let losses = self.telemetry.losses();
-                Ok(report::status(&self.look(false)?, self.store_kind, &losses))
+                let status = report::status(&self.look(false)?, self.store_kind, &losses);
+                Ok(crate::report::with_sandbox(status, &self.confined))
             }
             Request::Show { what } => self.show(*what),
             Request::Jump { .. } | Request::Pin { .. } | Request::Unpin => {

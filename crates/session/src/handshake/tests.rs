@@ -63,7 +63,7 @@ fn a_client_cid_changed_on_the_way_is_noticed() {
 #[test]
 fn the_preshared_key_must_match() {
     let mut pair = Pair::new(5);
-    let (right, wrong) = (PresharedKey::from_bytes([1; 32]), PresharedKey::from_bytes([2; 32]));
+    let (right, wrong) = (PresharedKey::from_bytes(&[1; 32]), PresharedKey::from_bytes(&[2; 32]));
     let (initiator, init) = pair.start_with(SuiteSet::ALL, Some(&right));
     let (_, none) = pair.respond(&init, None);
     let (initiator, error) = initiator.handle_response(&none).unwrap_err();
@@ -80,7 +80,7 @@ fn the_preshared_key_must_match() {
 fn no_preshared_key_is_32_zero_bytes() {
     let mut pair = Pair::new(6);
     let (initiator, init) = pair.start();
-    let (server, response) = pair.respond(&init, Some(&PresharedKey::from_bytes([0; 32])));
+    let (server, response) = pair.respond(&init, Some(&PresharedKey::from_bytes(&[0; 32])));
     assert_eq!(initiator.handle_response(&response).unwrap().0.sid, server.sid);
 }
 

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 #[test]
 fn the_public_key_is_that_of_rfc_7748_section_6_1() {
-    let private = PrivateKey::from_bytes([
+    let private = PrivateKey::from_bytes(&[
         0x77, 0x07, 0x6d, 0x0a, 0x73, 0x18, 0xa5, 0x7d, 0x3c, 0x16, 0xc1, 0x72, 0x51, 0xb2, 0x66, 0x45, 0xdf,
         0x4c, 0x2f, 0x87, 0xeb, 0xc0, 0x99, 0x2a, 0xb1, 0x77, 0xfb, 0xa5, 0x1d, 0xb9, 0x2c, 0x2a,
     ]);
@@ -27,7 +27,7 @@ fn key_text_has_44_characters_and_one_spelling() {
 
 #[test]
 fn derived_secrets_hang_on_key_and_label() {
-    let (key, other) = (PrivateKey::from_bytes([7; 32]), PrivateKey::from_bytes([8; 32]));
+    let (key, other) = (PrivateKey::from_bytes(&[7; 32]), PrivateKey::from_bytes(&[8; 32]));
     assert_eq!(key.derive("a"), key.derive("a"));
     assert_ne!(key.derive("a"), key.derive("b"));
     assert_ne!(key.derive("a"), other.derive("a"));
@@ -36,18 +36,18 @@ fn derived_secrets_hang_on_key_and_label() {
 
 #[test]
 fn secrets_are_not_printed() {
-    assert_eq!(format!("{:?}", PrivateKey::from_bytes([7; 32])), "PrivateKey(..)");
-    assert_eq!(format!("{:?}", PresharedKey::from_bytes([7; 32])), "PresharedKey(..)");
+    assert_eq!(format!("{:?}", PrivateKey::from_bytes(&[7; 32])), "PrivateKey(..)");
+    assert_eq!(format!("{:?}", PresharedKey::from_bytes(&[7; 32])), "PresharedKey(..)");
 }
 
 proptest! {
     #[test]
     fn text_round_trip(bytes: [u8; 32]) {
-        let private = PrivateKey::from_bytes(bytes);
+        let private = PrivateKey::from_bytes(&bytes);
         let parsed: PrivateKey = private.to_base64().parse().unwrap();
         prop_assert_eq!(parsed.expose(), &bytes);
         prop_assert_eq!(PublicKey(bytes).to_string().parse::<PublicKey>(), Ok(PublicKey(bytes)));
-        let psk = PresharedKey::from_bytes(bytes);
+        let psk = PresharedKey::from_bytes(&bytes);
         prop_assert_eq!(psk.to_base64().parse::<PresharedKey>(), Ok(psk));
     }
 

@@ -12,7 +12,7 @@ fn seeded(private: &str) -> Seed {
 #[test]
 fn the_published_vector_of_ikpsk2_comes_out() {
     let psk =
-        PresharedKey::from_bytes(array("54686973206973206d7920417573747269616e20706572737065637469766521"));
+        PresharedKey::from_bytes(&array("54686973206973206d7920417573747269616e20706572737065637469766521"));
     let prologue = hex("4a6f686e2047616c74");
     let client = hex("e61ef9919cde45dd5f82166404bd08e38bceb5dfdfded0a34c8df7ed542214d1");
     let gateway = hex("4a3acbfdb163dec651dfa3194dece676d437029c62a408b4c5ea9114246e4893");

@@ -1,0 +1,109 @@
+//! What a daemon gives up, and when: its user right after its files were read, everything else when it is open for
+//! business.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use jumpvpn_config::Sandbox;
+use jumpvpn_runtime::machine::{Confine, Confined, MachineError};
+use jumpvpn_sandbox::{
+    Capabilities, CapabilitySet, Demand, FileRules, Files, Memory, Report, SandboxError, become_user,
+    confine, held,
+};
+use serde_json::{Value, json};
+
+use crate::exit::{Code, Failure};
+
+/// The first port that everybody may listen on.
+const UNPRIVILEGED_PORT: u16 = 1024;
+
+/// A daemon on its way to fewer rights.
+pub(crate) struct Confinement {
+    sandbox: Sandbox,
+    memory: Memory,
+}
+
+impl Confinement {
+    /// Becomes the user, if one is named, with no more of root's rights than it takes to make the tunnel and to listen.
+    pub(crate) fn begin(
+        sandbox: Sandbox,
+        user: Option<&str>,
+        listen: &[SocketAddr],
+        memory: Memory,
+    ) -> Result<Confinement, Failure> {
+        let mut keep = CapabilitySet::NET_ADMIN;
+        if listen.iter().any(|address| address.port() < UNPRIVILEGED_PORT) {
+            keep |= CapabilitySet::NET_BIND_SERVICE;
+        }
+        if let Some(user) = user {
+            become_user(user, keep).map_err(|error| {
+                Failure::new(Code::Permission, error.to_string()).hint("start it as root, or remove `user`")
+            })?;
+        }
+        Ok(Confinement { sandbox, memory })
+    }
+
+    /// The last step, which leaves the two paths as the only ones in reach.
+    pub(crate) fn when_open(self, control_socket: &Path, events: Option<&Path>) -> Confine {
+        let files = Files {
+            append: events.into_iter().map(folder).collect(),
+            remove: vec![folder(control_socket)],
+            abstract_sockets: std::env::var("NOTIFY_SOCKET").is_ok_and(|name| name.starts_with('@')),
+            ..Files::default()
+        };
+        Box::new(move || self.end(&files).map_err(|error| refusal(&error)))
+    }
+
+    fn end(self, files: &Files) -> Result<Confined, SandboxError> {
+        let Some(demand) = demand(self.sandbox) else {
+            return Ok(Confined { report: self.report(&held()?, None), warnings: Vec::new() });
+        };
+        let report = confine(files, demand)?;
+        let shown = self.report(&report.capabilities, Some(&report));
+        Ok(Confined { report: shown, warnings: report.warnings })
+    }
+
+    fn report(&self, capabilities: &Capabilities, report: Option<&Report>) -> Value {
+        let names =
+            |set: CapabilitySet| set.iter_names().map(|(name, _)| format!("CAP_{name}")).collect::<Vec<_>>();
+        let files = match report.map(|report| report.files) {
+            Some(FileRules::All) => "restricted".to_owned(),
+            Some(FileRules::Part(abi)) => format!("restricted as far as version {abi} of Landlock goes"),
+            Some(FileRules::None) | None => "free".to_owned(),
+        };
+        let Memory { readable, locked, note } = &self.memory;
+        json!({
+            "mode": self.sandbox.as_str(),
+            "user": rustix::process::geteuid().as_raw(),
+            "capabilities": names(capabilities.permitted),
+            "files": files,
+            "calls": if report.is_some_and(|report| report.calls) { "filtered" } else { "free" },
+            "core_dumps": readable,
+            "memory": if *locked { "locked" } else { "not locked" },
+            "memory_note": note,
+        })
+    }
+}
+
+/// How much of it must be had; nothing when it is switched off.
+pub(crate) fn demand(sandbox: Sandbox) -> Option<Demand> {
+    match sandbox {
+        Sandbox::On => Some(Demand::BestEffort),
+        Sandbox::Required => Some(Demand::Everything),
+        Sandbox::Off => None,
+    }
+}
+
+fn refusal(error: &SandboxError) -> MachineError {
+    let message =
+        format!("{error}; with `sandbox = \"on\"` the daemon goes on without what the kernel lacks");
+    MachineError { message, permission: false }
+}
+
+/// The folder a file lies in.
+fn folder(file: &Path) -> PathBuf {
+    match file.parent() {
+        Some(folder) if folder != Path::new("") => folder.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
