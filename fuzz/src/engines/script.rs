@@ -170,7 +170,7 @@ impl Player<'_, '_> {
                 self.world.tunnel(usize::from(b) % CLIENTS, c & 1 == 0, &bytes);
             }
             Operation::Leap => {
-                self.world.leap(Duration::from_millis(u64::from(a) * 100 << (b % 8)));
+                self.world.leap(Duration::from_millis((u64::from(a) * 100) << (b % 8)));
                 if c & 1 != 0 {
                     (0..CLIENTS).for_each(|client| self.world.agents[client].handle_resume(self.world.now));
                     self.world.collect();

@@ -1,7 +1,4 @@
-//! Genuine text: the published pair of configurations, every request of the control socket, event files of a real
-//! exchange.
-
-use crate::engines;
+//! Genuine text: the published pair of configurations, every request of the control socket, changes to event files.
 
 /// Content of every key file of the fixture.
 pub const KEY: &str = "QQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=\n";
@@ -70,12 +67,10 @@ pub(super) fn requests() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
+/// Changes to the lines of a genuine file. Two genuine files lie beside these in the corpus; they are not made here,
+/// because a session has another id whenever the engines draw their random numbers in another order.
 pub(super) fn event_files() -> Vec<(&'static str, Vec<u8>)> {
-    let [gateway, agent] = engines::event_files();
-    let head = |text: &str, count: usize| text.lines().take(count).collect::<Vec<_>>().join("\n") + "\n";
     vec![
-        ("gateway", [&[0], head(&gateway, 12).as_bytes()].concat()),
-        ("both", [&[0], head(&gateway, 8).as_bytes(), &[0xFF], head(&agent, 8).as_bytes()].concat()),
         ("removed", vec![1, 0, 3]),
         ("repeated", vec![1, 1, 5]),
         ("exchanged", vec![1, 2, 2]),
