@@ -7,7 +7,7 @@
 use std::io;
 use std::os::fd::AsRawFd;
 
-use libc::{c_void, sock_filter, sock_fprog, socklen_t};
+use libc::{c_ushort, c_void, sock_filter, sock_fprog, socklen_t};
 use socket2::Socket;
 
 /// Load the byte at an offset: the datagram's, as the kernel has put the UDP header behind it.
@@ -17,10 +17,23 @@ const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
 
 /// Lets the group of `socket` sort: socket *n* takes what begins with `classes[n]`, the one behind them the rest.
 pub(crate) fn by_first_byte(socket: &Socket, classes: &[u8]) -> io::Result<()> {
-    let mut program = program(classes);
-    let description = sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
+    let program = program(classes);
+    let description = Description { len: program.len() as u16, zero: [0; GAP_LEN], filter: program.as_ptr() };
     set(socket, &description)
 }
+
+/// What lies between the fields of [`sock_fprog`].
+const GAP_LEN: usize = size_of::<*const sock_filter>() - size_of::<c_ushort>();
+
+/// [`sock_fprog`] with its gap filled: the kernel is handed no byte that was not written.
+#[repr(C)]
+struct Description {
+    len: c_ushort,
+    zero: [u8; GAP_LEN],
+    filter: *const sock_filter,
+}
+
+const _: () = assert!(size_of::<Description>() == size_of::<sock_fprog>());
 
 fn program(classes: &[u8]) -> Vec<sock_filter> {
     let step = |code, jt, k| sock_filter { code, jt, jf: 0, k };
@@ -35,10 +48,10 @@ fn program(classes: &[u8]) -> Vec<sock_filter> {
 }
 
 #[expect(unsafe_code, reason = "neither rustix nor socket2 wraps SO_ATTACH_REUSEPORT_CBPF")]
-fn set(socket: &Socket, program: &sock_fprog) -> io::Result<()> {
-    let option = (program as *const sock_fprog).cast::<c_void>();
-    let len = size_of::<sock_fprog>() as socklen_t;
-    // SAFETY: `option` points to `len` bytes of a sock_fprog that outlives the call, and whose `filter` points to `len`
+fn set(socket: &Socket, program: &Description) -> io::Result<()> {
+    let option = (program as *const Description).cast::<c_void>();
+    let len = size_of::<Description>() as socklen_t;
+    // SAFETY: `option` points to `len` bytes laid out as a sock_fprog that outlives the call, and whose `filter` points to `len`
     // instructions the caller owns; the kernel copies them and keeps no pointer.
     let result = unsafe {
         libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_ATTACH_REUSEPORT_CBPF, option, len)
