@@ -12,7 +12,9 @@ fn a_measurement_has_the_published_shape() {
     assert!(json["machine"]["kernel"].is_string());
     let figures = json["figures"].as_array().unwrap();
     let names: Vec<_> = figures.iter().map(|figure| figure["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["reject_unknown_token_ns", "reject_bad_aead_ns", "reject_no_mac1_ns"]);
+    for stable in ["reject_unknown_token_ns", "reject_bad_aead_ns", "reject_no_mac1_ns"] {
+        assert!(names.contains(&stable), "{names:?}");
+    }
     for figure in figures {
         let number = |key: &str| figure[key].as_f64().unwrap();
         assert!(0.0 < number("min") && number("min") <= number("value"), "{figure}");
