@@ -36,7 +36,7 @@ const COMMANDS: &[(&str, &str, &str)] = &[
     ("ci", "[--fast]", "everything a change must pass; --fast leaves out stories, simulation and fuzzing"),
     ("stories", "", "the lab's stories, each once: session, TCP and audit"),
     ("attack", "[--minutes M] [--seed N]", "hostile traffic against the running program, each attack once"),
-    ("sim", "[--seeds N | --hours H] [--first SEED]", "worlds in virtual time"),
+    ("sim", "[--seeds N | --hours H] [--first SEED] | --seed S [--trace]", "worlds in virtual time"),
     ("model", "[--depth N] [--requests N]", "every order of events up to a bound; the short form are tests"),
     (
         "fuzz",

@@ -4,11 +4,13 @@ use crate::run::{cargo, last_line};
 use crate::{Outcome, pairs};
 
 /// Arguments of the simulator.
-const ARGUMENTS: &[&str] = &["--seeds", "--hours", "--first"];
+const ARGUMENTS: &[&str] = &["--seeds", "--hours", "--first", "--seed", "--seconds", "--out"];
 
 /// Runs the command, optimised: the seeds are many.
 pub(crate) fn run(rest: &[String]) -> Result<Outcome, String> {
-    pairs(rest, ARGUMENTS)?;
+    // The one flag without a value tells the whole story of one world.
+    let valued: Vec<String> = rest.iter().filter(|word| *word != "--trace").cloned().collect();
+    pairs(&valued, ARGUMENTS)?;
     simulate(&["--release"], rest)
 }
 

@@ -37,6 +37,23 @@ impl Attacker {
         }
     }
 
+    /// Everything that was kept, as one replay.
+    pub fn capture(&mut self, shuffled: bool, from_elsewhere: bool) -> Vec<Flight> {
+        let mut all: Vec<Flight> = self.old.iter().chain(&self.recent).cloned().collect();
+        all.sort_by_key(|flight| flight.id);
+        for at in 0..all.len() {
+            if shuffled {
+                let other = self.dice.below(all.len());
+                all.swap(at, other);
+            }
+            (all[at].origin, all[at].inside) = (Origin::Copy, true);
+            if from_elsewhere && all[at].up {
+                all[at].source = foreign(&mut self.dice, &[]);
+            }
+        }
+        all
+    }
+
     /// Something to put on the network. `others` are addresses that a forger may claim, `ways` are the links of all
     /// clients.
     pub fn strike(&mut self, others: &[SocketAddr], ways: &[(usize, usize)]) -> Option<Flight> {
@@ -63,6 +80,11 @@ impl Attacker {
         }
         Some(flight)
     }
+}
+
+/// Whether that address is one of the attacker's.
+pub(crate) fn is_his(address: SocketAddr) -> bool {
+    matches!(address, SocketAddr::V4(v4) if v4.ip().octets()[..2] == [198, 18])
 }
 
 /// An address of the attacker, or one that belongs to somebody else.

@@ -12,10 +12,12 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 
 use crate::audit::Log;
+use crate::clock::Clock;
 use crate::flight::Flight;
 use crate::invariants::{Invariant, Ledger, Verdict, ensure};
 use crate::network::Link;
 use crate::scenario::ClientPlan;
+use crate::tap::Tap;
 use crate::trace::Trace;
 use crate::traffic::Flow;
 
@@ -69,6 +71,8 @@ pub(crate) struct Client {
     pub up: Flow,
     pub down: Flow,
     pub rogue: u32,
+    /// Its keys are used against the gateway too. What becomes of itself is its own affair.
+    pub hostile: bool,
     pub inbox: Vec<Flight>,
     pub facts: AgentFacts,
     pub ledger: Ledger,
@@ -82,6 +86,9 @@ pub(crate) struct Client {
     pub unsaid: Option<Vec<(SocketKey, Reason)>>,
     /// A person asked it to go.
     pub leaving: bool,
+    /// Hears what the engine draws.
+    pub tap: Tap,
+    pub clock: Clock,
     next_socket: u32,
     control_sent: VecDeque<Time>,
     /// When the engine was told of links, the last few times.
@@ -99,6 +106,7 @@ impl Client {
             up: plan.up,
             down: plan.down,
             rogue: plan.rogue,
+            hostile: plan.hostile,
             inbox: Vec::new(),
             facts: NOTHING,
             ledger: Ledger::default(),
@@ -107,6 +115,8 @@ impl Client {
             used: BTreeSet::new(),
             unsaid: None,
             leaving: false,
+            tap: Tap::new(ChaCha20Rng::seed_from_u64(0)),
+            clock: plan.clock,
             next_socket: (index * 8) as u32 + 1000,
             control_sent: VecDeque::new(),
             told: VecDeque::new(),
@@ -131,7 +141,8 @@ impl Client {
         for at in 0..self.links.len() {
             self.open_socket(at);
         }
-        self.engine = Some(Agent::new(config, Box::new(rng), now));
+        self.tap = Tap::new(rng);
+        self.engine = Some(Agent::new(config, Box::new(self.tap.clone()), self.clock.at(now)));
         self.facts = NOTHING;
         self.log.begin_run();
         self.unsaid = Some(Vec::new());
@@ -178,7 +189,7 @@ impl Client {
             })
             .collect();
         if let Some(engine) = &mut self.engine {
-            engine.handle_links(&links, &gone, now);
+            engine.handle_links(&links, &gone, self.clock.at(now));
         }
     }
 
@@ -211,8 +222,8 @@ impl Client {
 
     fn look(&mut self, now: Time) -> Verdict {
         let Some(engine) = &self.engine else { return Ok(()) };
-        let status = engine.status(now);
-        self.due = engine.poll_timeout();
+        let status = engine.status(self.clock.at(now));
+        self.due = engine.poll_timeout().map(|due| self.clock.when(due));
         self.used.extend(status.paths.iter().filter_map(|path| path.observed));
         let mut active = status.paths.iter().filter(|path| path.binding == BindingState::Active);
         let first = active.next().map(|path| path.name);

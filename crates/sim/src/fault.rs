@@ -26,7 +26,8 @@ pub(crate) enum Fault {
     /// A link dies and lives again and again; silently, or with notices of the operating system.
     Flap { client: usize, link: usize, silent: bool, dead: Duration, alive: Duration, times: u32 },
     /// The gateway's process ends, after a word to all sessions if `polite`, and a new one starts.
-    GatewayRestart { polite: bool, lasts: Duration },
+    /// It keeps its store or not, and its wall clock is `minutes` ahead or behind from then on.
+    GatewayRestart { polite: bool, lasts: Duration, keep: bool, minutes: i64 },
     /// A client's process ends (it says goodbye if `polite`), and a new one starts.
     ClientRestart { client: usize, polite: bool, lasts: Duration },
     /// A client's machine sleeps and may wake up elsewhere.
@@ -37,14 +38,48 @@ pub(crate) enum Fault {
     StallGateway { lasts: Duration },
     /// The gateway may not act for a while.
     FenceLoss { lasts: Duration },
-    /// The store answers late, and some answers get lost.
-    StoreTrouble { delay: Duration, unknown: u32, lasts: Duration },
+    /// The store answers late, some answers get lost, some never come, some say that somebody else was first.
+    StoreTrouble { delay: Duration, unknown: u32, silent: u32, conflict: u32, lasts: Duration },
     /// A person steers the agent.
     Order { client: usize, order: Order },
     /// A person ends a client's session at the gateway.
     GatewayClose { client: usize },
     /// Somebody who sees every datagram replays, alters and invents some.
     Attack { spacing: Duration, lasts: Duration },
+    /// Somebody on the path holds back, swallows, doubles, overtakes and readdresses so many of a thousand datagrams.
+    Intercept { share: u32, hold: Duration, lasts: Duration },
+    /// Everything that was ever kept comes once more.
+    ReplayAll { shuffled: bool, foreign: bool },
+    /// A client's clock, or the gateway's, jumps ahead.
+    ClockJump { who: Option<usize>, by: Duration },
+}
+
+impl Fault {
+    /// The name of its kind.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Fault::LinkDown { .. } => "link down",
+            Fault::Black { .. } => "black",
+            Fault::Blackout { .. } => "blackout",
+            Fault::Poor { .. } => "poor",
+            Fault::Rebind { .. } => "rebind",
+            Fault::Flap { .. } => "flap",
+            Fault::GatewayRestart { keep: false, .. } => "gateway restart",
+            Fault::GatewayRestart { keep: true, .. } => "gateway restart with its store",
+            Fault::ClientRestart { .. } => "client restart",
+            Fault::Suspend { .. } => "suspend",
+            Fault::StallClient { .. } => "client stall",
+            Fault::StallGateway { .. } => "gateway stall",
+            Fault::FenceLoss { .. } => "fence loss",
+            Fault::StoreTrouble { .. } => "store trouble",
+            Fault::Order { .. } => "order",
+            Fault::GatewayClose { .. } => "close at the gateway",
+            Fault::Attack { .. } => "attack",
+            Fault::Intercept { .. } => "interception",
+            Fault::ReplayAll { .. } => "full replay",
+            Fault::ClockJump { .. } => "clock jump",
+        }
+    }
 }
 
 /// What a person may want.
@@ -61,7 +96,7 @@ pub(crate) enum Order {
 }
 
 /// Kinds of trouble with their weight among the others.
-const KINDS: [(u32, Kind); 16] = [
+const KINDS: [(u32, Kind); 19] = [
     (10, Kind::LinkDown),
     (10, Kind::Black),
     (3, Kind::Blackout),
@@ -78,6 +113,9 @@ const KINDS: [(u32, Kind); 16] = [
     (8, Kind::Order),
     (1, Kind::GatewayClose),
     (6, Kind::Attack),
+    (3, Kind::Intercept),
+    (2, Kind::ReplayAll),
+    (1, Kind::ClockJump),
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +136,13 @@ enum Kind {
     Order,
     GatewayClose,
     Attack,
+    Intercept,
+    ReplayAll,
+    ClockJump,
 }
+
+/// Minutes of ten years.
+const TEN_YEARS: i64 = 10 * 365 * 24 * 60;
 
 const fn ms(value: u64) -> Duration {
     Duration::from_millis(value)
@@ -149,9 +193,12 @@ fn one(dice: &mut Dice, kind: Kind, links: &[usize]) -> Fault {
             alive: dice.scale(ms(50), ms(5_000)),
             times: 2 + dice.below(12) as u32,
         },
-        Kind::GatewayRestart => {
-            Fault::GatewayRestart { polite: dice.chance(400), lasts: dice.scale(ms(50), ms(20_000)) }
-        }
+        Kind::GatewayRestart => Fault::GatewayRestart {
+            polite: dice.chance(400),
+            lasts: dice.scale(ms(50), ms(20_000)),
+            keep: dice.chance(300),
+            minutes: dice.pick(&[0, 0, -1, -60, 60, TEN_YEARS, -TEN_YEARS]),
+        },
         Kind::ClientRestart => {
             Fault::ClientRestart { client, polite: dice.chance(300), lasts: dice.scale(ms(50), ms(10_000)) }
         }
@@ -164,12 +211,25 @@ fn one(dice: &mut Dice, kind: Kind, links: &[usize]) -> Fault {
         Kind::StoreTrouble => Fault::StoreTrouble {
             delay: dice.scale(ms(1), ms(3_000)),
             unknown: dice.pick(&[0, 0, 200, 600]),
+            silent: dice.pick(&[0, 0, 300]),
+            conflict: dice.pick(&[0, 0, 200]),
             lasts: dice.scale(ms(500), ms(30_000)),
         },
         Kind::Order => Fault::Order { client, order: order(dice, link) },
         Kind::GatewayClose => Fault::GatewayClose { client },
         Kind::Attack => {
             Fault::Attack { spacing: dice.scale(ms(2), ms(500)), lasts: dice.scale(ms(500), ms(20_000)) }
+        }
+        Kind::Intercept => Fault::Intercept {
+            share: dice.pick(&[50, 200, 600]),
+            hold: dice.scale(ms(10), ms(5_000)),
+            lasts: dice.scale(ms(500), ms(20_000)),
+        },
+        Kind::ReplayAll => Fault::ReplayAll { shuffled: dice.chance(500), foreign: dice.chance(500) },
+        Kind::ClockJump => {
+            let years = Duration::from_secs(TEN_YEARS.unsigned_abs() * 60);
+            let by = dice.pick(&[ms(500), ms(20_000), ms(3_600_000), years]);
+            Fault::ClockJump { who: dice.chance(700).then_some(client), by }
         }
     }
 }
@@ -202,12 +262,17 @@ fn shortened(mut fault: Fault, limit: Duration) -> Fault {
         | Fault::StallGateway { lasts }
         | Fault::FenceLoss { lasts }
         | Fault::StoreTrouble { lasts, .. }
+        | Fault::Intercept { lasts, .. }
         | Fault::Attack { lasts, .. } => *lasts = (*lasts).min(limit),
         Fault::Flap { dead, alive, times, .. } => {
             let room = limit.as_nanos() / (*dead + *alive).as_nanos().max(1);
             *times = (*times).min(u32::try_from(room).unwrap_or(u32::MAX));
         }
-        Fault::Rebind { .. } | Fault::Order { .. } | Fault::GatewayClose { .. } => {}
+        Fault::Rebind { .. }
+        | Fault::Order { .. }
+        | Fault::GatewayClose { .. }
+        | Fault::ReplayAll { .. }
+        | Fault::ClockJump { .. } => {}
     }
     fault
 }

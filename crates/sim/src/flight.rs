@@ -12,6 +12,8 @@ pub(crate) enum Origin {
     Copy,
     /// Somebody altered or invented it.
     Forged,
+    /// A client with valid keys made it to do harm.
+    Hostile,
 }
 
 /// A datagram under way.
@@ -48,6 +50,7 @@ impl Flight {
             Origin::Genuine => "",
             Origin::Copy => " COPY",
             Origin::Forged => " FORGED",
+            Origin::Hostile => " HOSTILE",
         };
         format!("#{}{origin} {kind} {} B {} > {}", self.id, self.bytes.len(), self.source, self.destination)
     }

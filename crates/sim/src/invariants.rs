@@ -44,6 +44,12 @@ pub enum Invariant {
     Liveness,
     /// The event files of both sides prove the same story.
     Audit,
+    /// The gateway answers each datagram as the reference model predicts.
+    Model,
+    /// K1 and K2: keys hang on their session, and no proof passes under keys that are over.
+    Keys,
+    /// K3: an end is said, with a reason that holds; no session takes another's place silently.
+    Expiry,
     /// Nothing panics.
     Panic,
 }
@@ -70,6 +76,9 @@ impl Invariant {
             Invariant::GivesUp => "no giving up",
             Invariant::Liveness => "liveness",
             Invariant::Audit => "events verify",
+            Invariant::Model => "as predicted",
+            Invariant::Keys => "K1/K2 keys",
+            Invariant::Expiry => "K3 expiry is explicit",
             Invariant::Panic => "no panic",
         }
     }
@@ -178,7 +187,7 @@ impl Ledger {
 }
 
 /// Reasons for which nobody waits for the cooldown: the path is dead, or it is the same path.
-fn may_hurry(reason: Reason) -> bool {
+pub(crate) fn may_hurry(reason: Reason) -> bool {
     matches!(
         reason,
         Reason::LinkDown

@@ -5,21 +5,27 @@
 //! says what was broken, with the story that led there. Engines are the real ones of `jumpvpn-engine`; everything above
 //! them (sockets, clocks, devices, stores) is replaced. Deliberately not here: real time, real networks, a cluster.
 //!
-//! What is not reproduced bit by bit: the ML-KEM part of rekeys draws its randomness from the library. It changes
-//! bytes, never lengths or times, so the story is the same.
+//! A run of a seed is reproduced byte for byte: [`Report::digest`] covers every datagram.
 #![forbid(unsafe_code)]
 
 mod attacker;
 mod audit;
 mod client;
+mod clock;
+mod coverage;
 mod dice;
 mod fault;
 mod flight;
 mod invariants;
+mod model;
 mod network;
+mod regression;
 mod report;
 mod scenario;
 mod server;
+mod tap;
+#[cfg(test)]
+mod tests;
 mod trace;
 mod traffic;
 mod world;
@@ -28,8 +34,10 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+pub use coverage::COVERED_AFTER;
 pub use invariants::Invariant;
 use invariants::{Breach, Verdict};
+pub use regression::Regression;
 pub use report::Report;
 use world::World;
 

@@ -1,23 +1,25 @@
 //! Runs worlds and says what they broke: `jumpvpn-sim --seeds 100`, `--hours 10`, `--seed 7 --trace`.
 #![forbid(unsafe_code)]
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use jumpvpn_sim::{Failure, Options, Report, run_seed, tell_seed};
+use jumpvpn_sim::{COVERED_AFTER, Failure, Options, Regression, Report, run_seed, tell_seed};
 
 const USAGE: &str = "\
-jumpvpn-sim [--seeds N | --hours H] [--first SEED] [--seconds V] [--jobs J]
+jumpvpn-sim [--seeds N | --hours H] [--first SEED] [--seconds V] [--jobs J] [--out FOLDER]
 jumpvpn-sim --seed SEED [--seconds V] [--trace]
 
   --seeds N     so many worlds (100)
   --hours H     as many worlds as make H hours of virtual time
   --first SEED  the first one (0)
   --seed SEED   this one only
-  --seconds V   virtual seconds of trouble in each (120)
+  --seconds V   virtual seconds of trouble in each, at most (120)
+  --out FOLDER  a file for each world that broke a promise goes there (target/sim)
   --jobs J      worlds at the same time (one for each processor)
   --trace       tell the whole story of the one";
 
@@ -36,6 +38,7 @@ struct Arguments {
     jobs: usize,
     one: Option<u64>,
     trace: bool,
+    out: PathBuf,
 }
 
 fn main() -> ExitCode {
@@ -61,7 +64,9 @@ fn main() -> ExitCode {
 fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Arguments>, String> {
     let jobs = thread::available_parallelism().map_or(1, usize::from);
     let seconds = Options::default().seconds;
-    let mut found = Arguments { first: 0, count: 100, hours: None, seconds, jobs, one: None, trace: false };
+    let out = PathBuf::from("target/sim");
+    let mut found =
+        Arguments { first: 0, count: 100, hours: None, seconds, jobs, one: None, trace: false, out };
     while let Some(word) = words.next() {
         match word.as_str() {
             "--help" | "-h" => return Ok(None),
@@ -72,6 +77,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Arguments>, S
             "--seconds" => found.seconds = number(&word, words.next())?,
             "--hours" => found.hours = Some(number(&word, words.next())?),
             "--jobs" => found.jobs = number(&word, words.next())?,
+            "--out" => found.out = words.next().ok_or("`--out` needs a folder")?.into(),
             _ => return Err(format!("unknown argument `{word}`")),
         }
     }
@@ -143,11 +149,32 @@ fn run_many(arguments: &Arguments) -> ExitCode {
         let seconds = arguments.seconds;
         println!("\n{failure}\nreplay: jumpvpn-sim --seed {seed} --seconds {seconds} --trace\n");
     }
+    for failure in &failures {
+        match keep(&arguments.out, failure, arguments.seconds) {
+            Ok(path) => println!("kept as {}; it belongs into crates/sim/regressions", path.display()),
+            Err(error) => println!("seed {} cannot be kept: {error}", failure.seed),
+        }
+    }
     for failure in failures.iter().skip(FAILURES_TOLD) {
         println!("seed {}: [{}] {}", failure.seed, failure.invariant.name(), failure.what);
     }
-    println!("{report}, {} failures, {:.0} s", failures.len(), started.elapsed().as_secs_f64());
-    if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let missing = if report.seeds >= COVERED_AFTER { report.missing() } else { Vec::new() };
+    for what in &missing {
+        println!("never happened: {what}");
+    }
+    let (failed, never, seconds) = (failures.len(), missing.len(), started.elapsed().as_secs_f64());
+    println!("{report}, {failed} failures, {never} things that never happened, {seconds:.0} s");
+    if failed + never == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Writes a failing world down, so that it can be put among the regressions.
+fn keep(folder: &Path, failure: &Failure, seconds: u64) -> std::io::Result<PathBuf> {
+    std::fs::create_dir_all(folder)?;
+    let path = folder.join(format!("{}.seed", failure.seed));
+    let why = failure.what.replace('\n', " ");
+    let kept = Regression { seed: failure.seed, seconds };
+    std::fs::write(&path, format!("# [{}] {why}\n{kept}", failure.invariant.name()))?;
+    Ok(path)
 }
 
 fn work(progress: &Progress, arguments: &Arguments) {

@@ -6,6 +6,7 @@ use jumpvpn_engine::SocketKey;
 use jumpvpn_events::{PathLabel, Time};
 use jumpvpn_policy::{PRESETS, Policy, PostQuantum};
 
+use crate::clock::Clock;
 use crate::dice::Dice;
 use crate::fault::{self, Fault};
 use crate::network::{Link, Nat, Pipe, Quality};
@@ -16,12 +17,15 @@ pub(crate) const BEGIN: Time = Time::from_millis(1_000_000);
 
 /// A client and its surroundings.
 pub(crate) struct ClientPlan {
+    pub clock: Clock,
     pub policy: Policy,
     pub links: Vec<Link>,
     pub up: Flow,
     pub down: Flow,
     /// Share of user packets with a source address that is not its own, of a thousand.
     pub rogue: u32,
+    /// Somebody uses its keys to do harm.
+    pub hostile: bool,
 }
 
 /// A world before its first instant.
@@ -42,8 +46,10 @@ impl Scenario {
         let policy = policy(&mut dice);
         let endpoints = endpoints(&mut dice);
         // A few worlds are long and nearly silent: keys grow old, mappings are forgotten, timers meet.
-        let long = dice.chance(60);
-        let span = Duration::from_secs(seconds) * if long { 8 } else { 1 };
+        let long = dice.chance(40);
+        // Most faults show within half a minute; short worlds find them cheaper, and long ones the rest.
+        let quarters = if long { 32 } else { dice.weighted(&[(6, 1), (3, 2), (2, 4)]) };
+        let span = Duration::from_secs(seconds) * quarters / 4;
         let clients =
             (0..client_count).map(|index| client(&mut dice, index, &policy, long)).collect::<Vec<_>>();
         let calm_at = BEGIN + span;
@@ -79,12 +85,20 @@ fn client(dice: &mut Dice, index: usize, gateway: &Policy, long: bool) -> Client
     let link_count = dice.weighted(&[(1, 1), (6, 2), (3, 3)]);
     let links = (0..link_count).map(|number| link(dice, index, number)).collect();
     ClientPlan {
+        clock: clock(dice),
         policy: plan_policy,
         links,
         up: flow(dice, long),
         down: flow(dice, long),
+        hostile: index > 0 && dice.chance(300),
         rogue: if dice.chance(200) { 20 } else { 0 },
     }
+}
+
+/// Quartz is good to 100 ppm; two percent is what a bad virtual machine does. Machines were started at any time before.
+fn clock(dice: &mut Dice) -> Clock {
+    let uptime = dice.pick(&[0, 3_600, 40 * 86_400, 10 * 365 * 86_400]);
+    Clock::new(BEGIN + Duration::from_secs(uptime), dice.pick(&[0, 0, 100, -100, 20_000, -20_000]))
 }
 
 fn flow(dice: &mut Dice, long: bool) -> Flow {

@@ -5,18 +5,22 @@ use std::time::Duration;
 
 use jumpvpn_engine::gateway::{Config, Peer};
 use jumpvpn_engine::{Gateway, SocketKey};
-use jumpvpn_events::{EventKind, SessionLabel, State, Time};
+use jumpvpn_events::{Event, EventKind, SessionLabel, State, Time};
 use jumpvpn_ownership::{Answer, Fence, MemoryStore, OwnershipStore, Request};
 use jumpvpn_policy::Policy;
-use jumpvpn_session::{PrivateKey, SuiteSet};
+use jumpvpn_session::{PrivateKey, SuiteSet, TokenKey};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 
 use crate::audit::Log;
 use crate::client::Client;
+use crate::clock::Clock;
 use crate::dice::Dice;
 use crate::flight::Flight;
 use crate::invariants::{Invariant, Ledger, Verdict, ensure};
+use crate::model::{Initiations, Model, NODE};
+use crate::scenario::BEGIN;
+use crate::tap::Tap;
 use crate::trace::Trace;
 use crate::traffic;
 
@@ -49,13 +53,19 @@ pub(crate) struct StoreTrouble {
     pub delay: Duration,
     /// Share of answers that get lost, of a thousand; the change behind them is made or not.
     pub unknown: u32,
+    /// Share of requests that are never answered.
+    pub silent: u32,
+    /// Share of births that are told somebody else was first.
+    pub conflict: u32,
     pub until: Time,
 }
 
 /// Records the store keeps: more than births in any world.
 const STORE_CAPACITY: usize = 4096;
-/// Minutes between 2026-01-01 and the origin of virtual time.
-const ORIGIN_MINUTE: u32 = 100_000;
+/// Minutes between 2026-01-01 and the origin of virtual time: eleven years, so that ten can be taken back.
+const ORIGIN_MINUTE: u32 = 6_000_000;
+/// Sessions at once.
+const CAPACITY: usize = 16;
 /// Handshakes of one client that may wait.
 const PENDING_PER_CLIENT: usize = 8;
 
@@ -77,14 +87,29 @@ pub(crate) struct Server {
     pub due: Option<Time>,
     /// Number of the process.
     pub incarnation: u64,
+    pub clock: Clock,
+    /// The next process finds the store of the last one.
+    pub keep: bool,
+    /// The wall clock of the next process is off by so many minutes.
+    pub minutes: i64,
     /// Answers of the store keep their order.
     pub last_answer: Time,
+    /// Says beforehand what the engine must do.
+    pub model: Option<Model>,
+    /// Hears what the engine draws.
+    pub tap: Tap,
+    /// What the model believes the policy to be.
+    believed: Policy,
     clients: usize,
 }
 
 impl Server {
     pub fn new(policy: Policy, endpoints: Vec<SocketAddr>, clients: usize) -> Server {
+        let model = predict(&policy, &endpoints, Initiations::default());
         Server {
+            model,
+            believed: policy.clone(),
+            tap: Tap::new(ChaCha20Rng::seed_from_u64(0)),
             policy,
             endpoints,
             engine: None,
@@ -99,6 +124,9 @@ impl Server {
             log: Log::new("gateway".to_owned()),
             due: None,
             incarnation: 0,
+            clock: Clock::new(BEGIN, 0),
+            keep: false,
+            minutes: 0,
             last_answer: Time::ZERO,
             clients,
         }
@@ -109,13 +137,21 @@ impl Server {
         PrivateKey::generate(&mut ChaCha20Rng::seed_from_u64(99))
     }
 
-    /// Starts a process with an empty store: this store dies with its process.
+    /// Starts a process. Its store is empty, as one in memory is, or that of the process before.
     pub fn start(&mut self, rng: ChaCha20Rng, now: Time) -> Verdict {
+        let now = self.clock.at(now);
         self.incarnation += 1;
-        self.store = MemoryStore::new(STORE_CAPACITY, self.incarnation);
+        if !self.keep {
+            self.store = MemoryStore::new(STORE_CAPACITY, self.incarnation);
+        }
         self.fence.epoch = self.incarnation;
-        let created = Gateway::new(self.config(now), Box::new(rng), now);
-        ensure(created.is_ok(), Invariant::Internal, || "no gateway with this randomness".to_owned())?;
+        self.tap = Tap::new(rng);
+        let known = self.model.take().map(|model| model.initiations).unwrap_or_default();
+        self.model = predict(&self.believed, &self.endpoints, known);
+        let created = Gateway::new(self.config(now), Box::new(self.tap.clone()), now);
+        ensure(created.is_ok() && self.model.is_some(), Invariant::Internal, || {
+            "no gateway with this randomness".to_owned()
+        })?;
         self.engine = created.ok();
         self.log.begin_run();
         self.tell_fence();
@@ -145,11 +181,17 @@ impl Server {
             allow_local: false,
             suites: SuiteSet::ALL,
             policy: self.policy.clone(),
-            capacity: 16,
-            node: 1,
-            started_minute: ORIGIN_MINUTE + (now.as_millis() / 60_000) as u32,
+            capacity: CAPACITY,
+            node: NODE,
+            started_minute: self.wall_minute(now),
             mtu: 1400,
         }
+    }
+
+    /// The wall clock, which may have been set to anything.
+    fn wall_minute(&self, now: Time) -> u32 {
+        let minute = i64::from(ORIGIN_MINUTE) + (now.as_millis() / 60_000) as i64 + self.minutes;
+        u32::try_from(minute.max(0)).unwrap_or(u32::MAX)
     }
 
     /// Ends the process.
@@ -182,24 +224,43 @@ impl Server {
         self.endpoints.iter().position(|known| *known == endpoint).map(|at| SocketKey(at as u32))
     }
 
-    /// Asks the store; when the answer arrives, if it is not there at once.
-    pub fn ask(&mut self, request: &Request, now: Time, dice: &mut Dice) -> (Answer, Option<Time>) {
+    /// Asks the store; when the answer arrives, if it is not there at once, and `None` if it never does.
+    pub fn ask(&mut self, request: &Request, now: Time, dice: &mut Dice) -> Option<(Answer, Option<Time>)> {
         let trouble = self.trouble.filter(|trouble| now < trouble.until);
+        if trouble.is_some_and(|trouble| dice.chance(trouble.silent)) {
+            return None;
+        }
+        let refused = matches!(request, Request::Create { .. })
+            && trouble.is_some_and(|trouble| dice.chance(trouble.conflict));
         let lost = trouble.is_some_and(|trouble| dice.chance(trouble.unknown));
         let answer = if lost && dice.chance(500) {
             Answer::Unknown { id: request.id() }
+        } else if refused {
+            Answer::Conflict { id: request.id(), current: None }
         } else {
-            let answer = self.store.submit(request, now);
+            let answer = self.store.submit(request, self.clock.at(now));
             if lost { Answer::Unknown { id: request.id() } } else { answer }
         };
         let delay = trouble.map_or(Duration::ZERO, |trouble| dice.span(Duration::ZERO, trouble.delay * 2));
         let at = (now + delay).max(self.last_answer);
         self.last_answer = at;
-        (answer, (at > now).then_some(at))
+        Some((answer, (at > now).then_some(at)))
+    }
+
+    /// The engine, and before it the model, hears an answer of the store.
+    pub fn hear(&mut self, answer: Answer, now: Time) {
+        let now = self.clock.at(now);
+        if let Some(model) = &mut self.model {
+            model.hears(&answer, &self.fence, now);
+        }
+        if let Some(engine) = &mut self.engine {
+            engine.handle_ownership(answer, now);
+        }
     }
 
     /// Reads events and rows, and judges them.
     pub fn observe(&mut self, now: Time, trace: &mut Trace) -> Verdict {
+        let now = self.clock.at(now);
         let Some(engine) = &mut self.engine else { return Ok(()) };
         let may_act = self.fence.allows(now);
         while let Some(event) = engine.poll_event() {
@@ -214,17 +275,23 @@ impl Server {
             })?;
             self.ledger.note(&event)?;
             self.log.push(&event);
+            if let Some(model) = &mut self.model {
+                note_end(model, &event)?;
+            }
             if let (EventKind::TransportSwitch { .. }, Some(label)) = (event.kind, event.session) {
                 self.ledger.check_bounds(label, &self.policy)?;
             }
         }
         self.look(now)?;
+        if let Some(model) = &self.model {
+            model.compare(&self.rows)?;
+        }
         self.judge()
     }
 
     fn look(&mut self, now: Time) -> Verdict {
         let Some(engine) = &self.engine else { return Ok(()) };
-        self.due = engine.poll_timeout();
+        self.due = engine.poll_timeout().map(|due| self.clock.when(due));
         let mut rows = Rows::new();
         for row in engine.sessions(now) {
             let committed = Committed {
@@ -268,5 +335,22 @@ impl Server {
             })?;
         }
         Ok(())
+    }
+}
+
+/// The model of a gateway that starts now.
+fn predict(policy: &Policy, endpoints: &[SocketAddr], known: Initiations) -> Option<Model> {
+    let key = Server::key();
+    let derived = key.derive("route token");
+    let tokens = TokenKey::new(0, derived.first_chunk()?).ok()?;
+    let inner: [IpAddr; 2] = [traffic::GATEWAY_V4.into(), traffic::GATEWAY_V6.into()];
+    let own = endpoints.iter().map(SocketAddr::ip).chain(inner).collect();
+    Some(Model::new(key.public(), policy.clone(), own, CAPACITY, tokens, known))
+}
+
+fn note_end(model: &mut Model, event: &Event) -> Verdict {
+    match (event.kind, event.session) {
+        (EventKind::Termination { .. }, Some(label)) => model.ended(label, event.reason, event.at),
+        _ => Ok(()),
     }
 }

@@ -4,14 +4,17 @@
 //! engines have to say goes out; the order of work that `jumpvpn-engine` asks of its shell. After each input the engine
 //! is looked at and judged.
 mod arrive;
+mod attack;
 mod depart;
 mod flows;
 mod trouble;
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use attack::Interception;
 use jumpvpn_engine::SocketKey;
 use jumpvpn_events::{Reason, State, Time};
 use jumpvpn_ownership::Answer;
@@ -81,6 +84,8 @@ pub(crate) enum Happening {
         spacing: Duration,
         until: Time,
     },
+    /// One more request of a hostile client's burst.
+    Hostile,
     Calm,
 }
 
@@ -94,6 +99,7 @@ pub(crate) struct World {
     network: Dice,
     chance: Dice,
     attacker: Attacker,
+    interception: Option<Interception>,
     /// For each genuine datagram: whether an engine has accepted it.
     accepted: Vec<bool>,
     /// Bytes that came from an address, less those that were answered to it.
@@ -122,6 +128,7 @@ impl World {
             network: Dice::new(seed, 2),
             chance: Dice::new(seed, 3),
             attacker: Attacker::new(Dice::new(seed, 4)),
+            interception: None,
             accepted: Vec::new(),
             credit: BTreeMap::new(),
             calm_at: scenario.calm_at,
@@ -147,6 +154,12 @@ impl World {
         world
     }
 
+    /// Makes the gateway follow another policy than the model believes in.
+    #[cfg(test)]
+    pub fn mislead(&mut self, change: fn(&mut jumpvpn_policy::Policy)) {
+        change(&mut self.server.policy);
+    }
+
     /// Lives through it to the end.
     pub fn run(&mut self) -> Verdict {
         while !self.is_over()? {
@@ -160,6 +173,16 @@ impl World {
             self.step()?;
         }
         self.close_books()
+    }
+
+    /// Takes the bytes of a datagram into the world's digest.
+    fn digest(&mut self, bytes: &[u8]) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (self.report.digest, self.now.as_nanos(), bytes).hash(&mut hasher);
+        self.report.digest = hasher.finish();
+        let mut alone = DefaultHasher::new();
+        bytes.hash(&mut alone);
+        alone.finish()
     }
 
     /// Plans something.
@@ -204,6 +227,10 @@ impl World {
             Happening::FenceBack => self.fence_back(),
             Happening::StoreAnswer { incarnation, answer } => self.store_answer(incarnation, answer),
             Happening::Strike { spacing, until } => self.strike(spacing, until),
+            Happening::Hostile => {
+                self.hostile(Duration::ZERO);
+                Ok(())
+            }
             Happening::Calm => self.calm_down(),
         }
     }
@@ -214,8 +241,9 @@ impl World {
         if !client.is_running() || client.due.is_none_or(|due| due > now) {
             return Ok(());
         }
+        let shown = client.clock.at(now);
         if let Some(engine) = &mut client.engine {
-            engine.handle_timeout(now);
+            engine.handle_timeout(shown);
         }
         self.settle_client(index)?;
         let due = self.clients[index].due;
@@ -229,8 +257,12 @@ impl World {
         if !self.server.is_running() || self.server.due.is_none_or(|due| due > now) {
             return Ok(());
         }
+        if let Some(model) = &mut self.server.model {
+            model.timers(self.server.clock.at(now));
+        }
+        let shown = self.server.clock.at(now);
         if let Some(engine) = &mut self.server.engine {
-            engine.handle_timeout(now);
+            engine.handle_timeout(shown);
         }
         self.settle_server()?;
         let due = self.server.due;
@@ -250,7 +282,7 @@ impl World {
                 && recent(client.up.last_delivery)
                 && recent(client.down.last_delivery)
         };
-        if !self.clients.iter().all(well) {
+        if !self.clients.iter().filter(|client| !client.hostile).all(well) {
             self.well_since = None;
             let late = self.now.since(self.calm_at) > PATIENCE;
             ensure(!late, Invariant::Liveness, || {
@@ -280,6 +312,7 @@ impl World {
                 matches!(reason, Reason::StateForbidden | Reason::Internal | Reason::TelemetryOverflow);
             ensure(!impossible, Invariant::Internal, || format!("{reason} was counted {count} times"))?;
         }
+        self.note_gateway();
         let logs = self.clients.iter().map(|client| &client.log).chain([&self.server.log]);
         let proof = audit::prove(logs)?;
         self.report.seeds = 1;
@@ -290,6 +323,20 @@ impl World {
         self.report.jumps = self.server.ledger.switches;
         self.report.births = self.server.ledger.births;
         Ok(())
+    }
+
+    /// What the gateway's process counted goes into the report before it is lost.
+    fn note_gateway(&mut self) {
+        let Some(engine) = &self.server.engine else { return };
+        let counters = engine.counters();
+        for (reason, count) in counters.drops.iter() {
+            self.report.note(format!("gateway {reason}"), count);
+        }
+        for (from, to, count) in counters.transitions.iter() {
+            self.report.note(format!("{from} to {to}"), count);
+        }
+        self.report.verdicts +=
+            self.server.model.as_mut().map_or(0, |model| std::mem::take(&mut model.verdicts));
     }
 
     /// Clients that can be asked anything.

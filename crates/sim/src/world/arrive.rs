@@ -6,7 +6,8 @@ use jumpvpn_wire::Kind;
 use super::World;
 use crate::client::{AgentFacts, Presence};
 use crate::flight::{Flight, Origin};
-use crate::invariants::{Invariant, Verdict, ensure};
+use crate::invariants::{Breach, Invariant, Verdict, ensure};
+use crate::model::{Arrival, Passed};
 use crate::server::{Committed, Row, Rows};
 use crate::traffic::{self, Direction};
 
@@ -32,9 +33,13 @@ impl World {
         *self.credit.entry(flight.source).or_default() += flight.bytes.len() as i64;
         let (kind, words) = (flight.kind(), flight.words());
         let (source, local) = (flight.source, flight.destination.ip());
+        let original = flight.bytes.clone();
         let Some(engine) = &mut self.server.engine else { return Ok(()) };
-        let received = engine.handle_datagram(socket, source, local, &mut flight.bytes, now);
+        self.server.tap.clear();
+        let shown = self.server.clock.at(now);
+        let received = engine.handle_datagram(socket, source, local, &mut flight.bytes, shown);
         self.trace.line(now, || format!("gw <--- {words}: {received:?}"));
+        self.compare(&flight, &original, &received)?;
         if let Received::Packet(range) = &received {
             self.packet_at_server(&flight, &flight.bytes[range.clone()])?;
         }
@@ -42,6 +47,29 @@ impl World {
         self.judge_server(&flight, kind, &received, &before)?;
         self.note_accepted(&flight, &received);
         Ok(())
+    }
+
+    /// The reference model says what the gateway had to make of it.
+    fn compare(&mut self, flight: &Flight, original: &[u8], received: &Received) -> Verdict {
+        let observed = match received {
+            Received::Packet(_) => Ok(Passed::Packet),
+            Received::Consumed => Ok(Passed::Consumed),
+            Received::Dropped(reason) => Err(*reason),
+        };
+        let server = &mut self.server;
+        let arrival = Arrival {
+            source: flight.source,
+            local: flight.destination.ip(),
+            bytes: original,
+            now: server.clock.at(self.now),
+            fence: server.fence,
+            tap: server.tap.clone(),
+            observed,
+        };
+        let Some(model) = &mut server.model else { return Ok(()) };
+        model
+            .judge(&arrival)
+            .map_err(|breach| Breach { what: format!("{}: {}", flight.words(), breach.what), ..breach })
     }
 
     fn note_accepted(&mut self, flight: &Flight, received: &Received) {
@@ -52,7 +80,7 @@ impl World {
 
     fn packet_at_server(&mut self, flight: &Flight, packet: &[u8]) -> Verdict {
         let now = self.now;
-        ensure(self.server.fence.allows(now), Invariant::Fence, || {
+        ensure(self.server.fence.allows(self.server.clock.at(now)), Invariant::Fence, || {
             "a packet passed without a fence".to_owned()
         })?;
         let mark = traffic::read(packet);
@@ -92,6 +120,9 @@ impl World {
             ensure(refused, Invariant::Forgery, words)?;
             return ensure(committed(before) == committed(after), Invariant::Forgery, words);
         }
+        if flight.origin == Origin::Hostile {
+            return ensure(committed(before) == committed(after), Invariant::Forgery, words);
+        }
         if self.accepted[flight.id] {
             let again =
                 matches!(received, Received::Packet(_)) || (kind == Some(Kind::Data) && !dropped(received));
@@ -124,8 +155,9 @@ impl World {
         let before = client.facts.clone();
         let (kind, words) = (flight.kind(), flight.words());
         let (socket, source) = (link.socket, flight.source);
+        let shown = client.clock.at(now);
         let Some(engine) = &mut client.engine else { return Ok(()) };
-        let received = engine.handle_datagram(socket, source, &mut flight.bytes, now);
+        let received = engine.handle_datagram(socket, source, &mut flight.bytes, shown);
         self.trace.line(now, || format!("c{index} <--- {words} way {:?}: {received:?}", flight.way));
         if let Received::Packet(range) = &received {
             let packet = flight.bytes[range.clone()].to_vec();

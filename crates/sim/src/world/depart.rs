@@ -6,6 +6,7 @@ use jumpvpn_engine::{TRANSMIT_BUFFER_LEN, Transmit};
 use jumpvpn_wire::Kind;
 
 use super::{Happening, World};
+use crate::client::Client;
 use crate::flight::{Flight, Origin};
 use crate::invariants::{Invariant, Verdict, ensure};
 use crate::network::{Link, Mapping};
@@ -21,14 +22,16 @@ impl World {
         let now = self.now;
         let mut buffer = [0; TRANSMIT_BUFFER_LEN];
         for sent in 0.. {
+            let shown = self.clients[index].clock.at(now);
             let Some(engine) = &mut self.clients[index].engine else { return Ok(()) };
-            let Some(transmit) = engine.poll_transmit(&mut buffer, now) else { break };
+            let Some(transmit) = engine.poll_transmit(&mut buffer, shown) else { break };
             ensure(sent < BURST_LIMIT, Invariant::Memory, || {
                 format!("client {index} does not stop sending")
             })?;
             self.send_up(index, transmit, &buffer[..transmit.len])?;
         }
         let World { clients, trace, .. } = self;
+        clients[index].tap.clear();
         clients[index].observe(now, trace)
     }
 
@@ -41,24 +44,34 @@ impl World {
             self.check_addresses()?;
             let Some(engine) = &mut self.server.engine else { return Ok(()) };
             let Some(request) = engine.poll_ownership_request() else { break };
-            let (answer, later) = self.server.ask(&request, now, &mut self.chance);
-            self.trace.line(now, || format!("store   {request:?} -> {answer:?} at {later:?}"));
+            if let Some(model) = &mut self.server.model {
+                model.asks(&request, self.server.clock.at(now))?;
+            }
+            let asked = self.server.ask(&request, now, &mut self.chance);
+            self.trace.line(now, || format!("store   {request:?} -> {asked:?}"));
+            let Some((answer, later)) = asked else { continue };
             let incarnation = self.server.incarnation;
             match later {
                 Some(at) => self.plan(at, Happening::StoreAnswer { incarnation, answer }),
-                None => {
-                    if let Some(engine) = &mut self.server.engine {
-                        engine.handle_ownership(answer, now);
-                    }
-                }
+                None => self.server.hear(answer, now),
             }
         }
         let mut buffer = [0; TRANSMIT_BUFFER_LEN];
         for sent in 0.. {
+            let shown = self.server.clock.at(now);
             let Some(engine) = &mut self.server.engine else { return Ok(()) };
-            let Some(transmit) = engine.poll_transmit(&mut buffer, now) else { break };
+            let Some(transmit) = engine.poll_transmit(&mut buffer, shown) else { break };
             ensure(sent < BURST_LIMIT, Invariant::Memory, || "the gateway does not stop sending".to_owned())?;
-            self.send_down(transmit, &buffer[..transmit.len])?;
+            let bytes = &buffer[..transmit.len];
+            if let (Some(model), Ok(kind)) = (&mut self.server.model, Kind::of(bytes))
+                && kind != Kind::Data
+            {
+                model.sent(kind, transmit.destination, bytes, shown)?;
+            }
+            self.send_down(transmit, bytes)?;
+        }
+        if let Some(model) = &self.server.model {
+            model.answered()?;
         }
         let World { server, trace, .. } = self;
         server.observe(now, trace)
@@ -83,6 +96,7 @@ impl World {
             let endpoints = self.server.endpoints.len();
             self.clients[index].note_control(now, endpoints)?;
         }
+        self.learn(index, bytes)?;
         let links = &self.clients[index].links;
         let Some(at) = links.iter().position(|link| link.present && link.socket == transmit.socket) else {
             // The socket is closed; the engine was or will be told.
@@ -101,6 +115,18 @@ impl World {
         Ok(())
     }
 
+    /// What the model has to know of a client's HS_INIT.
+    fn learn(&mut self, index: usize, bytes: &[u8]) -> Verdict {
+        let (Ok(Kind::HsInit), Some(model)) = (Kind::of(bytes), &mut self.server.model) else {
+            return Ok(());
+        };
+        let client = &self.clients[index];
+        let known = model.learn(index, Client::key(index), &client.policy, &client.tap, bytes);
+        ensure(known, Invariant::Keys, || {
+            format!("client {index} sent an HS_INIT that its numbers do not make")
+        })
+    }
+
     /// The gateway's datagram leaves.
     pub(super) fn send_down(&mut self, transmit: Transmit, bytes: &[u8]) -> Verdict {
         let now = self.now;
@@ -112,6 +138,7 @@ impl World {
             .iter()
             .find_map(|client| client.links.iter().position(reached).map(|link| (client.index, link)));
         let Some((client, link)) = found else {
+            self.cookie_for_attacker(transmit.destination, bytes);
             self.trace.line(now, || format!("gw ---> {} nobody", transmit.destination));
             return Ok(());
         };
@@ -147,12 +174,16 @@ impl World {
     }
 
     fn launch(&mut self, flight: Flight, arrivals: &[jumpvpn_events::Time]) {
+        let digest = self.digest(&flight.bytes);
         self.trace.line(self.now, || {
             let who = if flight.up { format!("c{}", flight.client) } else { "gw".to_owned() };
             let fate = if arrivals.is_empty() { " LOST" } else { "" };
-            format!("{who} --->{fate} {} way {:?}", flight.words(), flight.way)
+            format!("{who} --->{fate} {} way {:?} bytes {digest:016x}", flight.words(), flight.way)
         });
         self.attacker.see(&flight);
+        if !self.intercept(&flight) {
+            return;
+        }
         for at in arrivals {
             self.plan(*at, Happening::Arrive(flight.clone()));
         }
@@ -205,7 +236,7 @@ impl World {
             ensure(bound, Invariant::Address, || {
                 format!("a packet to {destination}, where nobody is bound")
             })?;
-            let may_act = self.server.fence.allows(self.now);
+            let may_act = self.server.fence.allows(self.server.clock.at(self.now));
             return ensure(may_act, Invariant::Fence, || {
                 format!("a packet to {destination} without a fence")
             });

@@ -45,8 +45,9 @@ impl World {
         let claimed = if rogue { index as u8 + 100 } else { index as u8 };
         let mut buffer = compose(Mark { client: index as u8, direction, number }, claimed);
         let state = client.facts.state;
+        let shown = client.clock.at(now);
         let Some(engine) = &mut client.engine else { return Ok(()) };
-        let Ok(transmit) = engine.handle_packet(&mut buffer, now) else { return Ok(()) };
+        let Ok(transmit) = engine.handle_packet(&mut buffer, shown) else { return Ok(()) };
         let alive = !matches!(state, State::Birth | State::Terminated);
         ensure(alive, Invariant::Absorbing, || format!("client {index} sends packets in {state}"))?;
         self.send_up(index, transmit, &buffer[..transmit.len])?;
@@ -61,8 +62,9 @@ impl World {
         let number = self.clients[index].down.next_number();
         let mark = Mark { client: index as u8, direction: Direction::Down, number };
         let mut buffer = compose(mark, index as u8);
+        let shown = self.server.clock.at(now);
         let Some(engine) = &mut self.server.engine else { return Ok(()) };
-        let Ok(transmit) = engine.handle_packet(&mut buffer, now) else { return Ok(()) };
+        let Ok(transmit) = engine.handle_packet(&mut buffer, shown) else { return Ok(()) };
         let right = |row: &Row| row.client == index && row.committed.address == transmit.destination;
         ensure(self.server.rows.values().any(right), Invariant::Delivery, || {
             format!("a packet for client {index} is sent to {}: {:?}", transmit.destination, self.server.rows)

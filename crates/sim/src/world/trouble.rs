@@ -7,6 +7,7 @@ use jumpvpn_engine::gateway::Command as GatewayCommand;
 use jumpvpn_events::{Reason, Time};
 use jumpvpn_ownership::Answer;
 
+use super::attack::Interception;
 use super::{Happening, World};
 use crate::client::{Client, Presence};
 use crate::fault::{Fault, Order};
@@ -22,6 +23,7 @@ impl World {
     pub(super) fn trouble(&mut self, fault: Fault) -> Verdict {
         let now = self.now;
         self.trace.line(now, || format!("*** {fault:?}"));
+        self.report.note(format!("fault {}", fault.name()), 1);
         match fault {
             Fault::LinkDown { client, link, notice, lasts, reason, moved } => {
                 self.link_down(client, link, (notice, lasts), reason, moved);
@@ -45,7 +47,10 @@ impl World {
             Fault::Flap { client, link, silent, dead, alive, times } => {
                 self.flap(client, link, silent, (dead, alive), times);
             }
-            Fault::GatewayRestart { polite, lasts } => return self.restart_gateway(polite, lasts),
+            Fault::GatewayRestart { polite, lasts, keep, minutes } => {
+                (self.server.keep, self.server.minutes) = (keep, minutes);
+                return self.restart_gateway(polite, lasts);
+            }
             Fault::ClientRestart { client, polite, lasts } => {
                 return self.restart_client(client, polite, lasts);
             }
@@ -53,14 +58,20 @@ impl World {
             Fault::StallClient { client, lasts } => self.stall_client(client, lasts),
             Fault::StallGateway { lasts } => self.stall_gateway(lasts),
             Fault::FenceLoss { lasts } => return self.lose_fence(lasts),
-            Fault::StoreTrouble { delay, unknown, lasts } => {
-                self.server.trouble = Some(StoreTrouble { delay, unknown, until: now + lasts });
+            Fault::StoreTrouble { delay, unknown, silent, conflict, lasts } => {
+                let until = now + lasts;
+                self.server.trouble = Some(StoreTrouble { delay, unknown, silent, conflict, until });
             }
             Fault::Order { client, order } => return self.order(client, order),
             Fault::GatewayClose { client } => return self.close_at_gateway(client),
             Fault::Attack { spacing, lasts } => {
                 self.plan(now, Happening::Strike { spacing, until: now + lasts });
             }
+            Fault::Intercept { share, hold, lasts } => {
+                self.interception = Some(Interception { share, hold, until: now + lasts });
+            }
+            Fault::ReplayAll { shuffled, foreign } => self.replay_all(shuffled, foreign),
+            Fault::ClockJump { who, by } => return self.jump_clock(who, by),
         }
         Ok(())
     }
@@ -124,8 +135,9 @@ impl World {
         if !client.is_running() {
             return Ok(());
         }
+        let shown = client.clock.at(now);
         if let Some(engine) = &mut client.engine {
-            engine.handle_socket_error(socket, now);
+            engine.handle_socket_error(socket, shown);
         }
         self.trace.line(now, || format!("c{index}      cannot send on {socket:?}"));
         self.settle_client(index)
@@ -176,11 +188,13 @@ impl World {
             return Ok(());
         }
         if polite {
+            let shown = self.server.clock.at(now);
             if let Some(engine) = &mut self.server.engine {
-                engine.handle_command(GatewayCommand::CloseAll { reason: Reason::Shutdown }, now);
+                engine.handle_command(GatewayCommand::CloseAll { reason: Reason::Shutdown }, shown);
             }
             self.settle_server()?;
         }
+        self.note_gateway();
         self.server.stop();
         self.plan(now + lasts, Happening::GatewayUp);
         Ok(())
@@ -204,9 +218,10 @@ impl World {
         }
         if polite {
             client.leaving = true;
+            let shown = client.clock.at(now);
             if let Some(engine) = &mut client.engine {
                 // A refusal only says that there was no session to end.
-                engine.handle_command(Command::Close, now).ok();
+                engine.handle_command(Command::Close, shown).ok();
             }
             self.settle_client(index)?;
         }
@@ -243,8 +258,9 @@ impl World {
         }
         self.trace.line(now, || format!("c{index}      wakes"));
         self.clients[index].presence = Presence::Running;
+        let shown = self.clients[index].clock.at(now);
         if let Some(engine) = &mut self.clients[index].engine {
-            engine.handle_resume(now);
+            engine.handle_resume(shown);
         }
         self.settle_client(index)?;
         for link in 0..self.clients[index].links.len() {
@@ -302,7 +318,7 @@ impl World {
         } else {
             self.chance.span(Duration::ZERO, lasts / 2)
         };
-        self.server.fence.valid_until = self.now + left;
+        self.server.fence.valid_until = self.server.clock.at(self.now) + left;
         self.server.tell_fence();
         self.plan(self.now + lasts, Happening::FenceBack);
         self.settle_server()
@@ -325,10 +341,22 @@ impl World {
             return Ok(());
         }
         self.trace.line(now, || format!("gw <--- store {answer:?}"));
-        if let Some(engine) = &mut self.server.engine {
-            engine.handle_ownership(answer, now);
-        }
+        self.server.hear(answer, now);
         self.settle_server()
+    }
+
+    /// A clock jumps ahead: nobody has slept, and nobody is told.
+    fn jump_clock(&mut self, who: Option<usize>, by: Duration) -> Verdict {
+        match who {
+            Some(client) => {
+                self.clients[client].clock.jump(by);
+                self.settle_client(client)
+            }
+            None => {
+                self.server.clock.jump(by);
+                self.settle_server()
+            }
+        }
     }
 
     fn order(&mut self, index: usize, order: Order) -> Verdict {
@@ -344,8 +372,9 @@ impl World {
             Order::Pin(link) => Command::Pin { path: name(link) },
             Order::Unpin => Command::Unpin,
         };
+        let shown = client.clock.at(now);
         let Some(engine) = &mut client.engine else { return Ok(()) };
-        let outcome = engine.handle_command(command, now);
+        let outcome = engine.handle_command(command, shown);
         self.trace.line(now, || format!("c{index}      {order:?}: {outcome:?}"));
         self.settle_client(index)
     }
@@ -354,31 +383,11 @@ impl World {
         let now = self.now;
         let session = self.server.rows.iter().find(|(_, row)| row.client == index).map(|(label, _)| *label);
         let (Some(session), true) = (session, self.server.is_running()) else { return Ok(()) };
+        let shown = self.server.clock.at(now);
         if let Some(engine) = &mut self.server.engine {
-            engine.handle_command(GatewayCommand::Close { session, reason: Reason::OwnerClosed }, now);
+            engine.handle_command(GatewayCommand::Close { session, reason: Reason::OwnerClosed }, shown);
         }
         self.settle_server()
-    }
-
-    pub(super) fn strike(&mut self, spacing: Duration, until: Time) -> Verdict {
-        let now = self.now;
-        if now >= until {
-            return Ok(());
-        }
-        let others: Vec<_> =
-            self.clients.iter().flat_map(|client| &client.links).filter_map(Link::outer).collect();
-        let ways: Vec<(usize, usize)> = self
-            .clients
-            .iter()
-            .flat_map(|client| (0..client.links.len()).map(|link| (client.index, link)))
-            .collect();
-        if let Some(flight) = self.attacker.strike(&others, &ways) {
-            self.report.attacks += 1;
-            self.plan(now + Duration::from_micros(500), Happening::Arrive(flight));
-        }
-        let pause = self.attacker.dice.span(spacing / 2, spacing * 2);
-        self.plan(now + pause, Happening::Strike { spacing, until });
-        Ok(())
     }
 
     /// All trouble is over: links carry, processes run, everybody talks.
@@ -387,6 +396,7 @@ impl World {
         self.calm = true;
         self.trace.line(now, || "*** all trouble is over".to_owned());
         self.server.trouble = None;
+        self.interception = None;
         self.gateway_stall_over()?;
         self.gateway_up()?;
         self.fence_back()?;
