@@ -183,16 +183,18 @@ fn end_reason(session: &Session, policy: &Policy, now: Time) -> Option<Reason> {
     if now.since(session.last_heard()) >= policy.session.transport_lost_ttl {
         return Some(Reason::TransportLostTtl);
     }
-    let key_over = session.epoch.since + KEY_HARD_LIMIT + policy.switching.recovery_window;
-    (now >= key_over).then_some(Reason::KeyExpired)
+    (now >= key_end(session, policy)).then_some(Reason::KeyExpired)
+}
+
+/// When keys that nobody renews end the session.
+pub(super) fn key_end(session: &Session, policy: &Policy) -> Time {
+    session.epoch.since + KEY_HARD_LIMIT + policy.switching.recovery_window
 }
 
 fn next_due(session: &Session, policy: &Policy, now: Time) -> Time {
     let heard = session.last_heard();
-    let mut due = session
-        .expires
-        .min(heard + policy.session.transport_lost_ttl)
-        .min(session.epoch.since + KEY_HARD_LIMIT + policy.switching.recovery_window);
+    let mut due =
+        session.expires.min(heard + policy.session.transport_lost_ttl).min(key_end(session, policy));
     if session.machine.state() == State::Attached {
         due = due.min(heard + volatile_after(policy));
     }

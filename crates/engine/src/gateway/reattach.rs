@@ -19,6 +19,7 @@ use jumpvpn_wire::{
 };
 
 use super::birth::{path_label, session_event};
+use super::expiry::key_end;
 use super::session::{Binding, CachedResult, Channel, NewestProbe, RetiringBinding, Session};
 use super::table::CidRole;
 use super::{From, Gateway};
@@ -105,8 +106,12 @@ impl Gateway {
         let session = self.table.session(slot).ok_or(Reason::UnknownSession)?;
         let stamp = Some(session.stamp());
         let rejection = |reason| Rejection { reason, stamp };
-        // 6 not terminated, lifetime not over, fence valid
+        // 6 not terminated, lifetime not over, fence valid, keys not over
         session.check_right(&self.core.fence, now).map_err(rejection)?;
+        if now >= key_end(session, &self.core.policy) {
+            // The timer that ends it is late, as behind a clock that jumped.
+            return Err(rejection(Reason::KeyExpired));
+        }
         // 7 epoch
         let epoch = match_epoch(session, header.epoch, now).ok_or(Reason::StaleEpoch).map_err(rejection)?;
         // 8 sequence number

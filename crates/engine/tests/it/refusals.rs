@@ -160,6 +160,12 @@ const ROWS: &[Row] = &[
         scene.lose_the_fence();
         request
     }),
+    row("7.2/6", Reason::KeyExpired, None, |scene| {
+        let policy = Policy::laptop();
+        let request = scene.request();
+        scene.world.now += ms(900_000) + policy.switching.recovery_window;
+        request
+    }),
     row("7.2/7", Reason::StaleEpoch, None, |scene| changed(scene.request(), 2, 9)),
     row("7.2/8", Reason::ReplayDetected, None, |scene| {
         let probe = scene.mallory.probe(Cid(5));
