@@ -55,9 +55,9 @@ const NOTHING: AgentFacts = AgentFacts {
 
 /// Control messages are counted over this span …
 const CONTROL_SPAN: Duration = Duration::from_secs(10);
-/// … and an agent sends at most so many of them for each of its paths: 9 rounds of a recovery (100 ms doubling to
-/// 1.6 s), a probe each second while a path is dead, 5 copies of a request, and the same once more …
-const CONTROL_PER_PATH: usize = 48;
+/// … and an agent sends at most so many of them for each of its paths, where the worst is a path that dies silently and
+/// lives again 13 times (the most that a flap does), at 4 probes until it is heard again, and 12 requests to move …
+const CONTROL_PER_PATH: usize = 64;
 /// … and so many for each time it was told of links: a link that comes back is asked at once, in both ways.
 const CONTROL_PER_NEWS: usize = 6;
 

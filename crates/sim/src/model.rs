@@ -13,6 +13,7 @@
 //! epoch past its time (forgotten or kept). Not predicted: keys that meet in the sketch, CIDs that meet by chance,
 //! frames that change nothing a datagram is judged by.
 mod birth;
+mod cid;
 mod control;
 mod data;
 mod hostile;
@@ -39,6 +40,7 @@ use crate::invariants::{Invariant, Verdict, ensure};
 use crate::server::Rows;
 use crate::tap::Tap;
 use birth::Pending;
+pub(crate) use cid::CidKey;
 use control::TicketFacts;
 pub(crate) use keys::{Initiations, Maker};
 use limits::{Bucket, Buckets};
@@ -114,6 +116,7 @@ pub(crate) struct Model {
     own: Vec<IpAddr>,
     capacity: usize,
     tokens: TokenKey,
+    cids: CidKey,
     handshakes: Bucket,
     retries: Bucket,
     token_buckets: Buckets<[u8; 16]>,
@@ -144,7 +147,7 @@ impl Model {
         policy: Policy,
         own: Vec<IpAddr>,
         capacity: usize,
-        tokens: TokenKey,
+        (tokens, cids): (TokenKey, CidKey),
         initiations: Initiations,
     ) -> Model {
         let per_second = Bucket::per_second;
@@ -156,6 +159,7 @@ impl Model {
             own,
             capacity,
             tokens,
+            cids,
             // docs/protocol.md, 7.3 and 10.3
             handshakes: per_second(500, 256),
             retries: per_second(2_000, 500),

@@ -46,9 +46,9 @@ impl Scenario {
         let policy = policy(&mut dice);
         let endpoints = endpoints(&mut dice);
         // A few worlds are long and nearly silent: keys grow old, mappings are forgotten, timers meet.
-        let long = dice.chance(40);
+        let long = dice.chance(20);
         // Most faults show within half a minute; short worlds find them cheaper, and long ones the rest.
-        let quarters = if long { 32 } else { dice.weighted(&[(6, 1), (3, 2), (2, 4)]) };
+        let quarters = if long { 32 } else { dice.weighted(&[(12, 1), (4, 2), (1, 4)]) };
         let span = Duration::from_secs(seconds) * quarters / 4;
         let clients =
             (0..client_count).map(|index| client(&mut dice, index, &policy, long)).collect::<Vec<_>>();

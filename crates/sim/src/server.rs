@@ -18,7 +18,7 @@ use crate::clock::Clock;
 use crate::dice::Dice;
 use crate::flight::Flight;
 use crate::invariants::{Invariant, Ledger, Verdict, ensure};
-use crate::model::{Initiations, Model, NODE};
+use crate::model::{CidKey, Initiations, Model, NODE};
 use crate::scenario::BEGIN;
 use crate::tap::Tap;
 use crate::trace::Trace;
@@ -105,9 +105,8 @@ pub(crate) struct Server {
 
 impl Server {
     pub fn new(policy: Policy, endpoints: Vec<SocketAddr>, clients: usize) -> Server {
-        let model = predict(&policy, &endpoints, Initiations::default());
         Server {
-            model,
+            model: None,
             believed: policy.clone(),
             tap: Tap::new(ChaCha20Rng::seed_from_u64(0)),
             policy,
@@ -145,9 +144,10 @@ impl Server {
             self.store = MemoryStore::new(STORE_CAPACITY, self.incarnation);
         }
         self.fence.epoch = self.incarnation;
+        let cids = CidKey::of_gateway(rng.clone());
         self.tap = Tap::new(rng);
         let known = self.model.take().map(|model| model.initiations).unwrap_or_default();
-        self.model = predict(&self.believed, &self.endpoints, known);
+        self.model = predict(&self.believed, &self.endpoints, cids, known);
         let created = Gateway::new(self.config(now), Box::new(self.tap.clone()), now);
         ensure(created.is_ok() && self.model.is_some(), Invariant::Internal, || {
             "no gateway with this randomness".to_owned()
@@ -339,13 +339,13 @@ impl Server {
 }
 
 /// The model of a gateway that starts now.
-fn predict(policy: &Policy, endpoints: &[SocketAddr], known: Initiations) -> Option<Model> {
+fn predict(policy: &Policy, endpoints: &[SocketAddr], cids: CidKey, known: Initiations) -> Option<Model> {
     let key = Server::key();
     let derived = key.derive("route token");
     let tokens = TokenKey::new(0, derived.first_chunk()?).ok()?;
     let inner: [IpAddr; 2] = [traffic::GATEWAY_V4.into(), traffic::GATEWAY_V6.into()];
     let own = endpoints.iter().map(SocketAddr::ip).chain(inner).collect();
-    Some(Model::new(key.public(), policy.clone(), own, CAPACITY, tokens, known))
+    Some(Model::new(key.public(), policy.clone(), own, CAPACITY, (tokens, cids), known))
 }
 
 fn note_end(model: &mut Model, event: &Event) -> Verdict {

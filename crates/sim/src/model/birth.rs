@@ -91,7 +91,9 @@ impl Model {
         self.pending_of(client, &init, cookie, arrival)?;
         self.note_ephemeral(ephemeral);
         // 10
-        if self.sessions.len() >= self.capacity {
+        // Whoever holds a session takes its own place.
+        let holds = self.sessions.values().any(|session| session.client == client);
+        if self.sessions.len() >= self.capacity && !holds {
             return Err(Reason::TableFull);
         }
         let client_cid = init.client_cid();

@@ -97,6 +97,10 @@ impl Model {
         };
         // 6
         arrival.right(session)?;
+        let key_over = session.epoch.since + KEY_HARD_LIMIT + self.policy.switching.recovery_window;
+        if now >= key_over {
+            return Err(Reason::KeyExpired);
+        }
         // 7
         let keys = session.keys_of(header.epoch, arrival).ok_or(Reason::StaleEpoch)?;
         // 8
@@ -123,6 +127,11 @@ impl Model {
         let probe = ProbePayload::decode(&proven.payload).map_err(malformed)?;
         let Some(session) = self.sessions.get_mut(&proven.label) else { return Err(Reason::UnknownSession) };
         session.note_probe(proven.header.cseq, arrival.source, now);
+        if arrival.source == session.address {
+            // Also with a copy of a probe: the address lives, and has said so since it was asked.
+            let asked = session.rebind.map_or(now, |rebind| rebind.started + Duration::from_nanos(1));
+            session.heard_at_address = asked.max(now);
+        }
         if !session.probe.take(now) {
             return Err(Reason::RateLimited);
         }
@@ -261,7 +270,7 @@ impl Model {
         }
     }
 
-    /// Rows 17 and 18. That a random CID of 64 bits is taken is not predicted.
+    /// Rows 17 and 18. That the 40 random bits of a CID are taken is not predicted.
     fn commit(&mut self, label: SessionLabel, cseq: u64, proof: &ReattachPayload, arrival: &Arrival<'_>) {
         let now = arrival.now;
         let drain_max = self.policy.switching.retiring_max;
@@ -281,6 +290,7 @@ impl Model {
         let fresh = Channel::new(cid, &session.epoch.secret, &session.epoch.context, &context);
         let old = std::mem::replace(&mut session.channel, fresh);
         session.retiring = Some((old, now + (session.rtt() * 2).min(drain_max)));
+        session.sweep(now);
         session.previous = None;
         (session.path, session.address, session.context) = (proof.path_id, arrival.source, context);
         (session.heard, session.heard_at_address) = (now, now);

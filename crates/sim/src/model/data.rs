@@ -6,7 +6,6 @@ use jumpvpn_events::{Reason, SessionLabel, Time};
 use jumpvpn_policy::PostQuantum;
 use jumpvpn_session::{EpochContext, RekeyMode, RekeyTerms, rekey_respond};
 use jumpvpn_wire::{Cid, DataHeader, Frame, FrameReader, Kind, is_ip_packet};
-use rand_core::Rng;
 
 use super::session::{Channel, Closed, Epoch, NextEpoch, Session};
 use super::{Arrival, Model, Passed, Reply};
@@ -222,7 +221,7 @@ impl Model {
             answered[kind] = true;
             match frame {
                 Frame::RekeyReq { part, parts, body } => {
-                    if let Some(request) = session.part((part, parts, body)) {
+                    if let Some(request) = session.part((part, parts, body), arrival.now) {
                         self.rekey(label, request, asked_at, arrival);
                     }
                 }
@@ -257,7 +256,7 @@ impl Model {
             return;
         };
         let context = EpochContext { n: session.epoch.number() + 1, ..session.epoch.context };
-        let server_cid = Cid(rng.next_u64());
+        let server_cid = self.cids.draw_beside(session.channel.cid, &mut rng);
         let token = self.tokens.seal(session.handle, super::NODE, &mut rng);
         let terms = RekeyTerms { server_cid, token, token_config: self.tokens.config() };
         let answer = rekey_respond(context.n, context.sid, &session.epoch.secret, &request, &terms, &mut rng);
