@@ -114,6 +114,10 @@ fn pointer(word: &str) -> Pointer<'_> {
             let file = format!("crates/{room}/tests/it/{}.rs", modules.join("/"));
             Pointer::Test { name, files: [file.clone(), file] }
         }
+        [room, "it", name] => {
+            let file = format!("crates/{room}/tests/it/main.rs");
+            Pointer::Test { name, files: [file.clone(), file] }
+        }
         [room, ref modules @ .., name] if !modules.is_empty() => {
             let file = format!("{room}/src/{}.rs", modules.join("/"));
             Pointer::Test { name, files: [format!("crates/{file}"), file] }
