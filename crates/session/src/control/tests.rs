@@ -30,6 +30,16 @@ fn both_directions_round_trip() {
 }
 
 #[test]
+fn a_message_may_be_empty_but_not_shorter() {
+    let header = ReplyHeader { kind: Kind::CloseAck, epoch: 2, cid: Cid(3), sseq: 4 }.encode();
+    let mut datagram = [&header[..], &[0; TAG_LEN]].concat();
+    seal_control(&key(1), &mut datagram).unwrap();
+    assert_eq!(open_control(&key(1), &mut datagram), Ok(header.len()..header.len()));
+    datagram.pop();
+    assert_eq!(open_control(&key(1), &mut datagram), Err(Malformed::TooShort.into()));
+}
+
+#[test]
 fn every_changed_bit_and_every_cut_is_refused() {
     for mut datagram in messages() {
         seal_control(&key(1), &mut datagram).unwrap();

@@ -38,6 +38,24 @@ fn neighbours() -> Vec<TicketBinding> {
 }
 
 #[test]
+fn keys_change_exactly_at_their_time() {
+    let start = Time::from_millis(1_000_000);
+    let id_after = |age: Duration| {
+        let mut keys = TicketKeys::new(start, &mut rng(1)).unwrap();
+        keys.refresh(start + age, &mut rng(2)).unwrap();
+        keys.issue(start + age, &binding(), SERVER).0[0]
+    };
+    assert_eq!(id_after(TICKET_ROTATION - Duration::from_nanos(1)), 1);
+    assert_eq!(id_after(TICKET_ROTATION), 2);
+}
+
+#[test]
+fn the_bound_values_fill_their_encoding() {
+    // handle 6, owner epoch 8, version 8, path 4, class 1, two addresses of 20, client CID 8
+    assert_eq!(fields(&binding()).len(), 75);
+}
+
+#[test]
 fn a_ticket_is_good_for_its_binding_alone() {
     let now = Time::from_millis(1_000_000);
     let keys = TicketKeys::new(now, &mut rng(1)).unwrap();

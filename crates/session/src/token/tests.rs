@@ -75,6 +75,17 @@ fn a_zero_key_is_refused() {
 }
 
 #[test]
+fn a_reset_token_is_known_by_every_bit() {
+    let given = reset_token(&[1; 32], Handle::from_parts(1, 2));
+    assert!(is_reset_token(&given, &given));
+    for bit in 0..128 {
+        let mut shown = given;
+        shown.0[bit / 8] ^= 1 << (bit % 8);
+        assert!(!is_reset_token(&given, &shown), "bit {bit}");
+    }
+}
+
+#[test]
 fn a_reset_token_belongs_to_one_handle_and_one_key() {
     let (a, b) = (Handle::from_parts(1, 1), Handle::from_parts(1, 2));
     assert_eq!(reset_token(&[1; 32], a), reset_token(&[1; 32], a));

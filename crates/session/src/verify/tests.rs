@@ -316,6 +316,16 @@ fn a_good_move_and_a_good_rebind_commit() {
 }
 
 #[test]
+fn what_was_heard_when_the_question_went_out_is_no_answer() {
+    let mut case = Case::good_rebind();
+    let started = case.record.rebind.unwrap().started;
+    case.record.last_heard = started;
+    assert_eq!(case.decide(), commit());
+    case.record.last_heard = started + Duration::from_nanos(1);
+    assert_eq!(case.decide(), reject(Reason::OldPathAlive));
+}
+
+#[test]
 fn local_addresses_are_for_laboratories() {
     for source in ["127.0.0.1:1", "[::1]:1", "169.254.1.1:1", "198.51.100.1:9"] {
         let case = changed(|case| {
