@@ -74,6 +74,11 @@ impl State {
         })
     }
 
+    /// Whether the kill switch of a tunnel is closed.
+    pub fn is_closed(&self, ifname: &str) -> bool {
+        self.chains.contains(&format!("{KILL_OUTPUT}{ifname}"))
+    }
+
     /// Whether some tunnel turned the switch.
     pub fn is_recorded(&self, switch: Switch) -> bool {
         self.sets_of(switch).next().is_some()

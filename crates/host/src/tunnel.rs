@@ -71,13 +71,15 @@ impl TunnelNetwork {
     /// still wanted stays closed meanwhile.
     ///
     /// # Errors
-    /// The first thing that failed; what was done before is undone.
+    /// The first thing that failed; what was done before is undone. A kill switch that was closed before and is still
+    /// wanted stays closed then, until [`TunnelNetwork::sweep`].
     pub fn apply(spec: &TunnelSpec) -> Result<TunnelNetwork, HostError> {
         check(spec)?;
         let _lock = lock::take();
         let mut network = Network::open()?;
         let found = network.link(&spec.ifname)?;
         clear_interface(&mut network, &found)?;
+        let stays_closed = spec.kill_switch && State::load()?.is_closed(&spec.ifname);
         sweep_shared(&mut network, &spec.ifname, !spec.kill_switch)?;
         let mut applied =
             TunnelNetwork { ifname: spec.ifname.clone(), found, warnings: Vec::new(), removed: false };
@@ -89,7 +91,7 @@ impl TunnelNetwork {
         match result {
             Ok(()) => Ok(applied),
             Err(error) => {
-                applied.take_away(&mut network).ok(); // the first error is the one that explains
+                applied.take_away(&mut network, !stays_closed).ok(); // the first error is the one that explains
                 applied.removed = true;
                 Err(error)
             }
@@ -108,7 +110,7 @@ impl TunnelNetwork {
     pub fn remove(mut self) -> Result<(), HostError> {
         self.removed = true;
         let _lock = lock::take();
-        self.take_away(&mut Network::open()?)
+        self.take_away(&mut Network::open()?, true)
     }
 
     /// Removes what an earlier run with this interface name left behind, its kill switch included; nothing of other
@@ -176,7 +178,7 @@ impl TunnelNetwork {
     }
 
     /// Undoes everything, in reverse order; goes on after an error and returns the first.
-    fn take_away(&mut self, network: &mut Network) -> Result<(), HostError> {
+    fn take_away(&mut self, network: &mut Network, kill_switch_too: bool) -> Result<(), HostError> {
         let (index, found) = (self.found.index, &self.found);
         let still_there = network.snapshot()?.link(index).is_some_and(|link| link.name == self.ifname);
         let mut results = Vec::new();
@@ -187,7 +189,7 @@ impl TunnelNetwork {
             }
             results.push(network.set_mtu(index, found.mtu));
         }
-        results.push(sweep_shared(network, &self.ifname, true));
+        results.push(sweep_shared(network, &self.ifname, kill_switch_too));
         results.into_iter().collect()
     }
 }
@@ -197,7 +199,7 @@ impl Drop for TunnelNetwork {
         if !self.removed {
             let _lock = lock::take();
             if let Ok(mut network) = Network::open() {
-                self.take_away(&mut network).ok(); // nobody is left to tell; the next start sweeps
+                self.take_away(&mut network, true).ok(); // nobody is left to tell; the next start sweeps
             }
         }
     }

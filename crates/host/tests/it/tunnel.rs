@@ -213,6 +213,11 @@ fn the_kill_switch_holds_also_after_a_crash_and_until_it_is_replaced() {
         is_closed();
         assert!(run("ip route get 198.51.100.7").contains("dev jump0"));
         std::mem::forget(applied);
+        // A new spec that the kernel refuses: 68 bytes is the least for IPv4.
+        let ipv4 = nets(&["0.0.0.0/0"]);
+        let refused = TunnelSpec { addresses: Vec::new(), routes: ipv4, mtu: 40, ..spec.clone() };
+        TunnelNetwork::apply(&refused).unwrap_err();
+        is_closed();
         drop(device);
         wait_until_gone("jump0");
         TunnelNetwork::sweep("jump0").unwrap();

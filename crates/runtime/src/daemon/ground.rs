@@ -21,6 +21,9 @@ use crate::machine::{Confine, Confined, TunnelHost, TunnelSettings};
 use crate::settling::Settling;
 use crate::telemetry::{EventFile, Options, Telemetry, Writer};
 
+/// Smallest MTU in bytes that either end can be configured with: every IPv6 link carries 1280 (RFC 8200 section 5).
+const INNER_MTU_MIN: u16 = 1280;
+
 /// What is open before there are threads, and while the process still has all its rights. Dropped in this order: the
 /// machine is cleaned while the interface still exists.
 pub(super) struct Site {
@@ -107,7 +110,7 @@ impl Ground {
 
     /// Puts the settings on the machine, unless they are there already.
     pub(super) fn apply(&mut self, settings: TunnelSettings) -> Result<(), DaemonError> {
-        let settings = TunnelSettings { mtu: settings.mtu.min(self.mtu), ..settings };
+        let settings = TunnelSettings { mtu: inner_mtu(settings.mtu, self.mtu), ..settings };
         if self.settings.as_ref() == Some(&settings) {
             return Ok(());
         }
@@ -138,6 +141,12 @@ impl Ground {
         self.tun = None;
         self.writer.finish(flush_limit);
     }
+}
+
+/// The MTU of the interface in bytes: what the other end names, within what our file allows. Less than the least that
+/// can be configured comes from no sound gateway, and the kernel would refuse it, which would end the tunnel.
+fn inner_mtu(named: u16, ours: u16) -> u16 {
+    named.max(INNER_MTU_MIN).min(ours)
 }
 
 impl From<SocketError> for DaemonError {
@@ -173,3 +182,6 @@ fn pass_signals_on(mut signals: Signals, words: Sender<Word>) -> Result<(), Daem
     });
     spawned.map(drop).map_err(no_thread)
 }
+
+#[cfg(test)]
+mod tests;
