@@ -8,7 +8,7 @@ use jumpvpn_config::Sandbox;
 use jumpvpn_runtime::machine::{Confine, Confined, MachineError};
 use jumpvpn_sandbox::{
     Capabilities, CapabilitySet, Demand, FileRules, Files, Memory, Report, SandboxError, become_user,
-    confine, held,
+    confine, held, is_readable,
 };
 use serde_json::{Value, json};
 
@@ -55,15 +55,17 @@ impl Confinement {
     }
 
     fn end(self, files: &Files) -> Result<Confined, SandboxError> {
+        // The filter of calls answers no such questions.
+        let readable = is_readable();
         let Some(demand) = demand(self.sandbox) else {
-            return Ok(Confined { report: self.report(&held()?, None), warnings: Vec::new() });
+            return Ok(Confined { report: self.report(&held()?, None, readable), warnings: Vec::new() });
         };
         let report = confine(files, demand)?;
-        let shown = self.report(&report.capabilities, Some(&report));
+        let shown = self.report(&report.capabilities, Some(&report), readable);
         Ok(Confined { report: shown, warnings: report.warnings })
     }
 
-    fn report(&self, capabilities: &Capabilities, report: Option<&Report>) -> Value {
+    fn report(&self, capabilities: &Capabilities, report: Option<&Report>, readable: bool) -> Value {
         let names =
             |set: CapabilitySet| set.iter_names().map(|(name, _)| format!("CAP_{name}")).collect::<Vec<_>>();
         let files = match report.map(|report| report.files) {
@@ -71,7 +73,7 @@ impl Confinement {
             Some(FileRules::Part(abi)) => format!("restricted as far as version {abi} of Landlock goes"),
             Some(FileRules::None) | None => "free".to_owned(),
         };
-        let Memory { readable, locked, note } = &self.memory;
+        let Memory { locked, note } = &self.memory;
         json!({
             "mode": self.sandbox.as_str(),
             "user": rustix::process::geteuid().as_raw(),

@@ -23,7 +23,7 @@ pub use calls::{KILLING, admitted_call_count};
 pub use capability::{Capabilities, CapabilitySet, held, reduce};
 pub use error::SandboxError;
 pub use files::{FileRules, Files};
-pub use memory::{Memory, protect_memory};
+pub use memory::{Memory, is_readable, protect_memory};
 pub use user::become_user;
 
 /// How much a missing mechanism of the kernel matters.

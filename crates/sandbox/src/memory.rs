@@ -1,13 +1,13 @@
 //! Keeping what is in memory out of files: no core dumps, no tracing by others, no swapping.
 
 use rustix::mm::{MlockAllFlags, mlockall};
-use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
+use rustix::process::{
+    DumpableBehavior, Resource, Rlimit, dumpable_behavior, getrlimit, set_dumpable_behavior, setrlimit,
+};
 
 /// What was achieved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Memory {
-    /// Whether a crash could write the memory to a file, or another process of the same user read it.
-    pub readable: bool,
     /// Whether nothing of it is ever swapped out.
     pub locked: bool,
     /// Why it is not locked.
@@ -22,8 +22,9 @@ pub struct Memory {
 /// swap. Root's limit is lifted here; a service's by `LimitMEMLOCK=infinity`.
 pub fn protect_memory() -> Memory {
     let nothing = Rlimit { current: Some(0), maximum: Some(0) };
-    let no_file = setrlimit(Resource::Core, nothing).is_ok();
-    let no_tracing = set_dumpable_behavior(DumpableBehavior::NotDumpable).is_ok();
+    // What came of these two is told by `is_readable`.
+    setrlimit(Resource::Core, nothing).ok();
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).ok();
     // Only root may; what then holds is read below.
     setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None }).ok();
     let note = match getrlimit(Resource::Memlock).current {
@@ -34,5 +35,11 @@ pub fn protect_memory() -> Memory {
             .err()
             .map(|error| error.to_string()),
     };
-    Memory { readable: !(no_file && no_tracing), locked: note.is_none(), note }
+    Memory { locked: note.is_none(), note }
+}
+
+/// Whether a crash could now write the memory to a file, or another process of the same user read it.
+pub fn is_readable() -> bool {
+    let no_tracing = dumpable_behavior().is_ok_and(|now| now == DumpableBehavior::NotDumpable);
+    !no_tracing || getrlimit(Resource::Core).current != Some(0)
 }

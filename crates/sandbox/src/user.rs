@@ -4,7 +4,7 @@
 //! would load code into a process that is still root.
 
 use rustix::fs::{Gid, Uid};
-use rustix::process::geteuid;
+use rustix::process::{DumpableBehavior, geteuid, set_dumpable_behavior};
 use rustix::thread::{
     CapabilitySet, set_keep_capabilities, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
 };
@@ -20,7 +20,8 @@ struct User {
 }
 
 /// Changes from root to the user `name` with its groups, and keeps `keep` alone of root's capabilities. A process that
-/// is this user already merely gives up the others.
+/// is this user already merely gives up the others. The kernel makes a process that changes its user readable for
+/// others again as `fs.suid_dumpable` has it; that is undone here.
 ///
 /// # Errors
 /// There is no such user, it is root, or the process is a third user's.
@@ -45,7 +46,8 @@ fn change(user: &User) -> Result<(), rustix::io::Errno> {
     set_keep_capabilities(true)?;
     set_thread_groups(&groups)?;
     set_thread_res_gid(gid, gid, gid)?;
-    set_thread_res_uid(uid, uid, uid)
+    set_thread_res_uid(uid, uid, uid)?;
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)
 }
 
 /// Finds a user in the texts of passwd(5) and group(5).

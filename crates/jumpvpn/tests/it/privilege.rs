@@ -135,6 +135,8 @@ fn a_daemon_becomes_the_user_that_is_named() {
     assert_eq!(fact(gateway.id(), "Uid"), "65534\t65534\t65534\t65534");
     assert_eq!(fact(gateway.keeper(), "Gid"), "65534\t65534\t65534\t65534");
     assert_confined(&gateway);
+    // Changing the user makes a process as dumpable as `fs.suid_dumpable` has it.
+    assert_eq!(world.status("gateway").unwrap()["sandbox"]["core_dumps"], false);
     let _agent = world.agent();
     world.wait_until_attached();
     assert!(world.pings("10.77.0.1"));
