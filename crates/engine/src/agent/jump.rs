@@ -47,6 +47,8 @@ pub(crate) struct Intent {
     pub detect: Duration,
     pub rebind: bool,
     pub tries: u32,
+    /// When the probe was sent that showed a new address (rebinding), else when it was decided.
+    pub asked: Time,
     /// Given up after this time: no jump waits for ever.
     pub deadline: Time,
     /// Not before this time (rebinding).
@@ -56,7 +58,16 @@ pub(crate) struct Intent {
 impl Intent {
     /// A jump to `to`, decided now.
     pub fn new(to: u32, reason: Reason, detect: Duration, now: Time) -> Intent {
-        Intent { to, reason, detect, rebind: false, tries: 0, deadline: now + INTENT_TTL, not_before: None }
+        Intent {
+            to,
+            reason,
+            detect,
+            rebind: false,
+            tries: 0,
+            asked: now,
+            deadline: now + INTENT_TTL,
+            not_before: None,
+        }
     }
 
     /// Whether the path left is taken for dead.

@@ -175,6 +175,9 @@ impl Live {
             path.next_probe = now + Duration::from_secs(1);
         }
         self.after_refusal(core, paths, intent.reason, now);
+        if intent.rebind {
+            self.doubt_refused_rebind(core, paths, intent.asked, now);
+        }
     }
 
     /// The gateway is ahead: a request that we had given up was committed after all. Where its keys are gone, our

@@ -17,7 +17,8 @@ impl Live {
     /// REBIND_HINT: our packets of the active binding reach the gateway from another address.
     pub(super) fn handle_hint(&mut self, core: &mut Core, paths: &mut Paths, key: u32, now: Time) {
         // A newborn whose address changes is given up sooner than moved.
-        if self.stage != Stage::Ready || key != self.active.path || self.is_jumping() {
+        let ignored = self.is_jumping() || self.watch.is_rebind_refused();
+        if self.stage != Stage::Ready || key != self.active.path || ignored {
             return;
         }
         let asked = paths.by_key(key).and_then(|path| path.probe).is_some_and(|probe| probe.rebind);
@@ -46,9 +47,10 @@ impl Live {
         }
         let to = self.active.path;
         let hinted = std::mem::take(&mut self.rebind_hinted);
-        let moved = probe.rebind && (changed || hinted);
         // A link that came back with a new socket is another path: on the one that was bound is nothing to rebind.
         let same = paths.by_key(to).is_some_and(|path| path.path_id == Some(self.active.path_id));
+        let refused = same && self.watch.is_rebind_refused();
+        let moved = probe.rebind && (changed || hinted) && !refused;
         if moved && same {
             self.watch.address_changed(now);
             let rtt = paths.by_key(to).map_or(HOLD_MIN, |path| path.rtt.smoothed_or_initial());
@@ -56,6 +58,7 @@ impl Live {
             let detect = now.since(self.active.heard);
             let mut intent = Intent::new(to, Reason::NatRebinding, detect, now);
             intent.rebind = true;
+            intent.asked = probe.sent;
             intent.not_before = Some(probe.sent + hold + HOLD_MARGIN);
             self.start_jump(core, paths, intent, now);
         } else if moved || self.recovering_since.is_some() {

@@ -58,6 +58,9 @@ pub(crate) struct Watch {
     last_sample: Time,
     last_sent: Option<Time>,
     last_ack: Option<Time>,
+    /// A rebinding was refused although nothing arrives: no change of address explains the silence until
+    /// something does.
+    rebind_refused: bool,
 }
 
 impl Watch {
@@ -73,6 +76,7 @@ impl Watch {
             last_sample: Time::ZERO,
             last_sent: None,
             last_ack: None,
+            rebind_refused: false,
         }
     }
 
@@ -97,6 +101,11 @@ impl Watch {
         self.beats = [None; BEAT_COUNT];
         // Long enough for a probe, a hold and the request.
         self.quiet_until = now + Duration::from_millis(400);
+    }
+
+    /// Whether the gateway refuses to rebind a path on which nothing arrives.
+    pub fn is_rebind_refused(&self) -> bool {
+        self.rebind_refused
     }
 
     /// New keys, new numbers: what was sent before cannot be judged by reports to come.
@@ -131,6 +140,7 @@ impl Live {
     /// An authentic packet of the active binding arrived.
     pub(super) fn note_heard(&mut self, core: &mut Core, paths: &mut Paths, key: u32, now: Time) {
         self.active.heard = now;
+        self.watch.rebind_refused = false;
         let Some(path) = paths.by_key_mut(key) else { return };
         if self.recovering_since.is_some() {
             // It may be deaf in the other direction still: only an answer shows that it is back.
@@ -206,6 +216,24 @@ impl Live {
         self.ask_others(core, paths, now);
         // A rebound address looks like silence too; this probe shows it and asks the old address meanwhile.
         self.send_probe(core, paths, self.active.path, ProbeOrder { urgent: true, rebind: true }, now);
+    }
+
+    /// The gateway did not rebind the path. When nothing has arrived since it was `asked`, the old address does not
+    /// work, whoever speaks for it: the pings decide at once, and hints put their verdict off no longer.
+    pub(super) fn doubt_refused_rebind(
+        &mut self,
+        core: &mut Core,
+        paths: &mut Paths,
+        asked: Time,
+        now: Time,
+    ) {
+        let last_sign = self.active.heard;
+        if last_sign >= asked {
+            return;
+        }
+        self.watch.rebind_refused = true;
+        self.watch.quiet_until = now;
+        self.suspect(core, paths, Reason::PathSilent, last_sign, now);
     }
 
     /// Asks every other path for a sign of life and a fresh ticket.

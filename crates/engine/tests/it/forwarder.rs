@@ -1,7 +1,9 @@
 //! Somebody on the path copies every datagram of the client, sends the copy from his own address ahead of the original,
 //! and hands the gateway's answers on.
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::rc::Rc;
 
 use jumpvpn_events::{EventKind, Reason, State, Time};
 use jumpvpn_policy::Policy;
@@ -76,4 +78,61 @@ fn a_copied_request_is_reported() {
     }
     let told = world.gateway_events.iter().filter(|event| event.reason == Reason::AddressMismatch).count();
     assert_eq!(told, 1, "each reason once a second: {:#?}", world.gateway_events);
+}
+
+/// The NAT gives the only link, with `delay` milliseconds each way, a new address. An observer re-sends each probe with
+/// the old one as its source, 1 ms after it has arrived, for 20 s. Milliseconds until packets arrive at the client again,
+/// how many of the 4000 arrive, and how many probes he copied.
+fn rebound_under_forgery(delay: u64) -> (Option<u64>, usize, usize) {
+    let mut world = World::new(Policy::laptop());
+    world.paths[WIFI].delay = ms(delay);
+    world.set_links(&[WIFI]);
+    world.run_with_traffic(ms(3000));
+    let old = world.outer(WIFI);
+    let seen = Rc::new(RefCell::new(VecDeque::<(Time, Vec<u8>)>::new()));
+    let tap = Rc::clone(&seen);
+    world.intercept = Some(Box::new(move |now, path, up, bytes| {
+        if up && path == WIFI && bytes[0] == Kind::PathProbe.code() {
+            tap.borrow_mut().push_back((now + ms(delay + 1), bytes.to_vec()));
+        }
+        false
+    }));
+    world.paths[WIFI].outer_port += 1;
+    world.run(ms(0));
+    let (before, mut copied, mut again) = (world.at_agent.len(), 0, None);
+    for tick in 0..20_000 {
+        if tick % 5 == 0 {
+            world.send_up();
+            world.send_down();
+        }
+        world.run(ms(1));
+        while seen.borrow().front().is_some_and(|(due, _)| *due <= world.now) {
+            let (_, probe) = seen.borrow_mut().pop_front().unwrap();
+            world.hand_in(old, &probe);
+            copied += 1;
+        }
+        if world.at_agent.len() > before {
+            again.get_or_insert(tick);
+        }
+    }
+    (again, world.at_agent.len() - before, copied)
+}
+
+fn carries_again_under_forgery(delay: u64, within: u64) {
+    let (again, arrived, copied) = rebound_under_forgery(delay);
+    println!("delay {delay} ms: carries again after {again:?} ms, {arrived} arrive, {copied} probes copied");
+    assert!(copied > 0);
+    assert!(again.is_some_and(|after| after < within), "{again:?} ms, {arrived} of 4000");
+    // Packet by packet from there on.
+    assert!(arrived >= 3400, "{arrived} of 4000");
+}
+
+#[test]
+fn forged_signs_of_the_old_address_do_not_hold_a_rebinding_up() {
+    carries_again_under_forgery(80, 2000);
+}
+
+#[test]
+fn forged_signs_of_the_old_address_do_not_hold_a_slow_path_up() {
+    carries_again_under_forgery(150, 3000);
 }
