@@ -97,5 +97,11 @@ fn tunnel(config: &GatewayConfig) -> TunnelSpec {
         sources: config.address.iter().map(|network| network.trunc()).collect(),
         out_interface: config.uplink.clone(),
     });
-    TunnelSpec { ifname: config.interface.clone(), forward: config.nat, nat, ..TunnelSpec::default() }
+    TunnelSpec {
+        ifname: config.interface.clone(),
+        addresses: config.address.clone(),
+        forward: config.nat,
+        nat,
+        ..TunnelSpec::default()
+    }
 }

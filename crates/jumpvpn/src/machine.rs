@@ -1,6 +1,7 @@
 //! Joins the room that knows this machine with the room that pumps packets.
 
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, RawFd};
 
 use ipnet::IpNet;
@@ -75,7 +76,7 @@ fn interfaces(snapshot: jumpvpn_host::Snapshot) -> Vec<Interface> {
 
 /// What the tunnel puts on this machine.
 pub(crate) struct Machine {
-    /// Everything but the addresses and the MTU, which come later.
+    /// Everything but the MTU and an agent's addresses, which come later. A gateway's addresses are its configured ones.
     spec: TunnelSpec,
     applied: Option<TunnelNetwork>,
 }
@@ -84,6 +85,31 @@ impl Machine {
     /// Nothing yet, but by these rules once there is something.
     pub(crate) fn new(spec: TunnelSpec) -> Machine {
         Machine { spec, applied: None }
+    }
+
+    /// The addresses that are put on the interface when these are asked for. A gateway's are the configured ones. An
+    /// agent gets one per IP version, each for itself alone: what its gateway or a taken-over daemon names brings no
+    /// network with it, as `allowed_ips` says what leads into the tunnel.
+    fn granted(&self, asked: &[(IpAddr, u8)]) -> Result<Vec<IpNet>, String> {
+        if !self.spec.addresses.is_empty() {
+            let configured = self.spec.addresses.iter().map(|network| (network.addr(), network.prefix_len()));
+            return if configured.eq(asked.iter().copied()) {
+                Ok(self.spec.addresses.clone())
+            } else {
+                Err(format!("{asked:?} are not the addresses that were configured"))
+            };
+        }
+        let mut granted: Vec<IpNet> = Vec::with_capacity(asked.len());
+        for (address, _) in asked {
+            if !is_one_hosts(*address) {
+                return Err(format!("the gateway gave us {address}, which no host can have in a tunnel"));
+            }
+            if granted.iter().any(|other| other.addr().is_ipv4() == address.is_ipv4()) {
+                return Err(format!("the gateway gave us {address} beside another address of its kind"));
+            }
+            granted.push(IpNet::from(*address));
+        }
+        Ok(granted)
     }
 }
 
@@ -107,14 +133,16 @@ impl TunnelHost for Machine {
     }
 
     fn apply(&mut self, settings: &TunnelSettings) -> Result<Vec<String>, MachineError> {
-        let mut addresses = Vec::with_capacity(settings.addresses.len());
-        for (address, prefix_len) in &settings.addresses {
-            let network = IpNet::new(*address, *prefix_len).map_err(|_| MachineError {
-                message: format!("the gateway gave us {address}/{prefix_len}, which is no address"),
-                permission: false,
-            })?;
-            addresses.push(network);
-        }
+        let addresses = match self.granted(&settings.addresses) {
+            Ok(addresses) => addresses,
+            Err(message) => {
+                // What is in place is taken away at the end, but a kill switch stays closed as after any other failure.
+                if self.spec.kill_switch {
+                    std::mem::forget(self.applied.take());
+                }
+                return Err(MachineError { message, permission: false });
+            }
+        };
         let spec = TunnelSpec { addresses, mtu: u32::from(settings.mtu), ..self.spec.clone() };
         // Not dropped, which would open a kill switch for a moment: `apply` replaces what is there.
         if let Some(applied) = self.applied.take() {
@@ -132,6 +160,12 @@ impl TunnelHost for Machine {
     }
 }
 
+/// Whether an address can be that of one host behind the tunnel.
+fn is_one_hosts(address: IpAddr) -> bool {
+    let broadcast = matches!(address, IpAddr::V4(address) if address.is_broadcast());
+    !(address.is_loopback() || address.is_multicast() || address.is_unspecified() || broadcast)
+}
+
 fn machine_error(error: &HostError) -> MachineError {
     let permission = matches!(error, HostError::PermissionDenied { .. });
     MachineError { message: error.to_string(), permission }
@@ -141,3 +175,6 @@ fn failure(error: &HostError) -> Failure {
     let MachineError { message, permission } = machine_error(error);
     Failure::new(if permission { Code::Permission } else { Code::Failed }, message)
 }
+
+#[cfg(test)]
+mod tests;
