@@ -54,9 +54,13 @@ impl Ledger {
         let answers = |request: &Request| {
             kind.is_some_and(|kind| REPLIES.contains(&(request.0, kind))) && len <= request.1
         };
-        match (kind, requests.iter().position(answers)) {
+        // The request that can be answered in the fewest ways: another one may still need the other one's answer.
+        let ways = |request: &Request| REPLIES.iter().filter(|(kind, _)| *kind == request.0).count();
+        let candidates = requests.iter().enumerate().filter(|(_, request)| answers(request));
+        let index = candidates.min_by_key(|(_, request)| ways(request)).map(|(index, _)| index);
+        match (kind, index) {
             (Some(kind), Some(index)) => {
-                requests.swap_remove(index);
+                requests.remove(index);
                 *self.replies.entry(kind).or_default() += 1;
             }
             _ if self.violations.len() < VIOLATIONS_MAX => {

@@ -42,3 +42,17 @@ fn one_answer_that_is_not_longer_is_allowed() {
         assert_eq!(ledger(&log).violations.len(), 1, "{log:?}");
     }
 }
+
+#[test]
+fn the_answers_to_several_requests_are_told_apart() {
+    let up = |kind, len| seen(Direction::Up, STRANGER, kind, len);
+    let down = |kind, len| seen(Direction::Down, STRANGER, kind, len);
+    // A ticket could answer either request, the result only the second one.
+    let log = [
+        up(Kind::Reattach, 156),
+        up(Kind::PathProbe, 124),
+        down(Kind::PathTicket, 124),
+        down(Kind::ReattachResult, 100),
+    ];
+    assert_eq!((ledger(&log).reply_count(), ledger(&log).violations.len()), (2, 0));
+}

@@ -83,8 +83,14 @@ pub(super) fn run(arena: &Arena, account: &mut Account) -> io::Result<()> {
 impl Mischief<'_> {
     /// A newborn session of the hostile peer, from an address that no other client has.
     fn born(&mut self) -> io::Result<Client> {
-        let silent = || io::Error::other("the gateway does not answer a peer's handshake");
-        self.try_born()?.ok_or_else(silent)
+        // A birth may have to wait for those before it: one a second of each peer.
+        for _ in 0..BIRTHS_MAX {
+            match self.try_born()? {
+                Some(client) if client.is_confirmed()? => return Ok(client),
+                _ => {}
+            }
+        }
+        Err(io::Error::other("the gateway does not answer a peer's handshake"))
     }
 
     fn try_born(&mut self) -> io::Result<Option<Client>> {

@@ -20,6 +20,8 @@ use crate::arena::{Arena, GATEWAY};
 
 /// Longest wait for an answer that is due. On a busy machine it may take a while.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// For the first answer to a row of requests of which at least one must be answered.
+const FIRST_ANSWER: Duration = Duration::from_secs(20);
 /// How long an answer is waited for that may not come: far more than a round trip on this machine.
 const SILENCE: Duration = Duration::from_millis(300);
 /// Tries of a handshake whose answer is lost or asks for a cookie.
@@ -99,6 +101,11 @@ impl Client {
             return Ok(Some(client));
         }
         Ok(None)
+    }
+
+    /// Whether the gateway has answered the confirmation: before that, requests about paths may overtake it.
+    pub(super) fn is_confirmed(&self) -> io::Result<bool> {
+        Ok(receive(&self.socket, &[Kind::Data])?.is_some())
     }
 
     /// Sends a sealed packet with this plaintext.
@@ -199,6 +206,11 @@ impl Client {
     /// How many datagrams of these kinds wait or come soon.
     pub(super) fn count(&mut self, kinds: &[Kind]) -> io::Result<usize> {
         let mut count = 0;
+        // A busy machine may need long for the first one; the others follow closely.
+        if !kinds.is_empty() {
+            self.socket.set_read_timeout(Some(FIRST_ANSWER))?;
+            count += usize::from(receive(&self.socket, kinds)?.is_some());
+        }
         self.socket.set_read_timeout(Some(SILENCE))?;
         while receive(&self.socket, kinds)?.is_some() {
             count += 1;
