@@ -47,18 +47,20 @@ struct Stranger {
 
 /// Measures.
 pub(super) fn measure(size: &Size, progress: &mut Progress) -> Result<Vec<Figure>, Failure> {
-    let (mut world, strangers) = prepare()?;
-    let total = strangers.len() * size.rounds;
-    let mut figures = Vec::with_capacity(strangers.len());
-    for (at, stranger) in strangers.iter().enumerate() {
-        let mut values = Vec::with_capacity(size.rounds);
-        for round in 0..size.rounds {
+    let mut measured: Vec<(&str, Vec<f64>)> = Vec::new();
+    for round in 0..size.rounds {
+        // A session of its own for each round: at the pace of a token's bucket, the keys of one would not last for all.
+        let (mut world, strangers) = prepare()?;
+        for (at, stranger) in strangers.iter().enumerate() {
             let spent = rejections(&mut world, stranger, size.datagrams_per_round)?;
-            values.push(ns_per_item(spent, size.datagrams_per_round));
-            progress.step(at * size.rounds + round + 1, total);
+            if round == 0 {
+                measured.push((stranger.figure, Vec::with_capacity(size.rounds)));
+            }
+            measured[at].1.push(ns_per_item(spent, size.datagrams_per_round));
+            progress.step(round * strangers.len() + at + 1, strangers.len() * size.rounds);
         }
-        figures.push(Figure::of(stranger.figure, "ns", values));
     }
+    let figures = measured.into_iter().map(|(figure, values)| Figure::of(figure, "ns", values)).collect();
     Ok(figures)
 }
 
