@@ -23,13 +23,18 @@ fn is_stuck(world: &World, name: &str) -> bool {
     sink(world, name)["stuck"] == true
 }
 
-/// What must hold whatever becomes of the events: packets pass during a jump and links that come and go, and none is lost.
+/// Echo requests sent over a jump and links that come and go, and how many of them may be lost: what is on a link in the
+/// moment it goes away. A sink that holds packets up for the time of its trouble would cost most of them.
+const PINGS: u32 = 200;
+const LOST_MAX: u32 = 2;
+
+/// What must hold whatever becomes of the events: packets pass during a jump and links that come and go.
 fn session_lives_on(world: &World) {
     let session = world.agent_says("session");
     let first = world.active_link();
     let second = if first == "one0" { "two0" } else { "one0" };
     world.wait_until_ready(second);
-    let ping = world.beside_agent("ping -q -i 0.02 -c 200 -W 10 10.77.0.1");
+    let ping = world.beside_agent(&format!("ping -q -i 0.02 -c {PINGS} -W 10 10.77.0.1"));
     world.wait_until("the jump is committed", || {
         world.bed.run(&["jump", "--to", second, "-s", "agent.sock"]);
         world.active_link() == second
@@ -38,7 +43,8 @@ fn session_lives_on(world: &World) {
     world.wait_until_ready(&first);
     world.flap_standby();
     let output = String::from_utf8(ping.wait_with_output().unwrap().stdout).unwrap();
-    assert!(output.contains(" 0% packet loss"), "{output}");
+    let received = output.split(", ").find_map(|part| part.strip_suffix(" received")?.parse::<u32>().ok());
+    assert!(received.is_some_and(|received| received + LOST_MAX >= PINGS), "{output}");
     assert_eq!((world.agent_says("session"), world.agent_says("state")), (session, "ATTACHED".into()));
 }
 
