@@ -13,6 +13,8 @@ const PROGRAMS: &[(&str, &str, &str)] = &[
     ("ssh", "openssh-client", "the lab keeps a shell open through every jump"),
     ("sshd", "openssh-server", "the lab keeps a shell open through every jump"),
     ("setpriv", "util-linux", "tests run daemons as an ordinary user"),
+    ("ping", "iputils-ping", "tests send echo requests through a tunnel"),
+    ("pgrep", "procps", "its package has the kill that tests call"),
     ("systemd-analyze", "systemd", "the exposure of the services is measured"),
 ];
 
