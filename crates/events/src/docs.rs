@@ -98,6 +98,8 @@ const KINDS: [(&str, &[(&str, Type)]); EventKind::NAMES.len()] = [
             ("gap_ms", Type::MillisOrNull),
         ],
     ),
+    ("TAKEOVER", &[("path", Type::Text), ("gap_ms", Type::MillisOrNull)]),
+    ("RELEASE", &[("given", Type::Flag)]),
     ("TERMINATION", &[("committed", Type::Flag), ("lifetime_ms", Type::Millis), ("switches", Type::Count)]),
     ("REKEY", &[("key_epoch", Type::Count)]),
     ("PATH_STATE", &[("path", Type::Text), ("binding", Type::Binding), ("rtt_ms", Type::MillisOrNull)]),

@@ -49,6 +49,18 @@ pub enum EventKind {
         /// Longest silence the inner traffic saw because of it, if known.
         gap: Option<Duration>,
     },
+    /// Commit of a new owner epoch: a gateway took the session over, from another one or from an earlier run of itself.
+    Takeover {
+        /// The path it runs on now.
+        path: PathLabel,
+        /// Longest silence the inner traffic saw because of it, if known.
+        gap: Option<Duration>,
+    },
+    /// This gateway no longer holds the session, and has erased its keys. The session itself may go on elsewhere.
+    Release {
+        /// Whether it was given to another gateway; otherwise the right to it was lost.
+        given: bool,
+    },
     /// The session is over.
     Termination {
         /// Whether the end is a fact shared by both sides (a commit of `version`) or this side's own conclusion.
@@ -107,10 +119,12 @@ pub enum EventKind {
 
 impl EventKind {
     /// The names of all kinds, as in [`EventKind::name`].
-    pub const NAMES: [&'static str; 11] = [
+    pub const NAMES: [&'static str; 13] = [
         "STATE_CHANGE",
         "SESSION_BIRTH",
         "TRANSPORT_SWITCH",
+        "TAKEOVER",
+        "RELEASE",
         "TERMINATION",
         "REKEY",
         "PATH_STATE",
@@ -127,6 +141,8 @@ impl EventKind {
             EventKind::StateChange { .. } => "STATE_CHANGE",
             EventKind::SessionBirth { .. } => "SESSION_BIRTH",
             EventKind::TransportSwitch { .. } => "TRANSPORT_SWITCH",
+            EventKind::Takeover { .. } => "TAKEOVER",
+            EventKind::Release { .. } => "RELEASE",
             EventKind::Termination { .. } => "TERMINATION",
             EventKind::Rekey { .. } => "REKEY",
             EventKind::PathState { .. } => "PATH_STATE",
@@ -144,6 +160,7 @@ impl EventKind {
             self,
             EventKind::SessionBirth { .. }
                 | EventKind::TransportSwitch { .. }
+                | EventKind::Takeover { .. }
                 | EventKind::Termination { committed: true, .. }
         )
     }

@@ -75,6 +75,11 @@ fn write_kind(out: &mut String, kind: &EventKind) {
             millis(out, "detect_ms", *detect);
             millis(out, "gap_ms", *gap);
         }
+        EventKind::Takeover { path, gap } => {
+            text(out, "path", path.as_str());
+            millis(out, "gap_ms", *gap);
+        }
+        EventKind::Release { given } => flag(out, "given", *given),
         EventKind::Termination { committed, lifetime, switches } => {
             flag(out, "committed", *committed);
             millis(out, "lifetime_ms", Some(*lifetime));

@@ -6,11 +6,14 @@
 //!   where the one before it ended; the first starts in BIRTH, nothing follows TERMINATED;
 //! - there is exactly one commit event per (`epoch`, `version`): SESSION_BIRTH is version 1, each further one is one
 //!   higher, the epoch never falls, nothing follows a committed TERMINATION;
+//! - a TAKEOVER begins a higher epoch, at a version of its own: the owner before may have committed what nobody else
+//!   learned. After a RELEASE nothing is told of the session but a later TAKEOVER, whose steps count from 1 again;
 //! - at no time are two paths ACTIVE;
 //! - no line is behind an earlier one in `step`, `epoch` or `version`.
 //!
-//! Over several files, usually those of both sides: a fact (`version`) that two files know of is the same fact, with
-//! the same epoch and kind. A side may know fewer facts at the end, because it may have been cut off.
+//! Over several files, usually those of all sides: a fact (`epoch`, `version`) that two files know of is the same fact,
+//! with the same kind. A version has two epochs only if a TAKEOVER began the higher one. A side may know fewer facts at
+//! the end, because it may have been cut off.
 //!
 //! Not proven: what happened during a telemetry gap. The summary says how many lines are missing.
 
@@ -114,13 +117,20 @@ impl fmt::Display for Finding {
 /// A committed fact, as one file tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Fact {
-    epoch: u64,
     kind: String,
     line: u64,
 }
 
-/// Facts by session and version.
-type Facts = BTreeMap<String, BTreeMap<u64, Fact>>;
+/// The facts of one session by epoch and version.
+type Chain = BTreeMap<(u64, u64), Fact>;
+
+/// Facts by session.
+type Facts = BTreeMap<String, Chain>;
+
+/// Whether a takeover began this epoch, no later than at that version.
+fn was_taken_over(chain: &Chain, epoch: u64, version: u64) -> bool {
+    chain.range((epoch, 0)..=(epoch, version)).next().is_some_and(|(_, first)| first.kind == "TAKEOVER")
+}
 
 /// Reads event files and proves the rules of this module.
 ///
@@ -160,30 +170,50 @@ fn compare(
     summary: &mut Summary,
     findings: &mut Vec<Finding>,
 ) {
-    for (session, versions) in facts {
-        for (version, fact) in versions {
-            let others =
-                known.iter().filter_map(|(name, facts)| Some((name, facts.get(session)?.get(version)?)));
-            for (other_file, other) in others {
-                summary.shared_facts += 1;
-                if (fact.epoch, &fact.kind) == (other.epoch, &other.kind) {
-                    continue;
-                }
-                let text = format!(
-                    "version {version} is {} of epoch {} here, but {} of epoch {} in {other_file}:{}",
-                    fact.kind, fact.epoch, other.kind, other.epoch, other.line
-                );
+    for (session, chain) in facts {
+        let others = known.iter().filter_map(|(name, facts)| Some((name, facts.get(session)?)));
+        for (other_file, other) in others {
+            for (text, line) in disagreements(chain, other_file, other, summary) {
                 let session = Some(session.clone());
-                findings.push(Finding {
-                    file: file.to_owned(),
-                    line: fact.line,
-                    session,
-                    rule: Rule::Agreement,
-                    text,
-                });
+                findings.push(Finding { file: file.to_owned(), line, session, rule: Rule::Agreement, text });
             }
         }
     }
+}
+
+/// What one file tells of a session differently from another one, with the lines.
+fn disagreements(
+    chain: &Chain,
+    other_file: &str,
+    other: &Chain,
+    summary: &mut Summary,
+) -> Vec<(String, u64)> {
+    let mut found = Vec::new();
+    for ((epoch, version), fact) in chain {
+        if let Some(same) = other.get(&(*epoch, *version)) {
+            summary.shared_facts += 1;
+            if same.kind != fact.kind {
+                let text = format!(
+                    "version {version} of epoch {epoch} is {} here, but {} in {other_file}:{}",
+                    fact.kind, same.kind, same.line
+                );
+                found.push((text, fact.line));
+            }
+        }
+        let elsewhere = other.iter().filter(|((other, at), _)| at == version && other != epoch);
+        for ((other_epoch, _), other_fact) in elsewhere {
+            let (newer, began) = if other_epoch > epoch { (*other_epoch, other) } else { (*epoch, chain) };
+            if !was_taken_over(began, newer, *version) {
+                let text = format!(
+                    "version {version} is of epoch {epoch} here, but of epoch {other_epoch} in {other_file}:{}, \
+                     and no takeover began epoch {newer}",
+                    other_fact.line
+                );
+                found.push((text, fact.line));
+            }
+        }
+    }
+    found
 }
 
 #[cfg(test)]

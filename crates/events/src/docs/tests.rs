@@ -27,6 +27,8 @@ fn the_schema_names_the_keys_of_every_line() {
         EventKind::StateChange { from: State::Birth, to: State::Attached },
         EventKind::SessionBirth { path },
         EventKind::TransportSwitch { old_path: path, new_path: path, detect: None, gap: Some(span) },
+        EventKind::Takeover { path, gap: None },
+        EventKind::Release { given: true },
         EventKind::Termination { committed: false, lifetime: span, switches: 0 },
         EventKind::Rekey { key_epoch: 1 },
         EventKind::PathState { path, binding: BindingState::Gone, rtt: None },

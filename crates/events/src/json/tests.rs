@@ -49,6 +49,8 @@ fn every_kind_is_json_of_its_name() {
         EventKind::StateChange { from: State::Attached, to: State::Volatile },
         EventKind::SessionBirth { path },
         EventKind::TransportSwitch { old_path: path, new_path: path, detect: None, gap: None },
+        EventKind::Takeover { path, gap: None },
+        EventKind::Release { given: true },
         EventKind::Termination { committed: true, lifetime: Duration::MAX, switches: 1 },
         EventKind::Rekey { key_epoch: 1 },
         EventKind::PathState { path, binding: BindingState::Active, rtt: None },

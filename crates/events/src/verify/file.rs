@@ -70,7 +70,10 @@ impl FileProof {
         self.counts.lines += 1;
         self.take_seq(line);
         let Some(session) = &line.session else { return };
-        let mut thread = self.sessions.remove(session).unwrap_or_else(|| self.begin(session));
+        let held = self.sessions.remove(session);
+        // Who takes a session over that he once gave away knows nothing of it any more.
+        let held = held.filter(|thread| !(thread.is_released() && matches!(line.detail, Detail::Takeover)));
+        let mut thread = held.unwrap_or_else(|| self.begin(session));
         let mut found = Vec::new();
         thread.take(line, &mut found);
         self.sessions.insert(session.clone(), thread);
@@ -86,7 +89,7 @@ impl FileProof {
     fn begin(&mut self, session: &str) -> Thread {
         let facts = self.facts.entry(session.to_owned()).or_default();
         let mut thread = match facts.last_key_value() {
-            Some((version, fact)) => Thread::restored(fact.epoch, *version),
+            Some(((epoch, version), _)) => Thread::restored(*epoch, *version),
             None => Thread::new(),
         };
         if self.lost {
@@ -121,9 +124,9 @@ impl FileProof {
     /// Keeps a committed fact; one that is already known must not be told twice, not even by a later run.
     fn take_fact(&mut self, session: &str, line: &Line) {
         self.counts.commits += 1;
-        let fact = Fact { epoch: line.epoch, kind: line.name.clone(), line: self.line };
-        let versions = self.facts.entry(session.to_owned()).or_default();
-        if let Some(earlier) = versions.insert(line.version, fact) {
+        let fact = Fact { kind: line.name.clone(), line: self.line };
+        let chain = self.facts.entry(session.to_owned()).or_default();
+        if let Some(earlier) = chain.insert((line.epoch, line.version), fact) {
             let text = format!("version {} was already committed in line {}", line.version, earlier.line);
             self.find(Some(session), Rule::Commit, text);
         }

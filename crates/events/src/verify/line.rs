@@ -20,6 +20,8 @@ pub(super) enum Detail {
     StateChange { from: State, to: State },
     Birth,
     Switch,
+    Takeover,
+    Release,
     Termination { committed: bool },
     PathState { path: String, binding: BindingState },
     TelemetryGap { first_seq: u64, last_seq: u64 },
@@ -29,7 +31,10 @@ pub(super) enum Detail {
 impl Detail {
     /// Whether it commits a fact.
     pub fn is_commit(&self) -> bool {
-        matches!(self, Detail::Birth | Detail::Switch | Detail::Termination { committed: true })
+        matches!(
+            self,
+            Detail::Birth | Detail::Switch | Detail::Takeover | Detail::Termination { committed: true }
+        )
     }
 }
 
@@ -63,6 +68,8 @@ fn detail(map: &Map<String, Value>, name: &str) -> Result<Detail, String> {
         "STATE_CHANGE" => Detail::StateChange { from: state(map, "from")?, to: state(map, "to")? },
         "SESSION_BIRTH" => Detail::Birth,
         "TRANSPORT_SWITCH" => Detail::Switch,
+        "TAKEOVER" => Detail::Takeover,
+        "RELEASE" => Detail::Release,
         "TERMINATION" => {
             let committed = map.get("committed").and_then(Value::as_bool).ok_or("no boolean `committed`")?;
             Detail::Termination { committed }

@@ -12,6 +12,8 @@ struct File {
     lines: Vec<String>,
     seq: u64,
     step: u64,
+    /// 1 from the birth on where nothing else is said.
+    epoch: u64,
     version: u64,
 }
 
@@ -22,7 +24,7 @@ impl File {
             at: Time::ZERO,
             session: Some(SessionLabel([7; 16])),
             step: self.step,
-            epoch: u64::from(self.version > 0),
+            epoch: self.epoch.max(u64::from(self.version > 0)),
             version: self.version,
             reason: Reason::LinkDown,
             kind,
@@ -51,6 +53,10 @@ impl File {
         self.version += 1;
         let (old_path, new_path) = (PathLabel::new("a"), PathLabel::new("b"));
         self.write(EventKind::TransportSwitch { old_path, new_path, detect: None, gap: None })
+    }
+
+    fn takeover(&mut self) -> &mut File {
+        self.write(EventKind::Takeover { path: PathLabel::new("b"), gap: None })
     }
 
     fn terminate(&mut self) -> &mut File {
@@ -317,4 +323,61 @@ fn what_is_no_event_is_found() {
 fn findings_are_bounded() {
     let text = "?\n".repeat(5 * MAX_FINDINGS);
     assert_eq!(rules(&[&text, &text]).len(), MAX_FINDINGS);
+}
+
+/// A session that another gateway takes over at `version`, as that gateway tells it.
+fn taken_over(epoch: u64, version: u64) -> File {
+    let mut file = File { epoch, version, ..File::default() };
+    file.takeover().change(State::Birth, State::Attached).path("path0", BindingState::Active);
+    file
+}
+
+#[test]
+fn a_takeover_goes_on_where_the_client_was() {
+    let mut client = File::default();
+    client.birth().change(State::Birth, State::Attached).switch();
+    let mut first = client.clone();
+    // The client never learned of this one.
+    first.switch().write(EventKind::Release { given: false });
+    client.change(State::Attached, State::Recovering);
+    (client.epoch, client.version) = (2, 3);
+    client.takeover().change(State::Recovering, State::Attached).switch();
+    let mut second = taken_over(2, 3);
+    second.switch();
+    let files = [client.text(), first.text(), second.text()];
+    assert_eq!(rules(&[&files[0], &files[1], &files[2]]), []);
+    let summary = verify_lines(files.iter().map(|text| ("x", text.as_bytes()))).unwrap();
+    assert_eq!(summary.shared_facts, 4, "birth, switch, takeover and another switch");
+    // The first one goes on serving all the same: nobody took over at version 4.
+    let forked = first.text().replace("\"epoch\":1", "\"epoch\":2");
+    assert!(rules(&[&files[0], &forked]).contains(&Rule::Agreement));
+}
+
+#[test]
+fn a_takeover_begins_a_higher_epoch() {
+    let mut file = File::default();
+    file.birth().change(State::Birth, State::Attached);
+    file.version += 1;
+    file.takeover();
+    assert_eq!(file.rules(), [Rule::Commit]);
+    let mut file = taken_over(2, 7);
+    file.epoch = 1;
+    file.takeover();
+    assert!(file.rules().contains(&Rule::Backwards));
+}
+
+#[test]
+fn what_was_given_away_is_told_of_again_only_when_it_comes_back() {
+    let start = || {
+        let mut file = taken_over(2, 7);
+        file.write(EventKind::Release { given: true });
+        file
+    };
+    let mut file = start();
+    file.change(State::Attached, State::Volatile);
+    assert_eq!(file.rules(), [Rule::Absorbing]);
+    let mut file = start();
+    (file.epoch, file.version, file.step) = (4, 6, 0);
+    file.takeover().change(State::Birth, State::Attached).switch();
+    assert_eq!(file.rules(), []);
 }

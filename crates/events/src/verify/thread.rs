@@ -15,6 +15,8 @@ pub(super) struct Thread {
     committed: u64,
     active: Option<String>,
     terminated: bool,
+    /// The program gave the session away, or lost it.
+    released: bool,
     /// A TERMINATION line was read.
     closed: bool,
     /// Lines were lost, so the next transition / the next commit may skip some.
@@ -36,6 +38,7 @@ impl Thread {
             committed: 0,
             active: None,
             terminated: false,
+            released: false,
             closed: false,
             lost_transitions: false,
             lost_commits: false,
@@ -45,6 +48,11 @@ impl Thread {
     /// A session that an earlier run had brought to that version.
     pub fn restored(epoch: u64, version: u64) -> Thread {
         Thread { state: None, epoch, version, committed: version, ..Thread::new() }
+    }
+
+    /// Whether the program no longer has the session.
+    pub fn is_released(&self) -> bool {
+        self.released
     }
 
     /// Lines were lost: holes are allowed once, running backwards is not.
@@ -58,6 +66,10 @@ impl Thread {
     /// Takes the next line of the session.
     pub fn take(&mut self, line: &Line, found: &mut Found) {
         self.check_order(line, found);
+        if self.released {
+            found.push((Rule::Absorbing, format!("{} after RELEASE", line.name)));
+        }
+        self.released |= matches!(line.detail, Detail::Release);
         match &line.detail {
             Detail::StateChange { from, to } => self.take_transition(line.step, *from, *to, found),
             Detail::PathState { path, binding } => self.take_path(path, *binding, found),
@@ -70,8 +82,7 @@ impl Thread {
             self.take_commit(line, found);
         }
         self.closed |= matches!(line.detail, Detail::Termination { .. });
-        self.epoch = self.epoch.max(line.epoch);
-        self.version = self.version.max(line.version);
+        (self.epoch, self.version) = (self.epoch, self.version).max((line.epoch, line.version));
     }
 
     /// Nothing runs backwards, and nothing is ahead of what was told: a line may be written just before the
@@ -116,7 +127,12 @@ impl Thread {
 
     fn take_commit(&mut self, line: &Line, found: &mut Found) {
         let next = self.committed + 1;
-        if line.version != next && !(self.lost_commits && line.version > next) {
+        if matches!(line.detail, Detail::Takeover) {
+            // Its version is its own; its epoch is judged below.
+            if line.epoch == self.epoch {
+                found.push((Rule::Commit, format!("a TAKEOVER within epoch {}", line.epoch)));
+            }
+        } else if line.version != next && !(self.lost_commits && line.version > next) {
             let text = format!("{} of version {} where version {next} was expected", line.name, line.version);
             found.push((Rule::Commit, text));
         }
@@ -131,7 +147,7 @@ impl Thread {
         if self.closed && !matches!(line.detail, Detail::Termination { .. }) {
             found.push((Rule::Absorbing, format!("{} after TERMINATION", line.name)));
         }
-        self.committed = self.committed.max(line.version);
+        self.committed = line.version;
         self.lost_commits = false;
     }
 

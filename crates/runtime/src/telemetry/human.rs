@@ -60,6 +60,12 @@ fn write_kind(line: &mut String, kind: &EventKind, reason: Reason) {
             write_millis(line, "detected in", *detect);
             write_millis(line, "gap", *gap);
         }
+        EventKind::Takeover { path, gap } => {
+            push(line, format_args!("taken over, now on {path}"));
+            write_millis(line, "gap", *gap);
+        }
+        EventKind::Release { given: true } => push(line, format_args!("given to another gateway")),
+        EventKind::Release { given: false } => push(line, format_args!("no longer ours, keys erased")),
         EventKind::Termination { lifetime, switches, .. } => {
             push(line, format_args!("session over after {} s and {switches} jumps", lifetime.as_secs()));
         }
