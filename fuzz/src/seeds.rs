@@ -3,10 +3,11 @@
 //! `cargo run --manifest-path fuzz/Cargo.toml --bin stable -- --write-corpus` writes them; a test compares.
 
 use jumpvpn_wire::{
-    Cid, CloseAckPayload, ClosePayload, ConfigFrame, ControlHeader, DataHeader, Frame, FrameWriter,
-    Heartbeat, HeartbeatAck, HintPayload, InitPayload, Kind, NoSession, ObservedAddress, PathId, ProbeFlags,
-    ProbePayload, Quality, ReattachPayload, ReplyHeader, ResetToken, RespPayload, ResultPayload,
-    ResultStatus, RouteToken, Ticket, TicketPayload, TokenList, TransportClass,
+    AdvisedGateway, Cid, CloseAckPayload, ClosePayload, ConfigFrame, ControlHeader, DataHeader, Frame,
+    FrameWriter, Heartbeat, HeartbeatAck, HintPayload, InitPayload, Kind, MoveAdvice, NoSession,
+    ObservedAddress, PathId, ProbeFlags, ProbePayload, Quality, ReattachPayload, ReplyHeader, ResetToken,
+    RespPayload, ResultPayload, ResultStatus, RouteToken, TakeoverInit, TakeoverInitPayload, TakeoverRefusal,
+    TakeoverResp, TakeoverRespPayload, Ticket, TicketPayload, TokenList, TransportClass,
 };
 
 use crate::handshake::FIXTURE;
@@ -63,7 +64,8 @@ fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
     if let Some(head) = data.first_chunk_mut() {
         DataHeader { generation: 1, lane: 2, cid: Cid(3), pn: 4 }.write(head);
     }
-    let lost = NoSession { client_cid: Cid(1), cseq: 2, reset_token: ResetToken([3; 16]) };
+    let lost = NoSession { client_cid: Cid(1), cseq: 2, orphaned: false, reset_token: ResetToken([3; 16]) };
+    let orphaned = NoSession { orphaned: true, ..lost };
     vec![
         ("data", data.to_vec()),
         ("hs_init", FIXTURE.init.to_vec()),
@@ -78,6 +80,38 @@ fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
         ("close", control(Kind::Close)),
         ("close_ack", reply(Kind::CloseAck)),
         ("no_session", lost.encode().to_vec()),
+        ("no_session_orphaned", orphaned.encode().to_vec()),
+    ]
+    .into_iter()
+    .chain(takeovers())
+    .collect()
+}
+
+fn takeovers() -> Vec<(&'static str, Vec<u8>)> {
+    let (kind, token) = (Kind::TakeoverInit, RouteToken([2; 16]));
+    let mut init = [0xA5; TakeoverInit::LEN];
+    let header = ControlHeader { kind, token_config: 1, epoch: 2, token, cseq: 3 };
+    TakeoverInit::write_head(&mut init, &header, 4, 5);
+    let mut response = [0xA5; TakeoverResp::LEN];
+    TakeoverResp::write_head(&mut response, 3, 3);
+    let refusal = TakeoverRefusal {
+        epoch: 2,
+        cseq: 3,
+        reason: 6,
+        owner_epoch: 4,
+        version: 5,
+        retry_after_ms: 7,
+        mac: [8; 16],
+    };
+    let asks = TakeoverInitPayload { client_cid: Cid(1), suites: 6, ..TakeoverInitPayload::default() };
+    let agrees =
+        TakeoverRespPayload { owner_epoch: 5, version: 6, suite: 2, ..TakeoverRespPayload::default() };
+    vec![
+        ("takeover_init", init.to_vec()),
+        ("takeover_resp", response.to_vec()),
+        ("takeover_refusal", refusal.encode().to_vec()),
+        ("takeover_init_payload", asks.encode().to_vec()),
+        ("takeover_resp_payload", agrees.encode().to_vec()),
     ]
 }
 
@@ -137,6 +171,11 @@ fn frames() -> Vec<(&'static str, Vec<u8>)> {
         inner_v6: Some(([0xfd00, 0, 0, 0, 0, 0, 0, 2].into(), 64)),
         mtu: 1420,
     };
+    let gateways = [
+        AdvisedGateway { public: [3; 32], endpoint: observed() }.encode(),
+        AdvisedGateway { public: [4; 32], endpoint: observed_v6() }.encode(),
+    ];
+    let advice = Frame::MoveAdvice(MoveAdvice::new(1, 2000, 30_000, &gateways));
     let list: Vec<(&'static str, Vec<Frame<'_>>)> = vec![
         ("birth", vec![Frame::Fin, Frame::Want { tokens: 4, config: true }]),
         ("heartbeat", vec![Frame::Heartbeat(Heartbeat { seq: 1, ..Heartbeat::default() })]),
@@ -148,7 +187,7 @@ fn frames() -> Vec<(&'static str, Vec<u8>)> {
             "pmtu",
             vec![Frame::PmtuProbe { seq: 1, len: 1400 }, Frame::PmtuAck { seq: 1, len: 1400 }, Frame::Pad],
         ),
-        ("close", vec![Frame::Close { reason: 1, version: 2 }, Frame::MoveAdvice(b"192.0.2.1:443")]),
+        ("close", vec![Frame::Close { reason: 1, version: 2 }, advice]),
     ];
     let mut seeds: Vec<_> = list.into_iter().map(|(name, frames)| (name, written(&frames))).collect();
     seeds.push(("unknown", vec![0x3F, 1, 3, 0, 9, 9, 9, 0x01, 0, 0, 0]));

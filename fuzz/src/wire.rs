@@ -3,7 +3,8 @@
 use jumpvpn_wire::{
     CloseAckPayload, ClosePayload, ControlHeader, DATA_HEADER_LEN, DataHeader, Frame, FrameReader,
     FrameWriter, HintPayload, HsInit, HsResp, HsRetry, InitPayload, Kind, NoSession, ObservedAddress,
-    ProbePayload, ReattachPayload, ReplyHeader, RespPayload, ResultPayload, TicketPayload, is_ip_packet,
+    ProbePayload, ReattachPayload, ReplyHeader, RespPayload, ResultPayload, TakeoverInit,
+    TakeoverInitPayload, TakeoverRefusal, TakeoverResp, TakeoverRespPayload, TicketPayload, is_ip_packet,
 };
 
 /// One datagram, or one plaintext of any kind.
@@ -24,7 +25,33 @@ pub fn wire_datagram(data: &[u8]) {
         HsResp::write_head(&mut head, response.suite(), response.client_cid(), response.server_cid());
         assert_eq!(head[HsResp::HEAD], data[HsResp::HEAD]);
     }
+    takeover(data);
     plaintexts(data);
+}
+
+fn takeover(data: &[u8]) {
+    if let Ok(init) = TakeoverInit::parse(data) {
+        let header = init.header().expect("it was parsed");
+        assert_eq!(init.cookie().is_none(), data[TakeoverInit::COOKIE].iter().all(|&byte| byte == 0));
+        let mut head = [0; TakeoverInit::LEN];
+        TakeoverInit::write_head(&mut head, &header, init.owner_epoch(), init.version());
+        head[TakeoverInit::COOKIE].copy_from_slice(&data[TakeoverInit::COOKIE]);
+        assert_eq!(head[..TakeoverInit::NOISE.start], data[..TakeoverInit::NOISE.start]);
+    }
+    if let Ok(response) = TakeoverResp::parse(data) {
+        let mut head = [0; TakeoverResp::LEN];
+        TakeoverResp::write_head(&mut head, response.epoch(), response.cseq());
+        assert_eq!(head[..TakeoverResp::NOISE.start], data[..TakeoverResp::NOISE.start]);
+    }
+    if let Ok(refusal) = TakeoverRefusal::decode(data) {
+        assert_eq!(refusal.encode(), data);
+    }
+    if let Ok(payload) = TakeoverInitPayload::decode(data) {
+        assert_eq!(payload.encode(), data);
+    }
+    if let Ok(payload) = TakeoverRespPayload::decode(data) {
+        assert_eq!(payload.encode(), data);
+    }
 }
 
 fn headers(data: &[u8]) {

@@ -99,7 +99,11 @@ fn forged_answers(siege: &mut Siege<'_>, cid: Cid, round: u64) -> Vec<Vec<u8>> {
     }
     let mut reset = [0; 16];
     siege.rng.fill_bytes(&mut reset);
-    forged.push(NoSession { client_cid: cid, cseq: round, reset_token: ResetToken(reset) }.encode().to_vec());
+    forged.push(
+        NoSession { client_cid: cid, cseq: round, orphaned: round & 1 == 1, reset_token: ResetToken(reset) }
+            .encode()
+            .to_vec(),
+    );
     let mut data = siege.bytes(64 + TAG_LEN);
     data[..4].copy_from_slice(&[Kind::Data.code(), 0, 0, 0]);
     data[4..12].copy_from_slice(&cid.0.to_le_bytes());

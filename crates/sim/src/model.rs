@@ -474,6 +474,8 @@ fn kind_of(bytes: &[u8]) -> Result<Kind, Reason> {
         0x16 => (Kind::Reattach, len == 156 || (156 + 32..=156 + 16_416).contains(&len)),
         0x17 => (Kind::ReattachResult, len == 100),
         0x18 => (Kind::RebindHint, len == 68),
+        0x19 => (Kind::TakeoverInit, len == 164),
+        0x1a => (Kind::TakeoverResp, len == 50 || len == 156),
         0x1b => (Kind::Close, len == 60),
         0x1c => (Kind::CloseAck, len == 44),
         0x1d => (Kind::NoSession, len == 36),

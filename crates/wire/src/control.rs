@@ -245,15 +245,18 @@ impl CloseAckPayload {
     }
 }
 
-/// NO_SESSION, a whole datagram in clear, 36 bytes: type 1, flags 1 (reserved), zero 2, client CID 8, `cseq` 8,
-/// reset token 16.
+/// NO_SESSION, a whole datagram in clear, 36 bytes: type 1, flags 1 (bit 0 orphaned), zero 2, client CID 8, `cseq`
+/// 8, proof 16.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NoSession {
     /// Client CID of the request; zero when the request did not show one.
     pub client_cid: Cid,
     /// `cseq` of the request.
     pub cseq: u64,
-    /// Shows that the sender holds the cluster's reset key.
+    /// The session is alive and nobody serves it: the client may ask this gateway to take it over.
+    pub orphaned: bool,
+    /// Shows that the sender holds the cluster's reset key: the session's reset token, or, when it is orphaned and
+    /// so lives on, a value made of the token for this `cseq` alone.
     pub reset_token: ResetToken,
 }
 
@@ -266,7 +269,8 @@ impl NoSession {
         let mut out = [0; Self::LEN];
         Writer::new(&mut out)
             .u8(Kind::NoSession.code())
-            .zeros(3)
+            .u8(u8::from(self.orphaned))
+            .zeros(2)
             .u64(self.client_cid.0)
             .u64(self.cseq)
             .put(&self.reset_token.0);
@@ -282,10 +286,15 @@ impl NoSession {
             return Err(Malformed::Type);
         }
         let mut reader = Reader::new(&datagram[1..]);
-        reader.zeros(3)?;
+        let flags = reader.u8()?;
+        reader.zeros(2)?;
+        if flags > 1 {
+            return Err(Malformed::Reserved);
+        }
         Ok(Self {
             client_cid: Cid(reader.u64()?),
             cseq: reader.u64()?,
+            orphaned: flags == 1,
             reset_token: ResetToken(reader.array()?),
         })
     }

@@ -9,8 +9,11 @@ use core::net::{Ipv4Addr, Ipv6Addr};
 use crate::cursor::{Reader, Writer};
 use crate::{Malformed, RouteToken};
 
+mod advice;
 #[cfg(test)]
 mod tests;
+
+pub use advice::{AdvisedGateway, MAX_ADVISED, MoveAdvice};
 
 /// Frame ids stay below this value: from here on the byte could be the start of an IP packet.
 const ID_LIMIT: u8 = 0x40;
@@ -223,8 +226,8 @@ pub enum Frame<'a> {
         /// Version the sender believes in.
         version: u64,
     },
-    /// Graceful drain: list of gateways in the operator's text form.
-    MoveAdvice(&'a [u8]),
+    /// Graceful drain: where to go, and when.
+    MoveAdvice(MoveAdvice<'a>),
     /// The gateway asks for a rekey.
     RekeyWanted,
 }
@@ -261,7 +264,8 @@ impl Frame<'_> {
                 Self::Heartbeat(_) => 12 + ReceiveReport::LEN,
                 Self::HeartbeatAck(_) => 20 + ReceiveReport::LEN,
                 Self::RekeyReq { body, .. } => 4 + body.len(),
-                Self::RekeyResp(body) | Self::MoveAdvice(body) => body.len(),
+                Self::RekeyResp(body) => body.len(),
+                Self::MoveAdvice(advice) => advice.body_len(),
                 Self::Want { .. } => 4,
                 Self::Tokens(list) => 4 + 16 * list.tokens.len(),
                 Self::Config(_) => 28,
@@ -281,9 +285,10 @@ impl Frame<'_> {
             Self::RekeyReq { part, parts, body } => {
                 writer.u8(part).u8(parts).u16(0).put(body);
             }
-            Self::RekeyResp(body) | Self::MoveAdvice(body) => {
+            Self::RekeyResp(body) => {
                 writer.put(body);
             }
+            Self::MoveAdvice(advice) => advice.write(writer),
             Self::Want { tokens, config } => {
                 writer.u8(tokens).u8(u8::from(config)).u16(0);
             }
@@ -387,7 +392,7 @@ fn read_body(id: u8, flags: u8, body: &[u8]) -> Result<Option<Frame<'_>>, Malfor
             reader.zeros(2)?;
             Frame::Close { reason, version: reader.u64()? }
         }
-        id::MOVE_ADVICE => Frame::MoveAdvice(reader.bytes(body.len())?),
+        id::MOVE_ADVICE => Frame::MoveAdvice(MoveAdvice::read(&mut reader)?),
         _ => Frame::RekeyWanted,
     };
     if reader.rest().is_empty() { Ok(Some(frame)) } else { Err(Malformed::Length) }

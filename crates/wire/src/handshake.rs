@@ -30,7 +30,7 @@ pub mod features {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cookie(pub [u8; 24]);
 
-fn expect_kind(datagram: &[u8], kind: Kind) -> Result<(), Malformed> {
+pub(crate) fn expect_kind(datagram: &[u8], kind: Kind) -> Result<(), Malformed> {
     if Kind::of(datagram)? == kind { Ok(()) } else { Err(Malformed::Type) }
 }
 
@@ -118,21 +118,21 @@ impl<'a> HsInit<'a> {
     }
 }
 
-/// HS_RETRY: type 1, flags 1, zero 2, client CID 8, cookie 24, MAC 16.
+/// HS_RETRY: type 1, flags 1, zero 2, client CID 8 (or the `cseq` of a TAKEOVER_INIT), cookie 24, MAC 16.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HsRetry {
-    /// CID of the request.
+    /// CID of the request; when it answers a TAKEOVER_INIT, that message's `cseq`.
     pub client_cid: Cid,
     /// To be put into the request.
     pub cookie: Cookie,
-    /// Over the bytes before it and the request's `mac1`.
+    /// Over the bytes before it and the request's `mac1`, or the MAC of the TAKEOVER_INIT.
     pub mac: [u8; 16],
 }
 
 impl HsRetry {
     /// Datagram length, bytes.
     pub const LEN: usize = 52;
-    /// The bytes the MAC covers (besides the request's `mac1`).
+    /// The bytes the MAC covers (besides the request's own MAC).
     pub const MAC_INPUT: Range<usize> = 0..36;
 
     /// Checks kind, length and reserved bits; the MAC is the caller's to check.

@@ -56,11 +56,11 @@ impl DataHeader {
     }
 }
 
-/// Header of PATH_PROBE, REATTACH and CLOSE, 28 bytes: type 1, token configuration (3 bits) ‖ flags (5 bits,
+/// Header of PATH_PROBE, REATTACH, TAKEOVER_INIT and CLOSE, 28 bytes: type 1, token configuration (3 bits) ‖ flags (5 bits,
 /// reserved) 1, epoch 2, route token 16, `cseq` 8.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ControlHeader {
-    /// PATH_PROBE, REATTACH or CLOSE.
+    /// One of the four kinds above.
     pub kind: Kind,
     /// Which token key sealed `token`, 0..=7.
     pub token_config: u8,

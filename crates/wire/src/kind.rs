@@ -12,7 +12,7 @@ pub const VERSION: u8 = 1;
 /// never longer than what caused it.
 pub const REBIND_HINT_TRIGGER_LEN: usize = 68;
 
-/// Message types. 0x19 and 0x1A are set aside for the takeover by another gateway and unknown to this version.
+/// Message types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Kind {
@@ -34,6 +34,10 @@ pub enum Kind {
     ReattachResult = 0x17,
     /// "Your packets come from another address", server → client.
     RebindHint = 0x18,
+    /// Asks a gateway to go on with a session of another, client → server.
+    TakeoverInit = 0x19,
+    /// Agrees or refuses, server → client.
+    TakeoverResp = 0x1A,
     /// Ends the session from any address, client → server.
     Close = 0x1B,
     /// Answer to CLOSE, server → client.
@@ -44,7 +48,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of its code.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Data,
         Self::HsInit,
         Self::HsRetry,
@@ -54,6 +58,8 @@ impl Kind {
         Self::Reattach,
         Self::ReattachResult,
         Self::RebindHint,
+        Self::TakeoverInit,
+        Self::TakeoverResp,
         Self::Close,
         Self::CloseAck,
         Self::NoSession,
@@ -92,6 +98,8 @@ impl Kind {
             0x16 => Self::Reattach,
             0x17 => Self::ReattachResult,
             0x18 => Self::RebindHint,
+            0x19 => Self::TakeoverInit,
+            0x1A => Self::TakeoverResp,
             0x1B => Self::Close,
             0x1C => Self::CloseAck,
             0x1D => Self::NoSession,
@@ -111,6 +119,8 @@ impl Kind {
             Self::Reattach => CONTROL_HEADER_LEN + crate::ReattachPayload::LEN + TAG_LEN,
             Self::ReattachResult => REPLY_HEADER_LEN + crate::ResultPayload::LEN + TAG_LEN,
             Self::RebindHint => REPLY_HEADER_LEN + crate::HintPayload::LEN + TAG_LEN,
+            Self::TakeoverInit => crate::TakeoverInit::LEN,
+            Self::TakeoverResp => crate::TakeoverRefusal::LEN,
             Self::Close => CONTROL_HEADER_LEN + crate::ClosePayload::LEN + TAG_LEN,
             Self::CloseAck => REPLY_HEADER_LEN + crate::CloseAckPayload::LEN + TAG_LEN,
             Self::NoSession => crate::NoSession::LEN,
@@ -124,13 +134,15 @@ impl Kind {
             Self::Data | Self::PathProbe => len >= min && len <= MAX_DATAGRAM_LEN,
             // Alone, or followed by one whole DATA datagram.
             Self::Reattach => len == min || (len >= min + DATA_OVERHEAD && len <= min + MAX_DATAGRAM_LEN),
+            // A refusal, or the end of a Noise exchange.
+            Self::TakeoverResp => len == min || len == crate::TakeoverResp::LEN,
             _ => len == min,
         }
     }
 
     /// Whether the client sends this kind with a [`ControlHeader`](crate::ControlHeader).
     pub const fn is_control(self) -> bool {
-        matches!(self, Self::PathProbe | Self::Reattach | Self::Close)
+        matches!(self, Self::PathProbe | Self::Reattach | Self::TakeoverInit | Self::Close)
     }
 
     /// Whether the server sends this kind with a [`ReplyHeader`](crate::ReplyHeader).
@@ -153,6 +165,9 @@ pub const REPLIES: &[(Kind, Kind)] = &[
     (Kind::PathProbe, Kind::NoSession),
     (Kind::Reattach, Kind::NoSession),
     (Kind::Close, Kind::NoSession),
+    (Kind::TakeoverInit, Kind::HsRetry),
+    (Kind::TakeoverInit, Kind::TakeoverResp),
+    (Kind::TakeoverInit, Kind::NoSession),
 ];
 
 /// Class of the transport below a path, as it is bound into tickets and requests.

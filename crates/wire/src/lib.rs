@@ -17,6 +17,7 @@ mod headers;
 mod ids;
 mod kind;
 mod reattach;
+mod takeover;
 
 pub use address::ObservedAddress;
 pub use control::{
@@ -24,8 +25,8 @@ pub use control::{
 };
 pub use error::Malformed;
 pub use frames::{
-    ConfigFrame, Frame, FrameReader, FrameWriter, Heartbeat, HeartbeatAck, ReceiveReport, TokenList,
-    is_ip_packet,
+    AdvisedGateway, ConfigFrame, Frame, FrameReader, FrameWriter, Heartbeat, HeartbeatAck, MAX_ADVISED,
+    MoveAdvice, ReceiveReport, TokenList, is_ip_packet,
 };
 pub use handshake::{
     Cookie, HS_INIT_LEN, HS_RESP_LEN, HsInit, HsResp, HsRetry, InitPayload, RespPayload, features,
@@ -34,6 +35,10 @@ pub use headers::{ControlHeader, DataHeader, MAX_LANES, ReplyHeader};
 pub use ids::{Cid, Handle, PathId, ResetToken, RouteToken, SessionId, Ticket};
 pub use kind::{Kind, REBIND_HINT_TRIGGER_LEN, REPLIES, TransportClass, VERSION};
 pub use reattach::{Quality, ReattachPayload, ResultPayload, ResultStatus};
+pub use takeover::{
+    TAKEOVER_INIT_LEN, TAKEOVER_RESP_LEN, TakeoverInit, TakeoverInitPayload, TakeoverRefusal, TakeoverResp,
+    TakeoverRespPayload,
+};
 
 /// Length of an AEAD tag, bytes. Both suites use 16 (RFC 8439 section 2.8, NIST SP 800-38D).
 pub const TAG_LEN: usize = 16;

@@ -224,7 +224,9 @@ impl Live {
     /// NO_SESSION: believed only while we try to get the session back, and only with the token given at birth.
     pub(super) fn handle_no_session(&mut self, datagram: &[u8]) -> Result<Received, Reason> {
         let message = NoSession::decode(datagram).map_err(crate::malformed_reason)?;
-        let ours = is_reset_token(&self.reset_token, &message.reset_token) && message.cseq <= self.cseq;
+        let ours = !message.orphaned
+            && is_reset_token(&self.reset_token, &message.reset_token)
+            && message.cseq <= self.cseq;
         if !ours || !self.is_in_doubt() {
             return Err(Reason::BadProof);
         }

@@ -71,6 +71,7 @@ impl Gateway {
             return;
         }
         let message = NoSession {
+            orphaned: false,
             // The request names no client CID in clear.
             client_cid: Cid(0),
             cseq: question.cseq,

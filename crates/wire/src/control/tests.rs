@@ -52,14 +52,14 @@ proptest! {
     }
 
     #[test]
-    fn small_ones_round_trip(observed in address(), path: u32, reason: u16, version: u64, cseq: u64, cid: u64, token: [u8; 16]) {
+    fn small_ones_round_trip(observed in address(), path: u32, reason: u16, version: u64, cseq: u64, cid: u64, orphaned: bool, token: [u8; 16]) {
         let hint = HintPayload { observed, path_id: PathId(path) };
         prop_assert_eq!(HintPayload::decode(&hint.encode()), Ok(hint));
         let close = ClosePayload { reason, version };
         prop_assert_eq!(ClosePayload::decode(&close.encode()), Ok(close));
         let ack = CloseAckPayload { cseq };
         prop_assert_eq!(CloseAckPayload::decode(&ack.encode()), Ok(ack));
-        let lost = NoSession { client_cid: Cid(cid), cseq, reset_token: ResetToken(token) };
+        let lost = NoSession { client_cid: Cid(cid), cseq, orphaned, reset_token: ResetToken(token) };
         prop_assert_eq!(NoSession::decode(&lost.encode()), Ok(lost));
     }
 
@@ -70,7 +70,7 @@ proptest! {
         bytes.resize(len, 0);
         if len == 88 { bytes[28] = family; }
         if len == 32 { bytes[0] = family; }
-        if len == 36 { bytes[..4].copy_from_slice(&[0x1D, 0, 0, 0]); }
+        if len == 36 { bytes[..4].copy_from_slice(&[0x1D, family & 1, 0, 0]); }
         if let Ok(p) = ProbePayload::decode(&bytes) { prop_assert_eq!(&p.encode()[..], &bytes[..80]); }
         if let Ok(p) = TicketPayload::decode(&bytes) { prop_assert_eq!(&p.encode()[..], &bytes[..]); }
         if let Ok(p) = HintPayload::decode(&bytes) { prop_assert_eq!(&p.encode()[..], &bytes[..]); }

@@ -9,7 +9,7 @@ enum Owned {
     RekeyReq(u8, u8, Vec<u8>),
     RekeyResp(Vec<u8>),
     Tokens(u8, Vec<[u8; 16]>),
-    MoveAdvice(Vec<u8>),
+    MoveAdvice((u16, u32, u32), Vec<[u8; AdvisedGateway::LEN]>),
 }
 
 impl Owned {
@@ -19,7 +19,9 @@ impl Owned {
             Self::RekeyReq(part, parts, body) => Frame::RekeyReq { part: *part, parts: *parts, body },
             Self::RekeyResp(body) => Frame::RekeyResp(body),
             Self::Tokens(config, tokens) => Frame::Tokens(TokenList::new(*config, tokens)),
-            Self::MoveAdvice(body) => Frame::MoveAdvice(body),
+            Self::MoveAdvice((reason, window, deadline), list) => {
+                Frame::MoveAdvice(MoveAdvice::new(*reason, *window, *deadline, list))
+            }
         }
     }
 }
@@ -40,6 +42,12 @@ fn config() -> impl Strategy<Value = ConfigFrame> {
         inner_v4: v4.map(|(ip, prefix)| (ip.into(), prefix)),
         inner_v6: v6.map(|(ip, prefix)| (ip.into(), prefix)),
         mtu,
+    })
+}
+
+fn gateway() -> impl Strategy<Value = [u8; AdvisedGateway::LEN]> {
+    any::<([u8; 32], std::net::SocketAddr)>().prop_map(|(public, endpoint)| {
+        AdvisedGateway { public, endpoint: crate::ObservedAddress::new(endpoint) }.encode()
     })
 }
 
@@ -65,7 +73,8 @@ fn frame() -> impl Strategy<Value = Owned> {
         any::<(u32, u16)>().prop_map(|(seq, len)| Owned::Plain(Frame::PmtuProbe { seq, len })),
         any::<(u32, u16)>().prop_map(|(seq, len)| Owned::Plain(Frame::PmtuAck { seq, len })),
         any::<(u16, u64)>().prop_map(|(reason, version)| Owned::Plain(Frame::Close { reason, version })),
-        body().prop_map(Owned::MoveAdvice),
+        (any::<(u16, u32, u32)>(), proptest::collection::vec(gateway(), 0..=MAX_ADVISED))
+            .prop_map(|(head, list)| Owned::MoveAdvice(head, list)),
     ]
 }
 
@@ -110,6 +119,8 @@ fn known_frames_are_strict() {
         (&[0x07, 0, 5, 0, 0, 0, 0, 0, 9], Malformed::Length),
         (&[0x09, 0, 8, 0, 1, 0, 0, 0, 5, 0, 1, 0], Malformed::Reserved),
         (&[0x0B, 0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0], Malformed::Reserved),
+        (&[0x0C, 0, 12, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0], Malformed::Reserved),
+        (&[0x0C, 0, 13, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9], Malformed::Length),
     ];
     for (bytes, error) in cases {
         assert_eq!(FrameReader::new(bytes).collect::<Vec<_>>(), [Err(*error)], "{bytes:x?}");
@@ -137,6 +148,28 @@ fn an_absent_config_address_is_zero() {
 }
 
 #[test]
+fn advice_names_four_gateways_at_most_and_each_by_an_address() {
+    let one = AdvisedGateway {
+        public: [7; 32],
+        endpoint: crate::ObservedAddress::new(([192, 0, 2, 1], 443).into()),
+    };
+    let entries = [one.encode(); MAX_ADVISED + 1];
+    let advice = MoveAdvice::new(1, 2, 3, &entries);
+    assert_eq!(advice.gateways().collect::<Vec<_>>(), [one; MAX_ADVISED]);
+    let mut buffer = [0; 300];
+    let mut writer = FrameWriter::new(&mut buffer);
+    assert!(writer.push(&Frame::MoveAdvice(advice)));
+    let len = writer.len();
+    assert_eq!(len, Frame::HEADER_LEN + 12 + 4 * 52);
+    let mut five = buffer[..len].to_vec();
+    five.extend_from_slice(&buffer[16..68]);
+    five[2..4].copy_from_slice(&(12u16 + 5 * 52).to_le_bytes());
+    assert_eq!(FrameReader::new(&five).collect::<Vec<_>>(), [Err(Malformed::Length)]);
+    buffer[16 + 32] = 5;
+    assert_eq!(FrameReader::new(&buffer[..len]).collect::<Vec<_>>(), [Err(Malformed::Field("family"))]);
+}
+
+#[test]
 fn a_full_writer_says_so_and_keeps_what_it_has() {
     let mut buffer = [0xFF; 10];
     let mut writer = FrameWriter::new(&mut buffer);
@@ -148,7 +181,7 @@ fn a_full_writer_says_so_and_keeps_what_it_has() {
     assert_eq!(writer.len(), 10);
     assert!(!writer.push(&Frame::Pad));
     let mut large = vec![0; 70_000];
-    assert!(!FrameWriter::new(&mut large).push(&Frame::MoveAdvice(&[0; 65_536])), "length has 16 bits");
+    assert!(!FrameWriter::new(&mut large).push(&Frame::RekeyResp(&[0; 65_536])), "length has 16 bits");
     assert_eq!(buffer, [1, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
 }
 

@@ -15,6 +15,8 @@ fn lengths_are_those_of_the_protocol() {
         (Kind::Reattach, 156),
         (Kind::ReattachResult, 100),
         (Kind::RebindHint, 68),
+        (Kind::TakeoverInit, 164),
+        (Kind::TakeoverResp, 50),
         (Kind::Close, 60),
         (Kind::CloseAck, 44),
         (Kind::NoSession, 36),
@@ -30,12 +32,13 @@ fn lengths_are_those_of_the_protocol() {
 fn no_reply_is_longer_than_its_request() {
     for &(request, reply) in REPLIES {
         let shortest = if request == Kind::Data { REBIND_HINT_TRIGGER_LEN } else { request.min_len() };
-        assert!(reply.min_len() <= shortest, "{request:?} -> {reply:?}");
-        assert!(!reply.accepts_len(reply.min_len() + 1), "{reply:?} has one length");
+        let longest = (0..=MAX_DATAGRAM_LEN).rev().find(|&len| reply.accepts_len(len));
+        assert!(longest.is_some_and(|len| len <= shortest), "{request:?} -> {reply:?}: {longest:?}");
     }
     // Every message of the server but DATA is named as an answer to something.
     for kind in Kind::ALL {
-        let from_server = kind.is_reply() || matches!(kind, Kind::HsRetry | Kind::HsResp | Kind::NoSession);
+        let from_server = kind.is_reply()
+            || matches!(kind, Kind::HsRetry | Kind::HsResp | Kind::TakeoverResp | Kind::NoSession);
         assert_eq!(REPLIES.iter().any(|&(_, reply)| reply == kind), from_server, "{kind:?}");
     }
 }
@@ -53,7 +56,7 @@ fn every_first_byte_is_known_or_refused() {
     }
     assert_eq!(Kind::of(&[]), Err(Malformed::TooShort));
     assert_eq!(Kind::of(&[0x10; 31]), Err(Malformed::Length));
-    assert_eq!(Kind::of(&[0x19; 164]), Err(Malformed::Type));
+    assert_eq!(Kind::of(&[0x1E; 164]), Err(Malformed::Type));
 }
 
 #[test]
@@ -65,6 +68,12 @@ fn a_reattach_is_alone_or_carries_one_whole_datagram() {
     assert!(reattach.accepts_len(156 + 32));
     assert!(reattach.accepts_len(156 + MAX_DATAGRAM_LEN));
     assert!(!reattach.accepts_len(157 + MAX_DATAGRAM_LEN));
+}
+
+#[test]
+fn a_takeover_response_has_two_lengths() {
+    let lens: Vec<_> = (0..=400).filter(|&len| Kind::TakeoverResp.accepts_len(len)).collect();
+    assert_eq!(lens, [50, 156]);
 }
 
 #[test]
