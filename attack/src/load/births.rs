@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use jumpvpn_engine::gateway::{Command, Config, Peer};
 use jumpvpn_engine::{Gateway, HEADROOM, SocketKey, TAILROOM, TRANSMIT_BUFFER_LEN};
 use jumpvpn_events::{Reason, Time};
-use jumpvpn_ownership::{Fence, MemoryStore, OwnershipStore};
+use jumpvpn_ownership::{Fence, Ledger};
 use jumpvpn_policy::Policy;
 use jumpvpn_runtime::SystemRandom;
 use jumpvpn_session::{BindingContext, EpochContext, Initiator, InitiatorConfig, PrivateKey, Side, SuiteSet};
@@ -62,7 +62,7 @@ const BEGINNING: Time = Time::from_millis(1_000_000);
 
 struct World {
     gateway: Gateway,
-    store: MemoryStore,
+    store: Ledger,
     keys: Vec<PrivateKey>,
     public: jumpvpn_session::PublicKey,
     now: Time,
@@ -99,7 +99,7 @@ impl World {
             Gateway::new(config, Box::new(SystemRandom), BEGINNING).map_err(io::Error::other)?;
         // Tombstones of one lifetime, and room.
         let tombstones = 2 * (LIFETIME.as_millis() / SPACING.as_millis()) as usize;
-        let store = MemoryStore::new(capacity + tombstones, 1);
+        let store = Ledger::new(capacity + tombstones, 1);
         gateway.handle_fence(Fence { epoch: 1, valid_until: Time::MAX });
         Ok(World { gateway, store, keys, public, now: BEGINNING })
     }

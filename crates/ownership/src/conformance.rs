@@ -10,12 +10,14 @@ use std::time::Duration;
 
 use jumpvpn_events::{Reason, Time};
 
-use crate::{Answer, Expected, Handle, OwnershipStore, RecordState, Request, RequestId, Rev, SessionRecord};
+use crate::{
+    Answer, Expected, Handle, Incarnation, Ledger, Owner, RecordState, Request, RequestId, Rev, SessionRecord,
+};
 
 mod walk;
 
 /// Opens an empty store for so many records.
-pub type Open<'a> = &'a mut dyn FnMut(usize) -> Box<dyn OwnershipStore>;
+pub type Open<'a> = &'a mut dyn FnMut(usize) -> Ledger;
 
 /// Places in the stores the checks use, unless they are about capacity.
 const ROOM: usize = 64;
@@ -60,12 +62,15 @@ pub fn record(number: u16) -> SessionRecord {
         peer: [high; 32],
         state: RecordState::Live,
         owner_epoch: 1,
-        owner_node: 1,
+        owner: Incarnation([1; 16]),
         version: 1,
         inner_v4: Some(Ipv4Addr::new(10, 77, high, low)),
         inner_v6: Some(Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, number)),
         created: Time::ZERO,
         expires: Time::ZERO + LIFETIME,
+        moved: false,
+        key_epoch: 0,
+        sealed: Vec::new(),
     }
 }
 
@@ -76,13 +81,13 @@ fn handle(number: u16) -> Handle {
 
 /// Numbers the requests and checks that each answer belongs to its request.
 struct Client {
-    store: Box<dyn OwnershipStore>,
+    store: Ledger,
     next: u64,
     now: Time,
 }
 
 impl Client {
-    fn new(store: Box<dyn OwnershipStore>) -> Client {
+    fn new(store: Ledger) -> Client {
         Client { store, next: 1, now: Time::from_millis(1_000) }
     }
 
@@ -115,7 +120,7 @@ impl Client {
     fn read(&mut self, handle: Handle) -> Option<(Rev, SessionRecord)> {
         let id = self.id();
         match self.submit(&Request::Read { id, handle }) {
-            Answer::Found { rev, record, .. } => Some((rev, *record)),
+            Answer::Found { rev, record, owner: Owner::Me, .. } => Some((rev, unowned(*record))),
             Answer::Absent { .. } => None,
             other => panic!("read: {other:?}"),
         }
@@ -125,6 +130,11 @@ impl Client {
     fn created(&mut self, record: &SessionRecord) -> Expected {
         expected(committed(&self.create(record)), record)
     }
+}
+
+/// The record without what was filled in.
+fn unowned(written: SessionRecord) -> SessionRecord {
+    SessionRecord { owner: record(0).owner, ..written }
 }
 
 fn committed(answer: &Answer) -> Rev {
@@ -137,7 +147,7 @@ fn committed(answer: &Answer) -> Rev {
 /// The record that stood in the way.
 fn obstacle(answer: Answer) -> Option<(Rev, SessionRecord)> {
     match answer {
-        Answer::Conflict { current, .. } => current.map(|current| *current),
+        Answer::Conflict { current, .. } => current.map(|current| (current.0, unowned(current.1))),
         other => panic!("no conflict: {other:?}"),
     }
 }

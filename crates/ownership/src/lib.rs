@@ -13,26 +13,19 @@
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod fence;
+mod incarnation;
+mod ledger;
 mod memory;
 mod record;
 mod request;
+mod store;
 
 pub use fence::Fence;
+pub use incarnation::Incarnation;
+pub use ledger::Ledger;
 pub use memory::MemoryStore;
-pub use record::{BadRecord, Handle, RecordState, SessionRecord};
-pub use request::{Answer, Expected, Request, RequestId, Rev};
-
-use jumpvpn_events::Time;
-
-/// Where ownership is kept.
-///
-/// Every change is a compare-and-set on one record: it applies as a whole or not at all, and at most once. A
-/// request that is submitted again, unchanged, after [`Answer::Unknown`] is answered as if it had been submitted
-/// once.
-pub trait OwnershipStore {
-    /// Carries out one request.
-    fn submit(&mut self, request: &Request, now: Time) -> Answer;
-
-    /// The right to act, as of the last successful renewal.
-    fn fence(&self) -> Fence;
-}
+pub use record::{BadRecord, Handle, OpId, RecordState, SessionRecord, WallClock};
+pub use request::{Answer, Ask, Expected, Owner, Request, RequestId, Rev};
+pub use store::{
+    Change, Compare, Key, Operation, Outcome, OwnershipStore, StoreError, Stored, Ticket, Transaction,
+};

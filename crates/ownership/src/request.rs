@@ -2,7 +2,7 @@
 
 use jumpvpn_events::Reason;
 
-use crate::{Handle, SessionRecord};
+use crate::{Handle, Incarnation, SessionRecord};
 
 /// Pairs an answer with its request. The asker numbers its requests upwards and never uses a number twice, except
 /// to repeat the identical request after [`Answer::Unknown`].
@@ -64,6 +64,37 @@ pub enum Request {
         /// Which session.
         handle: Handle,
     },
+    /// Become the owner of a live session whose client has proven itself here. From a dead owner it is taken, from a live one asked
+    /// for; of one's own it is an update to the next owner epoch. The answer takes up to two seconds, and is never
+    /// [`Answer::Unknown`].
+    Take {
+        /// Number of the request.
+        id: RequestId,
+        /// What [`Request::Read`] has found.
+        seen: Box<(Rev, SessionRecord)>,
+        /// What the record becomes: `owner_epoch` is one above that of `seen`.
+        record: Box<SessionRecord>,
+    },
+    /// Give a session away that [`Ask::Release`] asked for. From this request on the engine lets no packet of it pass.
+    Release {
+        /// Number of the request.
+        id: RequestId,
+        /// Which session.
+        handle: Handle,
+        /// What the record must still be.
+        expected: Expected,
+        /// To whom.
+        to: Incarnation,
+    },
+    /// Keep a session that [`Ask::Release`] asked for.
+    Decline {
+        /// Number of the request.
+        id: RequestId,
+        /// Which session.
+        handle: Handle,
+        /// Number of the reason code.
+        reason_number: u16,
+    },
 }
 
 impl Request {
@@ -73,15 +104,23 @@ impl Request {
             Request::Create { id, .. }
             | Request::Update { id, .. }
             | Request::Terminate { id, .. }
-            | Request::Read { id, .. } => *id,
+            | Request::Read { id, .. }
+            | Request::Take { id, .. }
+            | Request::Release { id, .. }
+            | Request::Decline { id, .. } => *id,
         }
     }
 
     /// Handle of the session it is about.
     pub fn handle(&self) -> Handle {
         match self {
-            Request::Create { record, .. } | Request::Update { record, .. } => record.handle,
-            Request::Terminate { handle, .. } | Request::Read { handle, .. } => *handle,
+            Request::Create { record, .. }
+            | Request::Update { record, .. }
+            | Request::Take { record, .. } => record.handle,
+            Request::Terminate { handle, .. }
+            | Request::Read { handle, .. }
+            | Request::Release { handle, .. }
+            | Request::Decline { handle, .. } => *handle,
         }
     }
 }
@@ -102,6 +141,8 @@ pub enum Answer {
         id: RequestId,
         /// The record that stands in the way; `None` if there is no record at all.
         current: Option<Box<(Rev, SessionRecord)>>,
+        /// Whose it is; `None` if there is no record.
+        owner: Option<Owner>,
     },
     /// The change may or may not have been made. Only submitting the identical request again can tell; reading
     /// cannot, because the change may still be under way.
@@ -129,6 +170,53 @@ pub enum Answer {
         rev: Rev,
         /// The record.
         record: Box<SessionRecord>,
+        /// Whose it is.
+        owner: Owner,
+    },
+    /// The answer to [`Request::Decline`].
+    Noted {
+        /// Number of the request.
+        id: RequestId,
+    },
+}
+
+/// Whose a session is, for the gateway that asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Owner {
+    /// It is the one that asked.
+    Me,
+    /// An incarnation that will never act again.
+    Dead,
+    /// Another one that may act.
+    Alive,
+}
+
+/// What is asked of the engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Ask {
+    /// Another gateway wants this session. The answer is [`Request::Release`] or [`Request::Decline`].
+    Release {
+        /// Which session.
+        handle: Handle,
+        /// For whom.
+        to: Incarnation,
+    },
+    /// The client was born again on another gateway: end this session ([`Request::Terminate`]).
+    Supersede {
+        /// Which session.
+        handle: Handle,
+    },
+    /// The session belongs to somebody else now: erase it at once, with its keys, and tell its client nothing.
+    Lost {
+        /// Which session.
+        handle: Handle,
+    },
+    /// The right to act is over: drop every session and every key at once.
+    Fenced,
+    /// The gateway has joined, as this incarnation, with no sessions.
+    Rejoined {
+        /// The new incarnation.
+        incarnation: Incarnation,
     },
 }
 
@@ -141,6 +229,7 @@ impl Answer {
             | Answer::Unknown { id }
             | Answer::Refused { id, .. }
             | Answer::Absent { id }
+            | Answer::Noted { id }
             | Answer::Found { id, .. } => *id,
         }
     }

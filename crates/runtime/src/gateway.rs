@@ -12,7 +12,7 @@ use std::time::Duration;
 use jumpvpn_engine::gateway::{Command, SessionRow, Status};
 use jumpvpn_engine::{Gateway, Received, SocketKey, Transmit};
 use jumpvpn_events::{DropCounters, Event, Reason, Time};
-use jumpvpn_ownership::{Fence, OwnershipStore};
+use jumpvpn_ownership::{Fence, Ledger};
 
 pub(crate) use console::GatewayConsole;
 
@@ -68,7 +68,7 @@ pub(crate) struct Shard {
 /// An engine with the store that answers it at once, and the addresses of its sockets.
 pub(crate) struct Side {
     pub(crate) engine: Gateway,
-    pub(crate) store: Box<dyn OwnershipStore + Send>,
+    pub(crate) store: Ledger,
     /// The address each socket is bound to, for datagrams of which the kernel does not tell the destination.
     pub(crate) bound: Vec<(SocketKey, IpAddr)>,
 }

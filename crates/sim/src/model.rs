@@ -359,7 +359,11 @@ impl Model {
                     self.lost_asked.insert(*id, (handle, source, now));
                 });
             }
-            Request::Update { .. } | Request::Terminate { .. } => {}
+            Request::Update { .. }
+            | Request::Terminate { .. }
+            | Request::Take { .. }
+            | Request::Release { .. }
+            | Request::Decline { .. } => {}
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jumpvpn_engine::gateway::{Config, Peer};
 use jumpvpn_engine::{Gateway, SocketKey};
 use jumpvpn_events::{Event, EventKind, SessionLabel, State, Time};
-use jumpvpn_ownership::{Answer, Fence, MemoryStore, OwnershipStore, Request};
+use jumpvpn_ownership::{Answer, Fence, Ledger as Store, Request};
 use jumpvpn_policy::Policy;
 use jumpvpn_session::{PrivateKey, SuiteSet, TokenKey};
 use rand_chacha::ChaCha20Rng;
@@ -74,7 +74,7 @@ pub(crate) struct Server {
     pub policy: Policy,
     pub endpoints: Vec<SocketAddr>,
     pub engine: Option<Gateway>,
-    pub store: MemoryStore,
+    pub store: Store,
     pub trouble: Option<StoreTrouble>,
     pub fence: Fence,
     pub stalled: bool,
@@ -112,7 +112,7 @@ impl Server {
             policy,
             endpoints,
             engine: None,
-            store: MemoryStore::new(STORE_CAPACITY, 1),
+            store: Store::new(STORE_CAPACITY, 1),
             trouble: None,
             fence: Fence { epoch: 0, valid_until: Time::MAX },
             stalled: false,
@@ -141,7 +141,7 @@ impl Server {
         let now = self.clock.at(now);
         self.incarnation += 1;
         if !self.keep {
-            self.store = MemoryStore::new(STORE_CAPACITY, self.incarnation);
+            self.store = Store::new(STORE_CAPACITY, self.incarnation);
         }
         self.fence.epoch = self.incarnation;
         let cids = CidKey::of_gateway(rng.clone());
@@ -236,7 +236,7 @@ impl Server {
         let answer = if lost && dice.chance(500) {
             Answer::Unknown { id: request.id() }
         } else if refused {
-            Answer::Conflict { id: request.id(), current: None }
+            Answer::Conflict { id: request.id(), current: None, owner: None }
         } else {
             let answer = self.store.submit(request, self.clock.at(now));
             if lost { Answer::Unknown { id: request.id() } } else { answer }

@@ -12,7 +12,7 @@ use jumpvpn_engine::{
 };
 use jumpvpn_events::verify::verify_lines;
 use jumpvpn_events::{Event, PathLabel, Time, json};
-use jumpvpn_ownership::{Answer, Fence, MemoryStore, OwnershipStore as _, Request};
+use jumpvpn_ownership::{Answer, Fence, Ledger, Request};
 use jumpvpn_policy::Policy;
 use jumpvpn_session::{PrivateKey, SuiteSet};
 use rand_chacha::ChaCha20Rng;
@@ -67,7 +67,7 @@ pub(super) struct World {
     pub now: Time,
     pub agents: Vec<Agent>,
     pub gateway: Gateway,
-    pub store: MemoryStore,
+    pub store: Ledger,
     pub mood: StoreMood,
     /// Outer port of each client's paths.
     pub ports: [[u16; PATHS]; CLIENTS],
@@ -144,7 +144,7 @@ impl World {
             now,
             agents: (0..CLIENTS).map(|client| agent(client, now)).collect(),
             gateway: gateway(now),
-            store: MemoryStore::new(64, 1),
+            store: Ledger::new(64, 1),
             mood: StoreMood::Sound,
             ports: [[40_000, 50_000]; CLIENTS],
             up: [[true; PATHS]; CLIENTS],

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use jumpvpn_events::Time;
-use jumpvpn_ownership::{Handle, RecordState, SessionRecord};
+use jumpvpn_ownership::{Handle, Incarnation, OpId, RecordState, SessionRecord, WallClock};
 
 /// Checksum of RFC 1071 over 16-bit words.
 fn checksum(words: &[&[u8]]) -> [u8; 2] {
@@ -62,15 +62,20 @@ pub(super) fn records() -> Vec<(&'static str, Vec<u8>)> {
         peer: [2; 32],
         state: RecordState::Live,
         owner_epoch: 1,
-        owner_node: 2,
+        owner: Incarnation([2; 16]),
         version: 3,
         inner_v4: Some(Ipv4Addr::new(10, 77, 0, 2)),
         inner_v6: None,
         created: Time::from_millis(1),
         expires: Time::MAX,
+        moved: true,
+        key_epoch: 4,
+        sealed: vec![3; 40],
     };
     let state = RecordState::Terminated { reason_number: 5 };
     let inner_v6 = Some([0xfd77, 0, 0, 0, 0, 0, 0, 2].into());
     let ended = SessionRecord { state, inner_v4: None, inner_v6, ..live.clone() };
-    vec![("live", live.encode().to_vec()), ("ended", ended.encode().to_vec())]
+    let bytes =
+        |record: SessionRecord| record.encode(OpId([9; 16]), WallClock::default()).expect("a short seal");
+    vec![("live", bytes(live)), ("ended", bytes(ended))]
 }

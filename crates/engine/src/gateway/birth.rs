@@ -7,7 +7,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use jumpvpn_events::{Event, EventKind, PathLabel, Reason, SessionLabel, State, Time};
-use jumpvpn_ownership::{Answer, Expected, RecordState, Request, RequestId, Rev, SessionRecord};
+use jumpvpn_ownership::{
+    Answer, Expected, Incarnation, Owner, RecordState, Request, RequestId, Rev, SessionRecord,
+};
 use jumpvpn_policy::{PostQuantum, SwitchHistory};
 use jumpvpn_session::{
     BindingContext, ControlWindow, EpochContext, Established, InitRead, Machine, Side, Traffic, Trigger,
@@ -408,12 +410,16 @@ impl Gateway {
             peer: peer.public.0,
             state: RecordState::Live,
             owner_epoch: entry.context.owner_epoch,
-            owner_node: self.core.node,
+            // Filled in by the ledger.
+            owner: Incarnation([0; 16]),
             version: FIRST_VERSION,
             inner_v4,
             inner_v6,
             created: now,
             expires: now + self.core.policy.session.max_lifetime,
+            moved: false,
+            key_epoch: 0,
+            sealed: Vec::new(),
         }
     }
 
@@ -423,7 +429,9 @@ impl Gateway {
         match answer {
             Answer::Committed { rev, .. } if self.core.fence.allows(now) => self.give_birth(slot, *rev, now),
             Answer::Committed { rev, .. } => self.withdraw_birth(slot, *rev),
-            Answer::Conflict { current: Some(current), .. } if self.is_orphan(slot, &current.1) => {
+            Answer::Conflict { current: Some(current), owner: Some(Owner::Me), .. }
+                if self.is_orphan(slot, &current.1) =>
+            {
                 self.clear_orphan(slot, current, now);
             }
             Answer::Conflict { .. } => self.refuse_birth(slot, Reason::StoreConflict),
@@ -442,13 +450,13 @@ impl Gateway {
         record.peer == self.core.peers[entry.peer].public.0 && self.is_abandoned(record)
     }
 
-    /// Whether the store has the session live on this node, and this node does not serve it.
+    /// Whether the session of this record, whose owner this gateway is, lives in the store but is not served.
     pub(super) fn is_abandoned(&self, record: &SessionRecord) -> bool {
-        let ours = record.state == RecordState::Live && record.owner_node == self.core.node;
+        let live = record.state == RecordState::Live;
         let served =
             Handle::new(record.handle.number()).and_then(|handle| self.table.by_handle(handle)).is_some();
         let being_born = |(_, entry): (usize, &PendingBirth)| store_handle(entry.handle) == record.handle;
-        ours && !served && !self.pending.entries.iter().any(being_born)
+        live && !served && !self.pending.entries.iter().any(being_born)
     }
 
     /// Ends such a record and asks again.

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use jumpvpn_events::Time;
-use jumpvpn_ownership::{Answer, RecordState, Request, RequestId};
+use jumpvpn_ownership::{Answer, Owner, RecordState, Request, RequestId};
 use jumpvpn_wire::{Cid, ControlHeader, Handle, NoSession};
 
 use super::{From, Gateway, store_handle};
@@ -62,8 +62,9 @@ impl Gateway {
         let gone = match answer {
             Answer::Absent { .. } => true,
             // Live on this node but not served by it: the answer to its end got lost, or the process is a new one.
-            Answer::Found { record, .. } => {
-                matches!(record.state, RecordState::Terminated { .. }) || self.is_abandoned(record)
+            Answer::Found { record, owner, .. } => {
+                matches!(record.state, RecordState::Terminated { .. })
+                    || (*owner == Owner::Me && self.is_abandoned(record))
             }
             _ => false,
         };

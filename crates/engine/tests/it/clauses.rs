@@ -4,9 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use jumpvpn_engine::agent::Command;
 use jumpvpn_engine::{Gateway, HEADROOM, Received, SocketKey, TAILROOM, TRANSMIT_BUFFER_LEN};
 use jumpvpn_events::{EventKind, Reason, SessionLabel, State, Time};
-use jumpvpn_ownership::{
-    Answer, Fence, Handle, MemoryStore, OwnershipStore, RecordState, Request, RequestId, SessionRecord,
-};
+use jumpvpn_ownership::{Fence, Handle, Incarnation, Ledger, RecordState, SessionRecord};
 use jumpvpn_policy::Policy;
 use jumpvpn_session::{Initiator, InitiatorConfig, PublicKey, SuiteSet};
 use jumpvpn_wire::{Cid, InitPayload, Kind, features};
@@ -110,12 +108,12 @@ fn a_session_of_another_node_is_refused_without_an_answer() {
 #[test]
 fn a_birth_the_store_refuses_makes_no_session() {
     let mut world = World::new(Policy::laptop());
-    world.store = MemoryStore::new(0, 1);
+    world.store = Ledger::new(0, 1);
     world.run(ms(3000));
     assert_eq!(world.gateway.sessions(world.now).count(), 0);
     assert!(!world.gateway_events.iter().any(|event| event.kind.is_commit()), "{:?}", world.gateway_events);
     assert!(world.gateway.counters().drops.count(Reason::StoreUnknown) > 0);
-    world.store = MemoryStore::new(64, 1);
+    world.store = Ledger::new(64, 1);
     world.run(ms(40_000));
     assert_eq!(world.agent.state(), State::Attached, "{:?}", world.agent_events);
 }
@@ -129,15 +127,17 @@ fn a_birth_that_somebody_else_owns_makes_no_session() {
         peer: key(2).public().0,
         state: RecordState::Live,
         owner_epoch: 3,
-        owner_node: 2,
+        owner: Incarnation([2; 16]),
         version: 5,
         inner_v4: Some(CLIENT_INNER.parse().unwrap()),
         inner_v6: None,
         created: world.now,
         expires: Time::MAX,
+        moved: false,
+        key_epoch: 0,
+        sealed: Vec::new(),
     };
-    let request = Request::Create { id: RequestId(u64::MAX), record: Box::new(record) };
-    assert!(matches!(world.store.submit(&request, world.now), Answer::Committed { .. }));
+    assert!(world.store.plant(record));
     world.run(ms(3000));
     assert_eq!(world.gateway.sessions(world.now).count(), 0);
     assert!(!world.gateway_events.iter().any(|event| event.kind.is_commit()), "{:?}", world.gateway_events);

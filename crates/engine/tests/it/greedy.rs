@@ -5,7 +5,7 @@ use jumpvpn_engine::Received;
 use jumpvpn_engine::agent::Command;
 use jumpvpn_engine::gateway::Command as GatewayCommand;
 use jumpvpn_events::{EventKind, Reason, State};
-use jumpvpn_ownership::MemoryStore;
+use jumpvpn_ownership::Ledger;
 use jumpvpn_policy::{Policy, PostQuantum};
 use jumpvpn_wire::Frame;
 
@@ -179,7 +179,7 @@ fn every_client_is_told_when_all_sessions_end_at_once() {
     config.capacity = count;
     config.peers = (0..count).map(|number| peer("", 1000 + number as u64, &[&inner[number]])).collect();
     let mut world = World::with_gateway(config);
-    world.store = MemoryStore::new(count, 1);
+    world.store = Ledger::new(count, 1);
     let sources: Vec<_> =
         (0..count).map(|host| SocketAddr::from(([203, 0, 114, host as u8], 5000))).collect();
     for (number, source) in sources.iter().enumerate() {

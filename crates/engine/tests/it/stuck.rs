@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 
 use jumpvpn_engine::agent::Command;
 use jumpvpn_events::{EventKind, Reason, State};
-use jumpvpn_ownership::{OwnershipStore, Request};
+use jumpvpn_ownership::Request;
 use jumpvpn_policy::Policy;
 use jumpvpn_wire::{Cid, Frame, Kind};
 

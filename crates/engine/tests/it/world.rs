@@ -9,7 +9,7 @@ use jumpvpn_engine::{
     Agent, Gateway, HEADROOM, Received, SocketKey, TAILROOM, TRANSMIT_BUFFER_LEN, Transmit,
 };
 use jumpvpn_events::{Event, PathLabel, Reason, Time};
-use jumpvpn_ownership::{Fence, MemoryStore, OwnershipStore};
+use jumpvpn_ownership::{Fence, Ledger};
 use jumpvpn_policy::Policy;
 use jumpvpn_session::{PrivateKey, SuiteSet};
 use rand_chacha::ChaCha20Rng;
@@ -44,7 +44,7 @@ pub struct World {
     pub now: Time,
     pub agent: Agent,
     pub gateway: Gateway,
-    pub store: MemoryStore,
+    pub store: Ledger,
     pub paths: [Path; 2],
     pub links: Vec<Link>,
     flying: BTreeMap<(Time, u64), InFlight>,
@@ -125,7 +125,7 @@ impl World {
             now,
             agent,
             gateway: gateway(gateway_config(0, policy), 8, 1, now),
-            store: MemoryStore::new(64, 1),
+            store: Ledger::new(64, 1),
             paths: [path(40_000), path(50_000)],
             links: vec![link(0, "wifi"), link(1, "lte")],
             flying: BTreeMap::new(),
@@ -164,7 +164,7 @@ impl World {
 
     fn replace_gateway(&mut self, config: GatewayConfig) {
         self.gateway = gateway(config, 9 + self.now.as_millis(), 2, self.now);
-        self.store = MemoryStore::new(64, 2);
+        self.store = Ledger::new(64, 2);
     }
 
     /// The links that are up.

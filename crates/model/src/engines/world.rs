@@ -9,7 +9,7 @@ use jumpvpn_engine::agent::{Command, Config as AgentConfig, Link};
 use jumpvpn_engine::gateway::{Config as GatewayConfig, Peer};
 use jumpvpn_engine::{Agent, Gateway, Received, SocketKey, TRANSMIT_BUFFER_LEN, Transmit};
 use jumpvpn_events::{BindingState, Event, EventKind, PathLabel, SessionLabel, State, Time};
-use jumpvpn_ownership::{Fence, MemoryStore, OwnershipStore};
+use jumpvpn_ownership::{Fence, Ledger};
 use jumpvpn_policy::{Policy, PostQuantum};
 use jumpvpn_session::{PrivateKey, SuiteSet};
 use jumpvpn_wire::Kind;
@@ -173,7 +173,7 @@ pub(super) struct World {
     now: Time,
     agent: Agent,
     gateways: Vec<Gateway>,
-    store: MemoryStore,
+    store: Ledger,
     up: [bool; 2],
     flying: Vec<Flight>,
     seen_up: Vec<Vec<u8>>,
@@ -272,7 +272,7 @@ impl World {
             now,
             agent: agent(now),
             gateways: (0..1 + usize::from(doubled)).map(|_| gateway(now)).collect(),
-            store: MemoryStore::new(16, 1),
+            store: Ledger::new(16, 1),
             up: [true; 2],
             flying: Vec::new(),
             seen_up: Vec::new(),
@@ -500,7 +500,7 @@ impl World {
         for index in 0..self.gateways.len() {
             // The double's store is its own: what it asks for is granted, as it was to the first one.
             while let Some(request) = self.gateways[index].poll_ownership_request() {
-                let mut own = MemoryStore::new(16, 1);
+                let mut own = Ledger::new(16, 1);
                 let store = if index == 0 { &mut self.store } else { &mut own };
                 let answer = store.submit(&request, self.now);
                 self.gateways[index].handle_ownership(answer, self.now);

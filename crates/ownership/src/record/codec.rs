@@ -1,11 +1,10 @@
-//! The binary form: fixed length, little-endian, first byte the format. Zero where a field is absent; bits that mean
-//! nothing must be zero, so that equal records have equal bytes and a compare of bytes is a compare of records.
+//! The binary form: little-endian, first byte the format. Zero where a field is absent; bits that mean nothing must be zero, so
+//! that equal records have equal bytes and a compare of bytes is a compare of records.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use jumpvpn_events::Time;
-
-use super::{BadRecord, Handle, RecordState, SessionRecord};
+use super::{BadRecord, Handle, OpId, RecordState, SessionRecord, WallClock};
+use crate::Incarnation;
 
 /// First byte of this format. A later format gets the next number and is read beside this one.
 const FORMAT: u8 = 1;
@@ -13,66 +12,95 @@ const FORMAT: u8 = 1;
 const FLAG_TERMINATED: u8 = 1;
 const FLAG_V4: u8 = 2;
 const FLAG_V6: u8 = 4;
+const FLAG_MOVED: u8 = 8;
+const FLAGS: u8 = FLAG_TERMINATED | FLAG_V4 | FLAG_V6 | FLAG_MOVED;
 
 impl SessionRecord {
-    /// Length of the binary form: format 1, flags 1, owner node 2, reason 2, zero 2, handle 8, sid 16, peer 32,
-    /// owner epoch 8, version 8, created 8, expires 8, inner IPv4 4, inner IPv6 16.
-    pub const LEN: usize = 116;
+    /// Length of the binary form without `sealed`: format 1, flags 1, reason 2, length of `sealed` 2, zero 2, handle 8, sid 16, peer
+    /// 32, owner 16, id of the write 16, owner epoch 8, version 8, created 8, expires 8 (milliseconds of wall clock
+    /// time), key epoch 4, inner IPv4 4, inner IPv6 16.
+    pub const BARE_LEN: usize = 152;
 
-    /// The binary form.
-    pub fn encode(&self) -> [u8; SessionRecord::LEN] {
+    /// The binary form, as the write of that id leaves it. Times are cut to milliseconds.
+    ///
+    /// # Errors
+    /// `sealed` is longer than [`SessionRecord::SEALED_MAX_LEN`].
+    pub fn encode(&self, op: OpId, clock: WallClock) -> Result<Vec<u8>, BadRecord> {
+        if self.sealed.len() > SessionRecord::SEALED_MAX_LEN {
+            return Err(BadRecord::Field("sealed"));
+        }
         let (terminated, reason_number) = match self.state {
             RecordState::Live => (0, 0),
             RecordState::Terminated { reason_number } => (FLAG_TERMINATED, reason_number),
         };
         let v4 = if self.inner_v4.is_some() { FLAG_V4 } else { 0 };
         let v6 = if self.inner_v6.is_some() { FLAG_V6 } else { 0 };
-        let mut out = Writer { bytes: [0; SessionRecord::LEN], at: 0 };
-        out.put(&[FORMAT, terminated | v4 | v6]);
-        out.put(&self.owner_node.to_le_bytes());
-        out.put(&reason_number.to_le_bytes());
-        out.put(&[0; 2]);
-        out.put(&self.handle.number().to_le_bytes());
-        out.put(&self.sid);
-        out.put(&self.peer);
-        for number in [self.owner_epoch, self.version, self.created.as_nanos(), self.expires.as_nanos()] {
-            out.put(&number.to_le_bytes());
+        let moved = if self.moved { FLAG_MOVED } else { 0 };
+        let mut out = Vec::with_capacity(SessionRecord::BARE_LEN + self.sealed.len());
+        out.extend([FORMAT, terminated | v4 | v6 | moved]);
+        out.extend(reason_number.to_le_bytes());
+        // At most 320, above.
+        out.extend((self.sealed.len() as u16).to_le_bytes());
+        out.extend([0; 2]);
+        out.extend(self.handle.number().to_le_bytes());
+        out.extend(self.sid);
+        out.extend(self.peer);
+        out.extend(self.owner.0);
+        out.extend(op.0);
+        for number in
+            [self.owner_epoch, self.version, clock.wall_ms(self.created), clock.wall_ms(self.expires)]
+        {
+            out.extend(number.to_le_bytes());
         }
-        out.put(&self.inner_v4.unwrap_or(Ipv4Addr::UNSPECIFIED).octets());
-        out.put(&self.inner_v6.unwrap_or(Ipv6Addr::UNSPECIFIED).octets());
-        out.bytes
+        out.extend(self.key_epoch.to_le_bytes());
+        out.extend(self.inner_v4.unwrap_or(Ipv4Addr::UNSPECIFIED).octets());
+        out.extend(self.inner_v6.unwrap_or(Ipv6Addr::UNSPECIFIED).octets());
+        out.extend(&self.sealed);
+        Ok(out)
     }
 
-    /// Reads the binary form.
+    /// Reads the binary form: which write left it, and the record.
     ///
     /// # Errors
     /// Anything [`SessionRecord::encode`] does not write.
-    pub fn decode(bytes: &[u8]) -> Result<SessionRecord, BadRecord> {
+    pub fn decode(bytes: &[u8], clock: WallClock) -> Result<(OpId, SessionRecord), BadRecord> {
         if bytes.first().is_some_and(|format| *format != FORMAT) {
             return Err(BadRecord::Format);
         }
-        let bytes: &[u8; SessionRecord::LEN] = bytes.try_into().map_err(|_| BadRecord::Length)?;
         let mut input = Reader { rest: bytes };
         let [_, flags] = input.take()?;
-        let owner_node = u16::from_le_bytes(input.take()?);
         let reason_number = u16::from_le_bytes(input.take()?);
+        let sealed_len = usize::from(u16::from_le_bytes(input.take()?));
         let zero: [u8; 2] = input.take()?;
-        if flags & !(FLAG_TERMINATED | FLAG_V4 | FLAG_V6) != 0 || zero != [0; 2] {
+        if flags & !FLAGS != 0 || zero != [0; 2] {
             return Err(BadRecord::Field("reserved"));
         }
-        Ok(SessionRecord {
-            handle: Handle::new(input.number()?).ok_or(BadRecord::Field("handle"))?,
-            sid: input.take()?,
-            peer: input.take()?,
+        if sealed_len > SessionRecord::SEALED_MAX_LEN {
+            return Err(BadRecord::Field("sealed"));
+        }
+        let handle = Handle::new(input.number()?).ok_or(BadRecord::Field("handle"))?;
+        let (sid, peer) = (input.take()?, input.take()?);
+        let (owner, op) = (Incarnation(input.take()?), OpId(input.take()?));
+        let record = SessionRecord {
+            handle,
+            sid,
+            peer,
             state: state(flags, reason_number)?,
+            owner,
             owner_epoch: input.number()?,
-            owner_node,
             version: input.number()?,
-            created: Time::from_nanos(input.number()?),
-            expires: Time::from_nanos(input.number()?),
+            created: clock.time(input.number()?),
+            expires: clock.time(input.number()?),
+            moved: flags & FLAG_MOVED != 0,
+            key_epoch: u32::from_le_bytes(input.take()?),
             inner_v4: present(flags & FLAG_V4 != 0, input.take::<4>()?, "inner_v4")?.map(Ipv4Addr::from),
             inner_v6: present(flags & FLAG_V6 != 0, input.take::<16>()?, "inner_v6")?.map(Ipv6Addr::from),
-        })
+            sealed: input.rest.to_vec(),
+        };
+        if record.sealed.len() != sealed_len {
+            return Err(BadRecord::Length);
+        }
+        Ok((op, record))
     }
 }
 
@@ -93,18 +121,6 @@ fn present<const N: usize>(
         (true, _) => Ok(Some(bytes)),
         (false, true) => Ok(None),
         (false, false) => Err(BadRecord::Field(field)),
-    }
-}
-
-struct Writer {
-    bytes: [u8; SessionRecord::LEN],
-    at: usize,
-}
-
-impl Writer {
-    fn put(&mut self, part: &[u8]) {
-        self.bytes[self.at..self.at + part.len()].copy_from_slice(part);
-        self.at += part.len();
     }
 }
 

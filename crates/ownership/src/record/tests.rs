@@ -5,33 +5,43 @@ use proptest::prelude::*;
 use super::*;
 use crate::conformance::record;
 
+const CLOCK: WallClock = WallClock { zero_ms: 1_700_000_000_000 };
+const OP: OpId = OpId([0xee; 16]);
+
 fn any_record() -> impl Strategy<Value = SessionRecord> {
     let state = prop_oneof![
         Just(RecordState::Live),
         any::<u16>().prop_map(|reason_number| RecordState::Terminated { reason_number })
     ];
-    let numbers =
-        (0..=Handle::MAX.number(), any::<u64>(), any::<u64>(), any::<u64>(), any::<u64>(), any::<u16>());
+    // Times in milliseconds for a thousand years.
+    let time = || prop_oneof![(0..31_000_000_000_000_u64).prop_map(Time::from_millis), Just(Time::MAX)];
+    let numbers = (0..=Handle::MAX.number(), any::<u64>(), any::<u64>(), any::<u32>(), any::<bool>());
+    let sealed = proptest::collection::vec(any::<u8>(), 0..=SessionRecord::SEALED_MAX_LEN);
     (
-        state,
-        numbers,
+        (state, numbers, time(), time(), sealed),
         any::<[u8; 16]>(),
         any::<[u8; 32]>(),
+        any::<[u8; 16]>(),
         any::<Option<[u8; 4]>>(),
         any::<Option<[u8; 16]>>(),
     )
-        .prop_map(|(state, numbers, sid, peer, v4, v6)| SessionRecord {
-            handle: Handle::new(numbers.0).unwrap(),
-            sid,
-            peer,
-            state,
-            owner_epoch: numbers.1,
-            owner_node: numbers.5,
-            version: numbers.2,
-            inner_v4: v4.map(Ipv4Addr::from),
-            inner_v6: v6.map(Ipv6Addr::from),
-            created: Time::from_nanos(numbers.3),
-            expires: Time::from_nanos(numbers.4),
+        .prop_map(|((state, numbers, created, expires, sealed), sid, peer, owner, v4, v6)| {
+            SessionRecord {
+                handle: Handle::new(numbers.0).unwrap(),
+                sid,
+                peer,
+                state,
+                owner_epoch: numbers.1,
+                owner: Incarnation(owner),
+                version: numbers.2,
+                inner_v4: v4.map(Ipv4Addr::from),
+                inner_v6: v6.map(Ipv6Addr::from),
+                created,
+                expires,
+                moved: numbers.4,
+                key_epoch: numbers.3,
+                sealed,
+            }
         })
 }
 
@@ -40,44 +50,66 @@ fn any_record() -> impl Strategy<Value = SessionRecord> {
 fn the_layout_is_fixed() {
     let terminated = SessionRecord {
         state: RecordState::Terminated { reason_number: 0x0203 },
-        owner_node: 0x0405,
+        owner: Incarnation([0xdd; 16]),
         inner_v6: None,
+        moved: true,
+        key_epoch: 0x0405_0607,
+        sealed: vec![0xaa; 3],
         ..record(0x0102)
     };
-    let bytes = terminated.encode();
-    assert_eq!(bytes[..14], [1, 3, 5, 4, 3, 2, 0, 0, 2, 1, 0, 0, 0, 0]);
+    let bytes = terminated.encode(OP, WallClock { zero_ms: 0x0a00 }).unwrap();
+    assert_eq!(bytes.len(), SessionRecord::BARE_LEN + 3);
+    assert_eq!(bytes[..16], [1, 11, 3, 2, 3, 0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0]);
     assert_eq!(bytes[16..32], [2; 16]);
     assert_eq!(bytes[32..64], [1; 32]);
-    assert_eq!(bytes[64..80], [1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
-    assert_eq!(bytes[96..100], [10, 77, 1, 2]);
-    assert_eq!(bytes[100..], [0; 16]);
+    assert_eq!(bytes[64..80], [0xdd; 16]);
+    assert_eq!(bytes[80..96], [0xee; 16]);
+    assert_eq!(bytes[96..112], [1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(bytes[112..120], [0, 10, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(bytes[120..128], (0x0a00_u64 + 3_600_000).to_le_bytes());
+    assert_eq!(bytes[128..132], [7, 6, 5, 4]);
+    assert_eq!(bytes[132..136], [10, 77, 1, 2]);
+    assert_eq!(bytes[136..152], [0; 16]);
+    assert_eq!(bytes[152..], [0xaa; 3]);
+}
+
+/// A cell of a million sessions has to fit into the store's memory.
+#[test]
+fn a_record_stays_small() {
+    let longest = SessionRecord { sealed: vec![1; SessionRecord::SEALED_MAX_LEN], ..record(1) };
+    let len = longest.encode(OP, CLOCK).unwrap().len();
+    assert!(len <= 600, "{len} bytes");
+    let longer = SessionRecord { sealed: vec![1; SessionRecord::SEALED_MAX_LEN + 1], ..record(1) };
+    assert_eq!(longer.encode(OP, CLOCK), Err(BadRecord::Field("sealed")));
 }
 
 #[test]
 fn other_lengths_and_formats_are_refused() {
-    let good = record(1).encode();
-    assert_eq!(SessionRecord::decode(&[]), Err(BadRecord::Length));
-    assert_eq!(SessionRecord::decode(&good[..115]), Err(BadRecord::Length));
-    assert_eq!(SessionRecord::decode(&[good.as_slice(), &[0]].concat()), Err(BadRecord::Length));
+    let good = record(1).encode(OP, CLOCK).unwrap();
+    let refused = |bytes: &[u8]| SessionRecord::decode(bytes, CLOCK).err();
+    assert_eq!(refused(&[]), Some(BadRecord::Length));
+    assert_eq!(refused(&good[..151]), Some(BadRecord::Length));
+    assert_eq!(refused(&[good.as_slice(), &[0]].concat()), Some(BadRecord::Length));
     let mut other = good;
     other[0] = 2;
-    assert_eq!(SessionRecord::decode(&other), Err(BadRecord::Format));
+    assert_eq!(refused(&other), Some(BadRecord::Format));
 }
 
 #[test]
 fn impossible_fields_are_refused_by_name() {
     let changed = |at: usize, value: u8| {
         let bare = SessionRecord { inner_v4: None, inner_v6: None, ..record(1) };
-        let mut bytes = bare.encode();
+        let mut bytes = bare.encode(OP, CLOCK).unwrap();
         bytes[at] = value;
-        SessionRecord::decode(&bytes)
+        SessionRecord::decode(&bytes, CLOCK).err()
     };
-    assert_eq!(changed(1, 8), Err(BadRecord::Field("reserved")));
-    assert_eq!(changed(6, 1), Err(BadRecord::Field("reserved")));
-    assert_eq!(changed(4, 1), Err(BadRecord::Field("reason")));
-    assert_eq!(changed(14, 1), Err(BadRecord::Field("handle")));
-    assert_eq!(changed(96, 1), Err(BadRecord::Field("inner_v4")));
-    assert_eq!(changed(115, 1), Err(BadRecord::Field("inner_v6")));
+    assert_eq!(changed(1, 16), Some(BadRecord::Field("reserved")));
+    assert_eq!(changed(6, 1), Some(BadRecord::Field("reserved")));
+    assert_eq!(changed(2, 1), Some(BadRecord::Field("reason")));
+    assert_eq!(changed(5, 2), Some(BadRecord::Field("sealed")));
+    assert_eq!(changed(14, 1), Some(BadRecord::Field("handle")));
+    assert_eq!(changed(132, 1), Some(BadRecord::Field("inner_v4")));
+    assert_eq!(changed(151, 1), Some(BadRecord::Field("inner_v6")));
 }
 
 #[test]
@@ -86,25 +118,48 @@ fn handles_have_48_bits() {
     assert_eq!(Handle::new((1 << 48) - 1), Some(Handle::MAX));
 }
 
+/// Two gateways whose clocks began at different times mean the same instant.
+#[test]
+fn times_are_told_in_wall_clock_time() {
+    let here = WallClock { zero_ms: 10_000 };
+    let there = WallClock { zero_ms: 4_000 };
+    let told = SessionRecord { created: Time::from_millis(500), expires: Time::MAX, ..record(1) };
+    let (_, heard) = SessionRecord::decode(&told.encode(OP, here).unwrap(), there).unwrap();
+    assert_eq!((heard.created, heard.expires), (Time::from_millis(6_500), Time::MAX));
+    let (_, back) = SessionRecord::decode(&heard.encode(OP, there).unwrap(), here).unwrap();
+    assert_eq!((back.created, back.expires), (Time::from_millis(500), Time::MAX));
+    let before = SessionRecord { created: Time::ZERO, ..record(1) };
+    let (_, heard) = SessionRecord::decode(&before.encode(OP, there).unwrap(), here).unwrap();
+    assert_eq!(heard.created, Time::ZERO, "before this clock began");
+}
+
 proptest! {
     #[test]
-    fn records_survive_the_way_through_bytes(record in any_record()) {
-        prop_assert_eq!(SessionRecord::decode(&record.encode()), Ok(record));
+    fn records_survive_the_way_through_bytes(record in any_record(), op in any::<[u8; 16]>()) {
+        let bytes = record.encode(OpId(op), CLOCK).unwrap();
+        prop_assert_eq!(SessionRecord::decode(&bytes, CLOCK), Ok((OpId(op), record)));
     }
 
     /// Whatever the bytes: no panic, and what is accepted is written the same way again.
     #[test]
     fn any_bytes_are_read_or_refused(
-        mut bytes in proptest::collection::vec(any::<u8>(), SessionRecord::LEN - 2..SessionRecord::LEN + 2),
-        flags in 0..8_u8,
+        mut bytes in proptest::collection::vec(any::<u8>(), SessionRecord::BARE_LEN - 2..SessionRecord::BARE_LEN + 6),
+        flags in 0..16_u8,
         tidy in any::<bool>(),
     ) {
         if tidy {
-            bytes[..8].copy_from_slice(&[1, flags, 0, 0, 0, 0, 0, 0]);
+            let sealed = bytes.len().saturating_sub(SessionRecord::BARE_LEN) as u8;
+            bytes[..8].copy_from_slice(&[1, flags, 0, 0, sealed, 0, 0, 0]);
             bytes[14..16].copy_from_slice(&[0, 0]);
+            // Beyond the clock, times are no longer told apart.
+            bytes[118..120].copy_from_slice(&[0, 0]);
+            bytes[126..128].copy_from_slice(&[0, 0]);
         }
-        if let Ok(record) = SessionRecord::decode(&bytes) {
-            prop_assert_eq!(record.encode().to_vec(), bytes);
+        let clock = WallClock::default();
+        if let Ok((op, record)) = SessionRecord::decode(&bytes, clock)
+            && record.created != Time::MAX && record.expires != Time::MAX
+        {
+            prop_assert_eq!(record.encode(op, clock), Ok(bytes));
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::mpsc::Sender;
 use std::thread;
 
 use jumpvpn_engine::{Agent, Gateway, SocketKey};
-use jumpvpn_ownership::MemoryStore;
+use jumpvpn_ownership::Ledger;
 use jumpvpn_transport::{BindError, BindOptions, UdpBinding};
 use jumpvpn_tun::Tun;
 use jumpvpn_wire::Kind;
@@ -103,7 +103,7 @@ fn shard(
     telemetry: &Telemetry,
 ) -> Result<(Pump, Side), DaemonError> {
     config.started_minute = clock::minutes_since_2026();
-    let store = MemoryStore::new(config.capacity + TOMBSTONE_COUNT, FIRST_EPOCH);
+    let store = Ledger::new(config.capacity + TOMBSTONE_COUNT, FIRST_EPOCH);
     let engine = Gateway::new(config, Box::new(SystemRandom), clock::now()).map_err(|error| {
         DaemonError::failed(format!("the random numbers of this machine are unusable: {error}"))
     })?;
@@ -113,7 +113,7 @@ fn shard(
         bound.push((key, socket.local_addr().ip()));
         pump.sockets().open(key, socket).map_err(no_pump)?;
     }
-    Ok((pump, Side { engine, store: Box::new(store), bound }))
+    Ok((pump, Side { engine, store, bound }))
 }
 
 fn bind(local: SocketAddr) -> Result<Vec<UdpBinding>, DaemonError> {

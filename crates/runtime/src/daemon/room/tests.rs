@@ -3,7 +3,7 @@
 use allocation_counter::measure;
 use jumpvpn_engine::Gateway;
 use jumpvpn_engine::gateway::Config;
-use jumpvpn_ownership::MemoryStore;
+use jumpvpn_ownership::Ledger;
 use jumpvpn_policy::Policy;
 use jumpvpn_session::{PrivateKey, SuiteSet};
 
@@ -32,7 +32,7 @@ fn what_is_asked_for_covers_what_is_taken() {
     for capacity in [64, 10_000, 400_000] {
         let mut made = None;
         let taken = measure(|| {
-            let store = MemoryStore::new(capacity + TOMBSTONE_COUNT, 1);
+            let store = Ledger::new(capacity + TOMBSTONE_COUNT, 1);
             let engine = Gateway::new(config(capacity), Box::new(SystemRandom), clock::now());
             made = Some((store, engine.ok().unwrap()));
         });

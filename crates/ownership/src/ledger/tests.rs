@@ -1,17 +1,17 @@
-//! Tests of the memory store.
+//! Tests of the ledger.
 
 use super::*;
 use crate::conformance;
 
 #[test]
 fn it_conforms() {
-    conformance::run(&mut |capacity| Box::new(MemoryStore::new(capacity, 1)));
+    conformance::run(&mut |capacity| Ledger::new(capacity, 1));
 }
 
 /// Many births and deaths: the store never grows beyond its capacity, and what is over gives its place back.
 #[test]
 fn churn_does_not_grow_it() {
-    let mut store = MemoryStore::new(4, 1);
+    let mut store = Ledger::new(4, 1);
     for round in 0..10_000_u64 {
         let now = Time::from_millis(round * 1_000);
         let expires = now + std::time::Duration::from_secs(3);
@@ -31,7 +31,7 @@ fn churn_does_not_grow_it() {
 
 #[test]
 fn eviction_takes_what_is_over_in_order() {
-    let mut store = MemoryStore::new(16, 1);
+    let mut store = Ledger::new(16, 1);
     for number in 0..10_u16 {
         let expires = Time::from_millis(u64::from(10 - number));
         let record = SessionRecord { expires, ..conformance::record(number) };
@@ -53,7 +53,7 @@ fn eviction_takes_what_is_over_in_order() {
 
 #[test]
 fn its_fence_never_ends() {
-    let fence = MemoryStore::new(1, 7).fence();
+    let fence = Ledger::new(1, 7).fence();
     assert_eq!(fence.epoch, 7);
     assert!(fence.allows(Time::MAX - std::time::Duration::from_nanos(1)));
 }
