@@ -17,6 +17,10 @@ const TABLE: &str = "jumpvpn";
 /// The set of interfaces that kill switches let traffic out of.
 const TUNNELS: &str = "tunnels";
 
+/// The set of interfaces whose heart beats: each element vanishes by itself. See [`beat_script`].
+const BEATING: &str = "beating";
+
+const BEATS: [&str; 3] = ["beat_input_", "beat_forward_", "beat_output_"];
 const KILL_OUTPUT: &str = "kill_output_";
 const KILL_FORWARD: &str = "kill_forward_";
 const GUARD: &str = "guard_";
@@ -79,6 +83,10 @@ impl State {
         self.chains.contains(&format!("{KILL_OUTPUT}{ifname}"))
     }
 
+    fn has_beats(&self, ifname: &str) -> bool {
+        BEATS.iter().any(|prefix| self.chains.contains(&format!("{prefix}{ifname}")))
+    }
+
     /// Whether some tunnel turned the switch.
     pub fn is_recorded(&self, switch: Switch) -> bool {
         self.sets_of(switch).next().is_some()
@@ -101,15 +109,23 @@ impl State {
     pub fn removal(&self, ifname: &str, kill_switch_too: bool) -> Option<String> {
         let mut left = self.clone();
         let mut script = String::new();
-        let prefixes: &[&str] =
-            if kill_switch_too { &[KILL_OUTPUT, KILL_FORWARD, GUARD, NAT] } else { &[GUARD, NAT] };
-        for chain in prefixes.iter().map(|prefix| format!("{prefix}{ifname}")) {
+        let kill: &[&str] = if kill_switch_too { &[KILL_OUTPUT, KILL_FORWARD] } else { &[] };
+        let prefixes = kill.iter().chain(&[GUARD, NAT]).chain(&BEATS);
+        for chain in prefixes.map(|prefix| format!("{prefix}{ifname}")) {
             if left.chains.remove(&chain) {
                 line(&mut script, &format!("flush chain inet {TABLE} {chain}"));
                 line(&mut script, &format!("delete chain inet {TABLE} {chain}"));
             }
         }
-        for (set, elements) in &self.sets {
+        if self.has_beats(ifname) {
+            // It may vanish at any moment, so it has to be there to be deleted.
+            script.push_str(&stop_beat_script(ifname));
+            if !left.chains.iter().any(|chain| BEATS.iter().any(|prefix| chain.starts_with(prefix))) {
+                line(&mut script, &format!("delete set inet {TABLE} {BEATING}"));
+                left.sets.remove(BEATING);
+            }
+        }
+        for (set, elements) in self.sets.iter().filter(|(set, _)| *set != BEATING) {
             if !elements.contains(ifname) || (set == TUNNELS && !kill_switch_too) {
                 continue;
             }
@@ -138,6 +154,9 @@ pub fn script(spec: &TunnelSpec, guard: bool, switches: &[(Switch, String)]) -> 
     }
     if spec.kill_switch {
         push_kill_switch(&mut script, ifname);
+    }
+    if spec.dead_man {
+        push_dead_man(&mut script, ifname);
     }
     if guard {
         push_guard(&mut script, spec);
@@ -193,6 +212,40 @@ fn push_kill_switch(script: &mut String, ifname: &str) {
         "type filter hook forward priority filter; policy drop;",
         &forward,
     );
+}
+
+/// Nothing passes the tunnel's interface, in or out, while its heart does not beat.
+fn push_dead_man(script: &mut String, ifname: &str) {
+    line(script, &format!("add set inet {TABLE} {BEATING} {{ type ifname; flags timeout; }}"));
+    let inbound = format!("iifname \"{ifname}\" iifname != @{BEATING} drop");
+    let outbound = format!("oifname \"{ifname}\" oifname != @{BEATING} drop");
+    let rules = [vec![inbound.clone()], vec![inbound, outbound.clone()], vec![outbound]];
+    for ((prefix, hook), rules) in BEATS.into_iter().zip(["input", "forward", "output"]).zip(rules) {
+        push_chain(script, prefix, ifname, &format!("type filter hook {hook} priority filter;"), &rules);
+    }
+}
+
+/// The script that lets a tunnel's heart beat for `remaining_ms` milliseconds from now on, which must not be 0: the kernel
+/// takes that for ever.
+///
+/// An element's time is renewed by making it anew: kernels before 6.12 leave it as it is when it is only added again. It
+/// is added first because it may be gone, and what is not there cannot be deleted.
+pub fn beat_script(ifname: &str, remaining_ms: u64) -> String {
+    let mut script = stop_beat_script(ifname);
+    line(
+        &mut script,
+        &format!("add element inet {TABLE} {BEATING} {{ \"{ifname}\" timeout {remaining_ms}ms }}"),
+    );
+    script
+}
+
+/// The script that stops a tunnel's heart.
+pub fn stop_beat_script(ifname: &str) -> String {
+    let mut script = String::new();
+    for verb in ["add", "delete"] {
+        line(&mut script, &format!("{verb} element inet {TABLE} {BEATING} {{ \"{ifname}\" }}"));
+    }
+    script
 }
 
 /// Keeps the tunnel's inner addresses out of reach for the uplinks (a neighbour who guesses an inner address could

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)] // rustix and netlink-sys keep the system calls
 
 pub mod clock;
+mod dead_man;
 mod debounce;
 mod error;
 mod firewall;
@@ -17,17 +18,20 @@ mod netlink;
 mod network;
 mod nft;
 mod routing;
+mod session_routes;
 mod slot;
 mod snapshot;
 pub mod suspend;
 mod sysctl;
 mod tunnel;
 
+pub use dead_man::DeadMan;
 pub use debounce::{ADDITION_DELAY, Debounce};
 pub use error::HostError;
 pub use monitor::{Changed, Changes, LinkMonitor, Loss};
 pub use network::{Family, Network};
 pub use routing::{RouteSpec, RuleSpec};
+pub use session_routes::SessionRoutes;
 pub use slot::TUNNEL_MARK;
 pub use snapshot::{DefaultRoute, Link, Snapshot};
 pub use tunnel::{NatSpec, TunnelNetwork, TunnelSpec};

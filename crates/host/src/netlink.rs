@@ -14,6 +14,9 @@ use crate::HostError;
 /// Room for one read. The kernel packs dumps into at most 32 KiB (`NETLINK_MAX_RECVMSG...`, `netlink_recvmsg`), and
 /// single messages are smaller.
 const BUFFER_LEN: usize = 64 * 1024;
+/// Changes that are sent at once. Each is acknowledged with less than 1 KiB of the kernel's memory, and a socket holds
+/// 208 KiB of it (net.core.rmem_default).
+const BATCH_COUNT: usize = 64;
 /// How often an interrupted dump is begun again before what came is taken. Each interruption means that something
 /// changed meanwhile, which the monitor reports anyway.
 const DUMP_ATTEMPTS: usize = 5;
@@ -99,6 +102,65 @@ impl Connection {
         outcome.map_err(|refusal| HostError::new(action(), refusal.source, refusal.detail))
     }
 
+    /// As [`Connection::request`] for many changes, in their order, with a wait for each batch instead of each change.
+    /// What is refused does not keep the others from being made; answers one outcome for each.
+    pub fn request_all(
+        &mut self,
+        changes: Vec<(RouteNetlinkMessage, u16)>,
+        action: impl Fn(usize) -> String,
+    ) -> Vec<Result<(), HostError>> {
+        let mut outcomes = Vec::with_capacity(changes.len());
+        let mut changes = changes.into_iter();
+        loop {
+            let batch: Vec<_> = changes.by_ref().take(BATCH_COUNT).collect();
+            if batch.is_empty() {
+                return outcomes;
+            }
+            let (count, before) = (batch.len(), outcomes.len());
+            match self.request_batch(batch) {
+                Ok(refusals) => outcomes.extend(refusals.into_iter().enumerate().map(|(index, refusal)| {
+                    refusal.map_err(|refusal| {
+                        HostError::new(action(before + index), refusal.source, refusal.detail)
+                    })
+                })),
+                Err(refusal) => {
+                    let failed = |index| {
+                        let error = io::Error::from(refusal.source.kind());
+                        Err(HostError::new(action(before + index), error, refusal.detail.clone()))
+                    };
+                    outcomes.extend((0..count).map(failed));
+                }
+            }
+        }
+    }
+
+    /// Fails when the socket does.
+    fn request_batch(
+        &mut self,
+        batch: Vec<(RouteNetlinkMessage, u16)>,
+    ) -> Result<Vec<Result<(), Refusal>>, Refusal> {
+        let first = self.sequence.wrapping_add(1);
+        let mut bytes = Vec::new();
+        let mut outcomes: Vec<Option<Result<(), Refusal>>> = Vec::with_capacity(batch.len());
+        for (payload, flags) in batch {
+            bytes.extend(self.serialized(payload, NLM_F_REQUEST | NLM_F_ACK | flags));
+            outcomes.push(None);
+        }
+        self.socket.send_to(&bytes, &SocketAddr::new(0, 0), 0)?;
+        while outcomes.iter().any(Option::is_none) {
+            for message in self.read_messages()? {
+                let index = message.header.sequence_number.wrapping_sub(first) as usize;
+                if let (NetlinkPayload::Error(error), Some(outcome)) =
+                    (message.payload, outcomes.get_mut(index))
+                {
+                    let refused = error.code.map(|_| Refusal::new(error.to_io(), &error.header));
+                    *outcome = Some(refused.map_or(Ok(()), Err));
+                }
+            }
+        }
+        Ok(outcomes.into_iter().flatten().collect())
+    }
+
     /// Asks for everything of a kind. `action` completes "cannot …".
     pub fn dump(
         &mut self,
@@ -145,28 +207,35 @@ impl Connection {
     }
 
     fn send(&mut self, payload: RouteNetlinkMessage, flags: u16) -> io::Result<()> {
+        let bytes = self.serialized(payload, flags);
+        self.socket.send_to(&bytes, &SocketAddr::new(0, 0), 0).map(|_| ())
+    }
+
+    /// The next request as bytes.
+    fn serialized(&mut self, payload: RouteNetlinkMessage, flags: u16) -> Vec<u8> {
         self.sequence = self.sequence.wrapping_add(1);
         let mut header = NetlinkHeader::default();
         header.flags = flags;
         header.sequence_number = self.sequence;
         let mut message = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(payload));
         message.finalize();
-        self.buffer.clear();
-        self.buffer.resize(message.buffer_len(), 0);
-        message.serialize(&mut self.buffer);
-        self.socket.send_to(&self.buffer, &SocketAddr::new(0, 0), 0).map(|_| ())
+        // Several in one datagram begin at multiples of four (netlink(7), NLMSG_ALIGN).
+        let mut bytes = vec![0; message.buffer_len().next_multiple_of(4)];
+        message.serialize(&mut bytes);
+        bytes
     }
 
     /// The next messages that answer the last request; leftovers of an earlier one are dropped.
     fn read_answer(&mut self) -> Result<impl Iterator<Item = Message> + use<>, Refusal> {
+        let sequence = self.sequence;
+        let messages = self.read_messages()?;
+        Ok(messages.into_iter().filter(move |message| message.header.sequence_number == sequence))
+    }
+
+    fn read_messages(&mut self) -> Result<Vec<Message>, Refusal> {
         loop {
             match receive(&self.socket, &mut self.buffer) {
-                Ok((messages, _)) => {
-                    let sequence = self.sequence;
-                    return Ok(messages
-                        .into_iter()
-                        .filter(move |message| message.header.sequence_number == sequence));
-                }
+                Ok((messages, _)) => return Ok(messages),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error.into()),
             }

@@ -39,6 +39,9 @@ pub struct TunnelSpec {
     pub nat: Option<NatSpec>,
     /// Let this machine forward packets, of the IP versions of `addresses`.
     pub forward: bool,
+    /// Let nothing pass the interface but while its heart beats ([`DeadMan`](crate::DeadMan)); it does not at first.
+    #[serde(default)]
+    pub dead_man: bool,
     /// Several uplinks are used side by side: accept answers over each of them (sets a strict reverse-path filter to
     /// loose, where there is one).
     pub loose_reverse_path: bool,
@@ -135,13 +138,13 @@ impl TunnelNetwork {
     fn install_firewall(&mut self, spec: &TunnelSpec) -> Result<(), HostError> {
         let switches = switches_to_turn(spec)?;
         let guard = spec.routes.iter().any(|route| route.prefix_len() == 0);
-        if !(guard || spec.kill_switch || spec.nat.is_some() || !switches.is_empty()) {
+        if !(guard || spec.kill_switch || spec.dead_man || spec.nat.is_some() || !switches.is_empty()) {
             return Ok(());
         }
         let script = firewall::script(spec, guard, &switches);
         match nft::apply(&script, "set up the packet filter of the tunnel") {
             Err(HostError::NftMissing { .. })
-                if !(spec.kill_switch || spec.nat.is_some() || spec.forward) =>
+                if !(spec.kill_switch || spec.dead_man || spec.nat.is_some() || spec.forward) =>
             {
                 self.warn_without_nft(guard, !switches.is_empty());
                 return Ok(());
@@ -303,7 +306,7 @@ fn check(spec: &TunnelSpec) -> Result<(), HostError> {
 }
 
 /// Names go into a script of the packet filter and into paths, so only harmless ones are taken.
-fn check_name(ifname: &str) -> Result<(), HostError> {
+pub(crate) fn check_name(ifname: &str) -> Result<(), HostError> {
     let harmless = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
     // 15: IFNAMSIZ without the terminating zero.
     let sound = (1..=15).contains(&ifname.len())

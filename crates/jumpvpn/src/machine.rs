@@ -3,9 +3,11 @@
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, RawFd};
+use std::time::Duration;
 
 use ipnet::IpNet;
-use jumpvpn_host::{Changed, HostError, LinkMonitor, TunnelNetwork, TunnelSpec};
+use jumpvpn_events::Time;
+use jumpvpn_host::{Changed, DeadMan, HostError, LinkMonitor, SessionRoutes, TunnelNetwork, TunnelSpec};
 use jumpvpn_runtime::machine::{
     Changes, Interface, LinkWatch, Loss, MachineError, TunnelHost, TunnelSettings,
 };
@@ -79,12 +81,14 @@ pub(crate) struct Machine {
     /// Everything but the MTU and an agent's addresses, which come later. A gateway's addresses are its configured ones.
     spec: TunnelSpec,
     applied: Option<TunnelNetwork>,
+    /// Routes of sessions, since the first one.
+    routes: Option<SessionRoutes>,
 }
 
 impl Machine {
     /// Nothing yet, but by these rules once there is something.
     pub(crate) fn new(spec: TunnelSpec) -> Machine {
-        Machine { spec, applied: None }
+        Machine { spec, applied: None, routes: None }
     }
 
     /// The addresses that are put on the interface when these are asked for. A gateway's are the configured ones. An
@@ -110,6 +114,18 @@ impl Machine {
             granted.push(IpNet::from(*address));
         }
         Ok(granted)
+    }
+
+    /// Whether these addresses can be those of a gateway's sessions. A taken-over daemon could otherwise draw the traffic
+    /// of others into its tunnel.
+    fn are_sessions(&self, addresses: impl IntoIterator<Item = IpAddr>) -> Result<(), String> {
+        for address in addresses {
+            let behind = |network: &IpNet| network.contains(&address) && network.addr() != address;
+            if !(is_one_hosts(address) && self.spec.addresses.iter().any(behind)) {
+                return Err(format!("{address} is no address of a session: it is in no `address` of ours"));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -148,13 +164,35 @@ impl TunnelHost for Machine {
         if let Some(applied) = self.applied.take() {
             std::mem::forget(applied);
         }
+        // It takes the interface's routes away, those of sessions among them.
+        self.routes = None;
         let applied = TunnelNetwork::apply(&spec).map_err(|error| machine_error(&error))?;
         let warnings = applied.warnings().to_vec();
         self.applied = Some(applied);
         Ok(warnings)
     }
 
+    fn set_inner_routes(&mut self, add: &[(IpAddr, u64)], remove: &[IpAddr]) -> Result<(), MachineError> {
+        let refused = |message| MachineError { message, permission: false };
+        self.are_sessions(add.iter().map(|(address, _)| *address)).map_err(refused)?;
+        let routes = match &mut self.routes {
+            Some(routes) => routes,
+            none => {
+                none.insert(SessionRoutes::open(&self.spec.ifname).map_err(|error| machine_error(&error))?)
+            }
+        };
+        routes.set(add, remove).map_err(|error| machine_error(&error))
+    }
+
+    fn arm_dead_man(&mut self, until: Time) -> Result<(), MachineError> {
+        // The runtime's clock is that of the machine's start.
+        let until = Duration::from_nanos(until.as_nanos());
+        let armed = DeadMan::of(&self.spec.ifname).and_then(|switch| switch.arm(until));
+        armed.map_err(|error| machine_error(&error))
+    }
+
     fn remove(&mut self) -> Result<(), MachineError> {
+        self.routes = None;
         let removed = self.applied.take().map_or(Ok(()), TunnelNetwork::remove);
         removed.map_err(|error| machine_error(&error))
     }

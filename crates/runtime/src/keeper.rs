@@ -1,8 +1,8 @@
 //! The keeper: a small second process with the rights that the daemon gives up, and both ends of the talk between them.
 //!
 //! The daemon reads what strangers send, so it shall hold no rights; but addresses and routes come and go with
-//! sessions, the packet filter is cleared at the end, and an agent's sockets bear a mark. The keeper does these three
-//! things and no other, for one tunnel whose shape it was given at the start. It sees neither packets nor keys. It ends
+//! sessions, the packet filter is told how long traffic may pass and is cleared at the end, and an agent's sockets bear a
+//! mark. The keeper does these things and no other, for one tunnel whose shape it was given at the start. It sees neither packets nor keys. It ends
 //! with the daemon; what a killed daemon leaves on the machine it leaves as well, so that a kill switch stays closed.
 //!
 //! Two streams, so that a socket is not kept waiting by a packet filter: one line of JSON asks, one line answers.

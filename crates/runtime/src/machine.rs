@@ -7,6 +7,7 @@ use std::io;
 use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 
+use jumpvpn_events::Time;
 use jumpvpn_transport::UdpBinding;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -137,6 +138,23 @@ pub trait TunnelHost {
     /// # Errors
     /// What failed; nothing of it is in place then.
     fn apply(&mut self, settings: &TunnelSettings) -> Result<Vec<String>, MachineError>;
+
+    /// Leads packets for each added inner address into the tunnel by a route of its own, whose metric is the owner epoch
+    /// beside it, and no longer those for each removed one; routing daemons tell the routers. What is so already stays so.
+    /// None is in place when a process starts, after [`TunnelHost::apply`] and after [`TunnelHost::remove`].
+    ///
+    /// # Errors
+    /// An address that no session of this gateway can have, or owner epoch 0; nothing of this call is in place then.
+    /// Otherwise what the machine refused, after all else was done.
+    fn set_inner_routes(&mut self, add: &[(IpAddr, u64)], remove: &[IpAddr]) -> Result<(), MachineError>;
+
+    /// Lets traffic pass the tunnel's interface until this moment; then the kernel cuts it by itself, whatever has become
+    /// of this process. A moment that has passed cuts at once. Only for a tunnel with a dead-man switch, through which
+    /// nothing passes before the first call.
+    ///
+    /// # Errors
+    /// What the machine refused; what was allowed before runs out.
+    fn arm_dead_man(&mut self, until: Time) -> Result<(), MachineError>;
 
     /// Takes everything away.
     ///

@@ -38,3 +38,18 @@ fn a_gateways_addresses_are_the_configured_ones() {
         gateway.granted(&asked(others)).unwrap_err();
     }
 }
+
+#[test]
+fn only_sessions_addresses_get_routes() {
+    let gateway = machine(&["10.77.0.1/24", "fd77::1/64"]);
+    let asked = |text: &str| gateway.are_sessions([text.parse().unwrap()]);
+    for right in ["10.77.0.2", "10.77.0.254", "fd77::2"] {
+        asked(right).unwrap();
+    }
+    for wrong in ["10.77.0.1", "fd77::1", "10.78.0.2", "192.0.2.1", "fd78::2", "127.0.0.1", "::1"] {
+        asked(wrong).unwrap_err();
+    }
+    let mut agent = machine(&[]);
+    let refused = agent.set_inner_routes(&[("10.77.0.2".parse().unwrap(), 1)], &[]).unwrap_err();
+    assert!(refused.message.contains("10.77.0.2"), "{refused:?}");
+}

@@ -1,10 +1,11 @@
 //! Changes of the machine: asked by the daemon's supervisor, made by the keeper.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::Shutdown;
+use std::net::{IpAddr, Shutdown};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use jumpvpn_events::Time;
 use serde::{Deserialize, Serialize};
 
 use crate::machine::{MachineError, TunnelHost, TunnelSettings};
@@ -14,11 +15,20 @@ const LINE_MAX_LEN: u64 = 64 << 10;
 /// How long the end of the daemon waits for that of the keeper, which has nothing left to do.
 const END_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// What may be asked: the three calls of [`TunnelHost`].
+/// Most routes in one line: an IPv6 address with its epoch takes up to 66 bytes, so half of a line.
+const ROUTES_MAX_COUNT: usize = 500;
+
+/// What may be asked: the calls of [`TunnelHost`].
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Change {
     Sweep,
     Apply(TunnelSettings),
+    Routes {
+        add: Vec<(IpAddr, u64)>,
+        remove: Vec<IpAddr>,
+    },
+    /// Nanoseconds since the machine's start, time asleep included: both processes see the same clock.
+    Arm(u64),
     Remove,
 }
 
@@ -62,6 +72,21 @@ impl TunnelHost for KeeperHost {
         self.ask(&Change::Apply(settings.clone()))
     }
 
+    fn set_inner_routes(&mut self, add: &[(IpAddr, u64)], remove: &[IpAddr]) -> Result<(), MachineError> {
+        let adding = add.chunks(ROUTES_MAX_COUNT).map(|add| (add, &[][..]));
+        let mut result = Ok(());
+        // What is added and removed at once is wanted, so removing comes first, here where they may be in two lines.
+        for (add, remove) in remove.chunks(ROUTES_MAX_COUNT).map(|remove| (&[][..], remove)).chain(adding) {
+            let change = Change::Routes { add: add.to_vec(), remove: remove.to_vec() };
+            result = result.and(self.ask(&change).map(drop));
+        }
+        result
+    }
+
+    fn arm_dead_man(&mut self, until: Time) -> Result<(), MachineError> {
+        self.ask(&Change::Arm(until.as_nanos())).map(drop)
+    }
+
     fn remove(&mut self) -> Result<(), MachineError> {
         self.applied = false;
         self.ask(&Change::Remove).map(drop)
@@ -88,6 +113,8 @@ pub(super) fn serve(stream: UnixStream, host: &mut dyn TunnelHost) -> io::Result
         let answer: Answer = match change {
             Change::Sweep => host.sweep().map(|()| Vec::new()),
             Change::Apply(settings) => host.apply(&settings),
+            Change::Routes { add, remove } => host.set_inner_routes(&add, &remove).map(|()| Vec::new()),
+            Change::Arm(until) => host.arm_dead_man(Time::from_nanos(until)).map(|()| Vec::new()),
             Change::Remove => host.remove().map(|()| Vec::new()),
         };
         write_line(stream.get_mut(), &answer)?;

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
+use jumpvpn_events::Time;
 use jumpvpn_transport::{BindOptions, UdpBinding};
 
 use super::*;
@@ -30,6 +31,14 @@ impl TunnelHost for Notebook {
 
     fn apply(&mut self, settings: &TunnelSettings) -> Result<Vec<String>, MachineError> {
         self.note(format!("apply {settings:?}")).map(|()| vec!["a warning".into()])
+    }
+
+    fn set_inner_routes(&mut self, add: &[(IpAddr, u64)], remove: &[IpAddr]) -> Result<(), MachineError> {
+        self.note(format!("routes {add:?} {remove:?}"))
+    }
+
+    fn arm_dead_man(&mut self, until: Time) -> Result<(), MachineError> {
+        self.note(format!("arm {until:?}"))
     }
 
     fn remove(&mut self) -> Result<(), MachineError> {
@@ -89,11 +98,34 @@ fn changes_arrive_as_they_were_asked_and_answers_come_back() {
 }
 
 #[test]
+fn routes_of_sessions_fit_into_lines_and_arrive_whole() {
+    let Pair { mut host, sockets, asked, keeper } = pair(false);
+    // The longest there are.
+    let longest =
+        |number: u16| IpAddr::from([0xfd77, 0x7777, 0x7777, 0x7777, 0x7777, 0x7777, 0x7777, number | 0x1000]);
+    let add: Vec<_> = (0..1_201).map(|number| (longest(number), u64::MAX)).collect();
+    let remove: Vec<_> = (0..600).map(longest).collect();
+    host.set_inner_routes(&add, &remove).unwrap();
+    host.set_inner_routes(&[], &[]).unwrap();
+    host.arm_dead_man(Time::MAX).unwrap();
+    drop((host, sockets));
+    keeper.join().unwrap().unwrap();
+    let none = &[] as &[IpAddr];
+    let removals = remove.chunks(500).map(|part| format!("routes [] {part:?}"));
+    let additions = add.chunks(500).map(|part| format!("routes {part:?} {none:?}"));
+    let expected = removals.chain(additions).chain([format!("arm {:?}", Time::MAX)]);
+    assert_eq!(asked.into_iter().collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+}
+
+#[test]
 fn refusals_come_back_with_their_kind() {
     let Pair { mut host, sockets, asked: _asked, keeper } = pair(true);
     let refused = MachineError { message: "no".into(), permission: true };
     assert_eq!(host.sweep(), Err(refused.clone()));
     assert_eq!(host.apply(&settings()), Err(refused.clone()));
+    let host_route = (IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
+    assert_eq!(host.set_inner_routes(&[host_route], &[]), Err(refused.clone()));
+    assert_eq!(host.arm_dead_man(Time::ZERO), Err(refused.clone()));
     assert_eq!(host.remove(), Err(refused));
     drop((host, sockets));
     keeper.join().unwrap().unwrap();
