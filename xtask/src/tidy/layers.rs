@@ -63,6 +63,11 @@ const ROOMS: &[Room] = &[
         why_no_other: "what a process gives up is decided without knowing what it is for",
     },
     Room {
+        name: "store",
+        may_know: &["ownership"],
+        why_no_other: "a store keeps bytes under keys and knows nothing of what they mean",
+    },
+    Room {
         name: "config",
         may_know: &["policy", "events"],
         why_no_other: "text becomes values; what is done with them is not its business",
@@ -75,6 +80,7 @@ const ROOMS: &[Room] = &[
             "session",
             "policy",
             "ownership",
+            "store",
             "engine",
             "tun",
             "transport",
@@ -126,6 +132,7 @@ const ROOMS: &[Room] = &[
             "session",
             "policy",
             "ownership",
+            "store",
             "engine",
             "config",
             "host",
@@ -171,6 +178,7 @@ const OUTSIDE: &[OutsideBan] = &[
         only_in: &["transport", "host", "runtime", "lab", "attack"],
         why: "sockets live on the first floor",
     },
+    OutsideBan { krate: "rusqlite", only_in: &["store"], why: "what is kept on disk is kept in one room" },
     OutsideBan {
         krate: "libc",
         only_in: &["tun", "transport", "host", "sandbox", "lab"],
@@ -178,7 +186,7 @@ const OUTSIDE: &[OutsideBan] = &[
     },
     OutsideBan {
         krate: "rustix",
-        only_in: &["tun", "transport", "host", "sandbox", "runtime", "lab", "jumpvpn", "attack"],
+        only_in: &["tun", "transport", "host", "sandbox", "store", "runtime", "lab", "jumpvpn", "attack"],
         why: "no system calls on the shelf and the ground floor",
     },
 ];

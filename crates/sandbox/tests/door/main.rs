@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
@@ -16,6 +17,8 @@ use rustix::net::{AddressFamily, Protocol, SocketType, netlink, socket};
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     let (act, folder) = (arguments[1].as_str(), Path::new(&arguments[2]));
+    // A file that is open before: what a store goes on with.
+    let database = File::options().read(true).write(true).open(folder.join("append/old")).unwrap();
     let outcome = match act {
         "free" => File::open("/etc/shadow").map(drop),
         "late" => late(folder),
@@ -27,7 +30,7 @@ fn main() {
             };
             assert!(report.warnings.is_empty() && report.calls, "{report:?}");
             assert!(report.capabilities.permitted.is_empty(), "{report:?}");
-            confined(act, folder)
+            if act == "database" { use_database(&database) } else { confined(act, folder) }
         }
     };
     match outcome {
@@ -94,6 +97,18 @@ fn confined(act: &str, folder: &Path) -> io::Result<()> {
         "executable-memory" => executable_memory(),
         number => raw(number.parse().unwrap()),
     }
+}
+
+/// What SQLite does with the files it has open.
+fn use_database(file: &File) -> io::Result<()> {
+    let page = [7; 4096];
+    file.write_all_at(&page, 4096)?;
+    file.sync_all()?;
+    file.set_len(8192)?;
+    file.sync_data()?;
+    let mut read = [0; 4096];
+    file.read_exact_at(&mut read, 4096)?;
+    if read == page { Ok(()) } else { Err(io::ErrorKind::InvalidData.into()) }
 }
 
 fn open(family: AddressFamily, kind: SocketType, protocol: Option<Protocol>) -> io::Result<()> {

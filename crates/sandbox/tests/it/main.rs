@@ -122,6 +122,7 @@ fn what_a_daemon_goes_on_doing_works() {
     for act in ["thread", "unix", "routes"] {
         assert_eq!(folder.tries(act), Ended::Done, "{act}");
     }
+    assert_eq!(folder.tries("database"), Ended::Done);
     // A list that grows without anybody looking is no list.
     assert!((60..=90).contains(&admitted_call_count()), "{} calls are let through", admitted_call_count());
 }
