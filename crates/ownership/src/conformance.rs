@@ -1,328 +1,187 @@
 //! The suite every store must pass, whatever it is made of.
 //!
-//! A store's tests call [`run`] with a function that opens an empty store of a given capacity. Each check
-//! panics with what went wrong. What a suite cannot check from outside (durability, lost answers, several
-//! processes) is left to the tests of the store.
+//! A store's tests implement [`Harness`] and call [`run`]. Each check panics with what went wrong. A store that answers
+//! [`Outcome::Unknown`] now and then passes, because the suite does what the ownership core does: it repeats the identical operation
+//! until the answer is definite. What a suite cannot check from outside (durability, several processes, the store's own
+//! end) is left to the tests of the store.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, Ipv6Addr};
-use std::time::Duration;
 
-use jumpvpn_events::{Reason, Time};
+use crate::{Change, Compare, Key, Operation, Outcome, OwnershipStore, Rev, Stored, Ticket, Transaction};
 
-use crate::{
-    Answer, Expected, Handle, Incarnation, Ledger, Owner, RecordState, Request, RequestId, Rev, SessionRecord,
-};
+mod checks;
+mod dice;
+mod faulty;
+mod histories;
+mod race;
 
-mod walk;
+pub use dice::Dice;
+pub use faulty::{Faults, Faulty};
 
-/// Opens an empty store for so many records.
-pub type Open<'a> = &'a mut dyn FnMut(usize) -> Ledger;
+/// What the suite needs to know of a store.
+pub trait Harness {
+    /// An empty store.
+    fn open(&mut self) -> Box<dyn OwnershipStore>;
 
-/// Places in the stores the checks use, unless they are about capacity.
-const ROOM: usize = 64;
+    /// Called when there is nothing to poll although something was submitted: returns when an outcome may have arrived.
+    /// Panics when none ever will.
+    fn wait(&mut self);
 
-/// How long the sessions of the checks live.
-const LIFETIME: Duration = Duration::from_secs(3_600);
+    /// Attempts at one key in the race; 10,000 unless the store is too slow for it.
+    fn attempts(&self) -> u32 {
+        10_000
+    }
+}
 
 /// Runs every check on fresh stores.
 ///
 /// # Panics
 /// If the store does not conform.
-pub fn run(open: Open<'_>) {
-    let checks: [fn(&mut Client); 9] = [
-        creates_and_reads,
-        refuses_a_second_record,
-        keeps_inner_addresses_unique,
-        updates_only_what_is_expected,
-        lets_one_of_two_writers_win,
-        absorbs_termination,
-        answers_a_repetition_the_same,
-        refuses_what_breaks_the_rules,
-        allows_acting,
-    ];
-    for check in checks {
-        check(&mut Client::new(open(ROOM)));
+pub fn run(harness: &mut dyn Harness) {
+    for check in checks::ALL {
+        check(&mut Client::new(harness));
     }
-    refuses_more_than_fits(&mut Client::new(open(3)));
+    race::one_winner_per_revision(&mut Client::new(harness));
     for seed in 1..=20 {
-        walk::random(&mut Client::new(open(walk::ROOM)), seed);
+        histories::one_by_one(&mut Client::new(harness), seed);
+        histories::at_once(&mut Client::new(harness), seed);
+    }
+    for seed in 1..=20 {
+        histories::unknown(&mut Client::faulty(harness, seed), seed);
     }
 }
 
-/// A live record with inner addresses of its own. Handles below 2^16.
-///
-/// # Panics
-/// If the number is too large.
-pub fn record(number: u16) -> SessionRecord {
-    let [high, low] = number.to_be_bytes();
-    SessionRecord {
-        handle: handle(number),
-        sid: [low; 16],
-        peer: [high; 32],
-        state: RecordState::Live,
-        owner_epoch: 1,
-        owner: Incarnation([1; 16]),
-        version: 1,
-        inner_v4: Some(Ipv4Addr::new(10, 77, high, low)),
-        inner_v6: Some(Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, number)),
-        created: Time::ZERO,
-        expires: Time::ZERO + LIFETIME,
-        moved: false,
-        key_epoch: 0,
-        sealed: Vec::new(),
-    }
-}
-
-fn handle(number: u16) -> Handle {
-    // invariant: 16 bits fit into 48.
-    Handle::new(u64::from(number)).unwrap_or(Handle::MAX)
-}
-
-/// Numbers the requests and checks that each answer belongs to its request.
-struct Client {
-    store: Ledger,
+/// Numbers operations and waits for their outcomes.
+pub(crate) struct Client<'a> {
+    harness: &'a mut dyn Harness,
+    store: Box<dyn OwnershipStore>,
     next: u64,
-    now: Time,
 }
 
-impl Client {
-    fn new(store: Ledger) -> Client {
-        Client { store, next: 1, now: Time::from_millis(1_000) }
+impl<'a> Client<'a> {
+    fn new(harness: &'a mut dyn Harness) -> Client<'a> {
+        let store = harness.open();
+        Client { harness, store, next: 1 }
     }
 
-    fn id(&mut self) -> RequestId {
+    /// With one operation in three that goes wrong.
+    fn faulty(harness: &'a mut dyn Harness, seed: u64) -> Client<'a> {
+        let faults = Faults { request_lost: 110, answer_lost: 110, late: 110 };
+        let store = Box::new(Faulty::new(Boxed(harness.open()), faults, seed));
+        Client { harness, store, next: 1 }
+    }
+
+    fn submit(&mut self, operation: Operation) -> Ticket {
         self.next += 1;
-        RequestId(self.next)
+        let ticket = Ticket(self.next);
+        self.store.submit(ticket, operation);
+        ticket
     }
 
-    fn submit(&mut self, request: &Request) -> Answer {
-        let answer = self.store.submit(request, self.now);
-        assert_eq!(answer.id(), request.id(), "the answer belongs to another request");
-        answer
+    /// The outcomes of those operations, which are all that are open.
+    fn outcomes(&mut self, tickets: &[Ticket]) -> Vec<Outcome> {
+        let mut arrived: BTreeMap<Ticket, Outcome> = BTreeMap::new();
+        while arrived.len() < tickets.len() {
+            let Some((ticket, outcome)) = self.store.poll() else {
+                self.harness.wait();
+                continue;
+            };
+            assert!(tickets.contains(&ticket), "an outcome of {ticket:?}, which is not open");
+            assert_eq!(arrived.insert(ticket, outcome), None, "two outcomes of {ticket:?}");
+        }
+        tickets.iter().map(|ticket| arrived.remove(ticket).expect("it has arrived")).collect()
     }
 
-    fn create(&mut self, record: &SessionRecord) -> Answer {
-        let id = self.id();
-        self.submit(&Request::Create { id, record: Box::new(record.clone()) })
+    /// The outcome of an operation that changes nothing, or may be repeated.
+    fn definite(&mut self, operation: &Operation) -> Outcome {
+        loop {
+            let ticket = self.submit(operation.clone());
+            let outcome = self.outcomes(&[ticket]).remove(0);
+            if outcome != Outcome::Unknown {
+                return outcome;
+            }
+        }
     }
 
-    fn update(&mut self, expected: Expected, record: &SessionRecord) -> Answer {
-        let id = self.id();
-        self.submit(&Request::Update { id, expected, record: Box::new(record.clone()) })
-    }
-
-    fn terminate(&mut self, expected: Expected, handle: Handle) -> Answer {
-        let (id, reason_number) = (self.id(), Reason::OwnerClosed.number());
-        self.submit(&Request::Terminate { id, handle, expected, reason_number })
-    }
-
-    fn read(&mut self, handle: Handle) -> Option<(Rev, SessionRecord)> {
-        let id = self.id();
-        match self.submit(&Request::Read { id, handle }) {
-            Answer::Found { rev, record, owner: Owner::Me, .. } => Some((rev, unowned(*record))),
-            Answer::Absent { .. } => None,
+    fn read(&mut self, key: &Key) -> Option<Stored> {
+        match self.definite(&Operation::Read(key.clone())) {
+            Outcome::Found(stored) => stored,
             other => panic!("read: {other:?}"),
         }
     }
 
-    /// Creates a record that must be accepted, and says what to expect of it from now on.
-    fn created(&mut self, record: &SessionRecord) -> Expected {
-        expected(committed(&self.create(record)), record)
+    fn list(&mut self, prefix: &Key, after: Option<&Key>, limit: usize) -> (Vec<(Key, Stored)>, bool) {
+        let operation = Operation::List { prefix: prefix.clone(), after: after.cloned(), limit };
+        match self.definite(&operation) {
+            Outcome::Listed { entries, more } => (entries, more),
+            other => panic!("list: {other:?}"),
+        }
+    }
+
+    /// Commits a transaction whose values are its own and whose compares are false once it is applied; says its
+    /// revision, or what stood in its way.
+    fn commit(&mut self, transaction: &Transaction) -> Result<Rev, Vec<Option<Stored>>> {
+        let operation = Operation::Commit(transaction.clone());
+        let mut repeated = false;
+        loop {
+            let ticket = self.submit(operation.clone());
+            match self.outcomes(&[ticket]).remove(0) {
+                Outcome::Unknown => repeated = true,
+                Outcome::Committed(rev) => return Ok(rev),
+                Outcome::Conflict(current) if repeated => {
+                    return own_revision(transaction, &current).ok_or(current);
+                }
+                Outcome::Conflict(current) => return Err(current),
+                other => panic!("commit: {other:?}"),
+            }
+        }
+    }
+
+    /// Puts one value, whatever stood there.
+    fn put(&mut self, key: &Key, value: &[u8]) -> Rev {
+        let compares = vec![match self.read(key) {
+            Some(Stored { rev, value }) => Compare::Is { key: key.clone(), rev, value },
+            None => Compare::Absent { key: key.clone() },
+        }];
+        let changes = vec![put(key, value)];
+        self.commit(&Transaction { compares, changes }).expect("nobody else writes")
     }
 }
 
-/// The record without what was filled in.
-fn unowned(written: SessionRecord) -> SessionRecord {
-    SessionRecord { owner: record(0).owner, ..written }
-}
+/// A boxed store as a store.
+struct Boxed(Box<dyn OwnershipStore>);
 
-fn committed(answer: &Answer) -> Rev {
-    match answer {
-        Answer::Committed { rev, .. } => *rev,
-        other => panic!("not committed: {other:?}"),
+impl OwnershipStore for Boxed {
+    fn submit(&mut self, ticket: Ticket, operation: Operation) {
+        self.0.submit(ticket, operation);
+    }
+
+    fn poll(&mut self) -> Option<(Ticket, Outcome)> {
+        self.0.poll()
     }
 }
 
-/// The record that stood in the way.
-fn obstacle(answer: Answer) -> Option<(Rev, SessionRecord)> {
-    match answer {
-        Answer::Conflict { current, .. } => current.map(|current| (current.0, unowned(current.1))),
-        other => panic!("no conflict: {other:?}"),
-    }
+/// The revision an earlier copy of the transaction got, if what stands in the way is what it wrote.
+fn own_revision(transaction: &Transaction, current: &[Option<Stored>]) -> Option<Rev> {
+    transaction.compares.iter().zip(current).find_map(|(compare, current)| {
+        let current = current.as_ref()?;
+        let wrote = |change: &Change| matches!(change, Change::Put { key, value } if key == compare.key() && *value == current.value);
+        transaction.changes.iter().any(wrote).then_some(current.rev)
+    })
 }
 
-fn refusal(answer: &Answer) -> Reason {
-    match answer {
-        Answer::Refused { reason, .. } => *reason,
-        other => panic!("not refused: {other:?}"),
-    }
+fn key(name: &str) -> Key {
+    Key::new(name.as_bytes())
 }
 
-fn expected(rev: Rev, record: &SessionRecord) -> Expected {
-    Expected { rev, epoch: record.owner_epoch, version: record.version }
+fn put(key: &Key, value: &[u8]) -> Change {
+    Change::Put { key: key.clone(), value: value.into() }
 }
 
-fn creates_and_reads(client: &mut Client) {
-    assert_eq!(client.read(handle(1)), None, "an empty store has a record");
-    let rev = client.created(&record(1)).rev;
-    assert_eq!(client.read(handle(1)), Some((rev, record(1))));
-    assert_eq!(client.read(handle(2)), None);
-    let bare = SessionRecord { inner_v4: None, inner_v6: None, ..record(2) };
-    let next = client.created(&bare).rev;
-    assert!(next > rev, "revisions rise");
-    assert_eq!(client.read(handle(2)), Some((next, bare)));
+fn is(key: &Key, rev: Rev, value: &[u8]) -> Compare {
+    Compare::Is { key: key.clone(), rev, value: value.into() }
 }
 
-fn refuses_a_second_record(client: &mut Client) {
-    let rev = client.created(&record(1)).rev;
-    let second = SessionRecord { sid: [9; 16], ..record(1) };
-    let answer = client.create(&second);
-    assert_eq!(obstacle(answer), Some((rev, record(1))));
-    assert_eq!(client.read(handle(1)), Some((rev, record(1))), "a conflict changes nothing");
-}
-
-fn keeps_inner_addresses_unique(client: &mut Client) {
-    let one = client.created(&record(1));
-    let same_v4 = SessionRecord { inner_v4: record(1).inner_v4, ..record(2) };
-    let same_v6 = SessionRecord { inner_v6: record(1).inner_v6, ..record(2) };
-    for thief in [&same_v4, &same_v6] {
-        let answer = client.create(thief);
-        assert_eq!(obstacle(answer), Some((one.rev, record(1))), "an inner address was given away twice");
-    }
-    let two = client.created(&record(2));
-    let answer = client.update(two, &SessionRecord { version: 2, ..same_v4.clone() });
-    assert_eq!(
-        obstacle(answer),
-        Some((one.rev, record(1))),
-        "an update takes the address of another session"
-    );
-    committed(&client.terminate(one, handle(1)));
-    committed(&client.update(two, &SessionRecord { version: 2, ..same_v4 }));
-    let free = SessionRecord { inner_v4: record(2).inner_v4, inner_v6: None, ..record(3) };
-    client.created(&free);
-}
-
-fn updates_only_what_is_expected(client: &mut Client) {
-    let first = client.created(&record(1));
-    let wrong = [
-        Expected { rev: Rev(first.rev.0 + 1), ..first },
-        Expected { epoch: first.epoch + 1, ..first },
-        Expected { version: first.version + 1, ..first },
-    ];
-    let new = SessionRecord { version: 5, ..record(1) };
-    for expected in wrong {
-        let answer = client.update(expected, &new);
-        assert_eq!(obstacle(answer), Some((first.rev, record(1))), "{expected:?}");
-        let answer = client.terminate(expected, handle(1));
-        assert_eq!(obstacle(answer), Some((first.rev, record(1))), "{expected:?}");
-    }
-    assert_eq!(client.read(handle(1)), Some((first.rev, record(1))));
-    let rev = committed(&client.update(first, &new));
-    assert!(rev > first.rev);
-    assert_eq!(client.read(handle(1)), Some((rev, new)));
-    let absent = client.update(first, &record(2));
-    assert_eq!(obstacle(absent), None);
-    let absent = client.terminate(first, handle(2));
-    assert_eq!(obstacle(absent), None);
-}
-
-fn lets_one_of_two_writers_win(client: &mut Client) {
-    let first = client.created(&record(1));
-    let (one, two) =
-        (SessionRecord { owner_epoch: 2, ..record(1) }, SessionRecord { owner_epoch: 3, ..record(1) });
-    let rev = committed(&client.update(first, &one));
-    let answer = client.update(first, &two);
-    assert_eq!(obstacle(answer), Some((rev, one.clone())));
-    let answer = client.terminate(first, handle(1));
-    assert_eq!(obstacle(answer), Some((rev, one)));
-}
-
-fn absorbs_termination(client: &mut Client) {
-    let first = client.created(&record(1));
-    let rev = committed(&client.terminate(first, handle(1)));
-    let state = RecordState::Terminated { reason_number: Reason::OwnerClosed.number() };
-    let tombstone = SessionRecord { state, version: 2, ..record(1) };
-    assert_eq!(client.read(handle(1)), Some((rev, tombstone.clone())));
-    let now = expected(rev, &tombstone);
-    for expected in [first, now] {
-        let answer = client.update(expected, &SessionRecord { version: 9, ..record(1) });
-        assert_eq!(obstacle(answer), Some((rev, tombstone.clone())), "a session rose from the dead");
-        let answer = client.terminate(expected, handle(1));
-        assert_eq!(obstacle(answer), Some((rev, tombstone.clone())), "a session died twice");
-    }
-    let answer = client.create(&record(1));
-    assert_eq!(obstacle(answer), Some((rev, tombstone.clone())), "a handle was used again");
-    assert_eq!(client.read(handle(1)), Some((rev, tombstone)));
-}
-
-fn answers_a_repetition_the_same(client: &mut Client) {
-    let create = Request::Create { id: client.id(), record: Box::new(record(1)) };
-    let first = client.submit(&create);
-    assert_eq!(client.submit(&create), first, "a creation was carried out twice");
-    let new = SessionRecord { version: 2, ..record(1) };
-    let update = Request::Update {
-        id: client.id(),
-        expected: expected(committed(&first), &record(1)),
-        record: Box::new(new.clone()),
-    };
-    let second = client.submit(&update);
-    assert_eq!(client.submit(&update), second, "an update was carried out twice");
-    let terminate = Request::Terminate {
-        id: client.id(),
-        handle: handle(1),
-        expected: expected(committed(&second), &new),
-        reason_number: 1,
-    };
-    let third = client.submit(&terminate);
-    assert_eq!(client.submit(&terminate), third, "a termination was carried out twice");
-    assert_eq!(
-        client.read(handle(1)).map(|(rev, record)| (rev, record.version)),
-        Some((committed(&third), 3))
-    );
-    let late = client.submit(&update);
-    assert!(obstacle(late).is_some(), "an old update applied again");
-}
-
-fn refuses_what_breaks_the_rules(client: &mut Client) {
-    let state = RecordState::Terminated { reason_number: 1 };
-    let answer = client.create(&SessionRecord { state, ..record(1) });
-    assert_eq!(refusal(&answer), Reason::StateForbidden, "a session was born dead");
-    let original = SessionRecord { owner_epoch: 5, version: 5, ..record(1) };
-    let first = client.created(&original);
-    let forbidden = [
-        SessionRecord { sid: [9; 16], ..original.clone() },
-        SessionRecord { peer: [9; 32], ..original.clone() },
-        SessionRecord { version: 4, ..original.clone() },
-        SessionRecord { owner_epoch: 4, version: 6, ..original.clone() },
-        SessionRecord { state, ..original.clone() },
-    ];
-    for new in forbidden {
-        let answer = client.update(first, &new);
-        assert_eq!(refusal(&answer), Reason::StateForbidden, "{new:?}");
-    }
-    assert_eq!(client.read(handle(1)), Some((first.rev, original)));
-}
-
-fn refuses_more_than_fits(client: &mut Client) {
-    let live: BTreeMap<u16, Expected> = (1..=3).map(|n| (n, client.created(&record(n)))).collect();
-    client.now = Time::ZERO + LIFETIME * 2;
-    let answer = client.create(&record(4));
-    assert_eq!(
-        refusal(&answer),
-        Reason::TableFull,
-        "a live session made room, or there was more room than told"
-    );
-    client.now = Time::from_millis(2_000);
-    committed(&client.terminate(live[&2], handle(2)));
-    // A tombstone makes room for a live session: absent and terminated say the same of a handle.
-    client.created(&record(4));
-    assert_eq!(client.read(handle(2)), None);
-    assert!(client.read(handle(1)).is_some() && client.read(handle(3)).is_some());
-}
-
-fn allows_acting(client: &mut Client) {
-    let fence = client.store.fence();
-    assert!(fence.epoch > 0, "0 is no fencing number");
-    assert!(fence.allows(client.now), "a fresh store has no valid fence");
+fn stored(rev: Rev, value: &[u8]) -> Stored {
+    Stored { rev, value: value.into() }
 }

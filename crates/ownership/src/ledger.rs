@@ -245,4 +245,6 @@ fn may_follow(old: &SessionRecord, new: &SessionRecord) -> bool {
 }
 
 #[cfg(test)]
+pub(crate) mod rules;
+#[cfg(test)]
 mod tests;

@@ -81,3 +81,6 @@ impl OwnershipStore for MemoryStore {
         self.outcomes.pop_front()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -116,7 +116,7 @@ impl Change {
 pub struct Transaction {
     /// What has to be true.
     pub compares: Vec<Compare>,
-    /// What is done. A key occurs at most once.
+    /// What is done: at least one change. A key occurs at most once.
     pub changes: Vec<Change>,
 }
 
@@ -130,7 +130,7 @@ pub enum Operation {
     /// Look keys up in their order: those that begin with `prefix` and come after `after`, at most `limit` of them. It
     /// may be a little out of date.
     List {
-        /// What the keys begin with.
+        /// What the keys begin with: at least one byte.
         prefix: Key,
         /// The last key of the page before; strictly greater keys are listed.
         after: Option<Key>,

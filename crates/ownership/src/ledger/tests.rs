@@ -1,11 +1,11 @@
 //! Tests of the ledger.
 
+use super::rules::record;
 use super::*;
-use crate::conformance;
 
 #[test]
-fn it_conforms() {
-    conformance::run(&mut |capacity| Ledger::new(capacity, 1));
+fn it_keeps_the_rules() {
+    rules::run(&mut |capacity| Ledger::new(capacity, 1));
 }
 
 /// Many births and deaths: the store never grows beyond its capacity, and what is over gives its place back.
@@ -16,7 +16,7 @@ fn churn_does_not_grow_it() {
         let now = Time::from_millis(round * 1_000);
         let expires = now + std::time::Duration::from_secs(3);
         let handle = Handle::new(round).unwrap();
-        let record = SessionRecord { handle, created: now, expires, ..conformance::record(7) };
+        let record = SessionRecord { handle, created: now, expires, ..record(7) };
         let answer =
             store.submit(&Request::Create { id: RequestId(2 * round), record: Box::new(record) }, now);
         let Answer::Committed { rev, .. } = answer else { panic!("round {round}: {answer:?}") };
@@ -34,7 +34,7 @@ fn eviction_takes_what_is_over_in_order() {
     let mut store = Ledger::new(16, 1);
     for number in 0..10_u16 {
         let expires = Time::from_millis(u64::from(10 - number));
-        let record = SessionRecord { expires, ..conformance::record(number) };
+        let record = SessionRecord { expires, ..record(number) };
         let id = RequestId(u64::from(number) * 2);
         let answer = store.submit(&Request::Create { id, record: Box::new(record.clone()) }, Time::ZERO);
         let Answer::Committed { rev, .. } = answer else { panic!("{answer:?}") };

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::conformance::record;
+use crate::ledger::rules::record;
 
 const CLOCK: WallClock = WallClock { zero_ms: 1_700_000_000_000 };
 const OP: OpId = OpId([0xee; 16]);

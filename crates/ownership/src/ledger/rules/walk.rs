@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::{Client, handle, record};
+use crate::conformance::Dice;
 use crate::{Answer, Expected, RecordState, Rev, SessionRecord};
 
 /// Places in the store of a walk: fewer than the handles in use, so that it gets full.
@@ -16,7 +17,7 @@ const STEPS: u32 = 400;
 
 /// A walk of that seed.
 pub(super) fn random(client: &mut Client, seed: u64) {
-    let mut dice = Dice(seed);
+    let mut dice = Dice::new(seed);
     let mut model: BTreeMap<u16, (Rev, SessionRecord)> = BTreeMap::new();
     let mut last_rev = Rev(0);
     for _ in 0..STEPS {
@@ -87,18 +88,5 @@ fn check(client: &mut Client, model: &BTreeMap<u16, (Rev, SessionRecord)>) {
         for address in entry.1.addresses().filter(|_| live) {
             assert_eq!(holders.insert(address, *number), None, "{address} belongs to two sessions");
         }
-    }
-}
-
-/// A small generator (Marsaglia's xorshift, 2003): the same walk for the same seed, everywhere.
-struct Dice(u64);
-
-impl Dice {
-    /// A number below `sides`.
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % sides
     }
 }
