@@ -3,7 +3,7 @@
 use std::fs::{DirBuilder, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::OpenError;
 
@@ -40,7 +40,6 @@ pub struct Place {
 /// The folder, held by this process for as long as the value lives.
 #[derive(Debug)]
 pub struct DataDir {
-    path: PathBuf,
     place: Place,
     /// Closing it would let go of the folder.
     _lock: File,
@@ -59,22 +58,12 @@ impl DataDir {
         let lock = hold(path)?;
         let data_dir_id = identity(path, &lock, fresh)?;
         let place = Place { data_dir_id, boot_id: boot_id()? };
-        Ok(DataDir { path: path.to_owned(), place, _lock: lock })
+        Ok(DataDir { place, _lock: lock })
     }
 
     /// Where this process is.
     pub const fn place(&self) -> Place {
         self.place
-    }
-
-    /// A file in the folder.
-    pub(crate) fn file(&self, name: &str) -> PathBuf {
-        self.path.join(name)
-    }
-
-    /// Makes the names in the folder durable.
-    pub(crate) fn sync(&self) -> Result<(), OpenError> {
-        sync_folder(&self.path)
     }
 }
 
@@ -106,9 +95,7 @@ fn make_folder(path: &Path) -> Result<(), OpenError> {
     let failed = |error| OpenError::of_file(path, error);
     match DirBuilder::new().mode(FOLDER_MODE).create(path) {
         Ok(()) => {
-            // The folder's name lies in its parent.
-            let parent = path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
-            sync_folder(parent)?;
+            sync_names(path)?;
         }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         // A read-only file system says so before it looks whether the folder is there.
@@ -196,6 +183,11 @@ fn write_small(folder: &Path, name: &str, content: &[u8]) -> Result<(), OpenErro
     file.write_all(content).and_then(|()| file.sync_all()).map_err(failed)?;
     std::fs::rename(&new, folder.join(name)).map_err(failed)?;
     sync_folder(folder)
+}
+
+/// Makes names beside `path`, and its own, durable: they lie in its parent.
+pub(crate) fn sync_names(path: &Path) -> Result<(), OpenError> {
+    sync_folder(path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new(".")))
 }
 
 fn sync_folder(folder: &Path) -> Result<(), OpenError> {

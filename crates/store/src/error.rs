@@ -10,7 +10,7 @@ use rusqlite::ErrorCode;
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another process holds the folder, or the file in it.
-    #[error("{} is held by another process; one folder is for one gateway", path.display())]
+    #[error("{} is held by another process; one store is for one gateway", path.display())]
     InUse {
         /// The folder or file.
         path: PathBuf,

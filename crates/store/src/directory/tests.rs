@@ -1,6 +1,7 @@
 //! Tests of the folder: one holder, private, and a copy is another one.
 
 use std::os::unix::fs::symlink;
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 

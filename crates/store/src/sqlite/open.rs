@@ -9,14 +9,14 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::row::record;
 use super::writer::Writer;
-use crate::directory::{inspect, private};
+use crate::directory::{inspect, private, sync_names};
 use crate::{DataDir, OpenError, Place};
 
-/// The file. SQLite adds `-wal` for its log.
-const FILE: &str = "ownership.db";
+/// Ending of the folder beside the file, which says who holds it.
+const FOLDER_SUFFIX: &str = ".d";
 
-/// A file under construction. It gets its name when it is whole, so a file of that name is never half of one.
-const NEW: &str = "ownership.new";
+/// Ending of a file under construction. It gets its name when it is whole, so a file of that name is never half of one.
+const NEW_SUFFIX: &str = ".new";
 
 /// "JVPN": the mark of our files in SQLite's header (`PRAGMA application_id`).
 const APPLICATION_ID: u32 = 0x4a56_504e;
@@ -48,25 +48,26 @@ pub struct Sqlite {
 }
 
 impl Sqlite {
-    /// Opens the file of a folder, and makes it if there is none. Reads all of it once to see that it is whole. All files
-    /// are open afterwards; no thread was started.
+    /// Opens the file, and makes it if there is none; who holds it is said by a folder beside it, whose name ends in `.d`,
+    /// and SQLite adds `-wal` for its log. Reads all of it once to see that it is whole. All files are open afterwards; no
+    /// thread was started. `fresh` is for [`DataDir::open`].
     ///
     /// # Errors
     /// Nothing is overwritten, repaired or served when the file cannot be read and written, is open to others, damaged, cut short, somebody
     /// else's or too new, and when the disk is full.
-    pub fn open(directory: DataDir) -> Result<Sqlite, OpenError> {
-        let path = directory.file(FILE);
-        match inspect(&path)? {
-            None => create(&directory, &path)?,
-            Some(_) => check_header(&path)?,
+    pub fn open(path: &Path, fresh: [u8; 16]) -> Result<Sqlite, OpenError> {
+        let directory = DataDir::open(&with_suffix(path, FOLDER_SUFFIX), fresh)?;
+        match inspect(path)? {
+            None => create(path)?,
+            Some(_) => check_header(path)?,
         }
-        inspect(&with_suffix(&path, "-wal"))?;
-        let failed = |error| OpenError::of_database(&path, error);
-        let connection = connect(&path).map_err(failed)?;
-        check_marks(&path, &connection)?;
-        check_whole(&path, &connection)?;
+        inspect(&with_suffix(path, "-wal"))?;
+        let failed = |error| OpenError::of_database(path, error);
+        let connection = connect(path).map_err(failed)?;
+        check_marks(path, &connection)?;
+        check_whole(path, &connection)?;
         let revision = prove_writable(&connection).map_err(failed)?;
-        directory.sync()?;
+        sync_names(path)?;
         Ok(Sqlite { directory, connection, revision })
     }
 
@@ -87,8 +88,8 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 }
 
 /// Makes a whole file under another name first.
-fn create(directory: &DataDir, path: &Path) -> Result<(), OpenError> {
-    let new = directory.file(NEW);
+fn create(path: &Path) -> Result<(), OpenError> {
+    let new = with_suffix(path, NEW_SUFFIX);
     let begin = || {
         match std::fs::remove_file(&new) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -110,7 +111,7 @@ fn create(directory: &DataDir, path: &Path) -> Result<(), OpenError> {
     };
     fill().map_err(|error| OpenError::of_database(&new, error))?;
     std::fs::rename(&new, path).map_err(|error| OpenError::of_file(path, error))?;
-    directory.sync()
+    sync_names(path)
 }
 
 /// What the first bytes say, before SQLite sees the file: it would replay the log of a stranger's.

@@ -2,12 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a failing test may panic")]
 
+use std::fs::DirBuilder;
 use std::io::{Read, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 
 use jumpvpn_ownership::{Change, Key, Operation, Outcome, OwnershipStore, Ticket, Transaction};
-use jumpvpn_store::{DataDir, Sqlite, SqliteStore};
+use jumpvpn_store::{Sqlite, SqliteStore};
 
 /// How many transactions are on their way at a time: enough for groups.
 const IN_FLIGHT: u64 = 32;
@@ -15,20 +17,17 @@ const IN_FLIGHT: u64 = 32;
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     let (act, folder) = (arguments[1].as_str(), Path::new(&arguments[2]));
-    let directory = match DataDir::open(folder, [1; 16]) {
-        Ok(directory) => directory,
-        Err(error) => return say(&format!("refused: {error:?}")),
-    };
-    if act == "hold" {
-        say("held");
-        std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
-        return;
-    }
-    let opened = match Sqlite::open(directory) {
+    // Whoever says why a folder cannot be made is the store.
+    DirBuilder::new().mode(0o700).create(folder).unwrap_or_default();
+    let opened = match Sqlite::open(&folder.join("ownership.db"), [1; 16]) {
         Ok(opened) => opened,
         Err(error) => return say(&format!("refused: {error:?}")),
     };
     match act {
+        "hold" => {
+            say("held");
+            std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+        }
         "open" => say("opened"),
         "dump" => dump(opened),
         "write" => write(opened, arguments[3].parse().unwrap()),

@@ -1,5 +1,7 @@
 //! What the tests share: a folder, a store in it that is asked one thing at a time, and the door, which is another process.
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -10,7 +12,7 @@ use std::time::Duration;
 use jumpvpn_ownership::{
     Change, Compare, Key, Operation, Outcome, OwnershipStore, Rev, Stored, Ticket, Transaction,
 };
-use jumpvpn_store::{DataDir, OpenError, Sqlite, SqliteStore, Waker};
+use jumpvpn_store::{OpenError, Sqlite, SqliteStore, Waker};
 
 /// Far above what anything here takes, even on a machine that does other things.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -27,7 +29,7 @@ impl Bed {
         bed
     }
 
-    /// The folder of the store, which the store makes.
+    /// The folder with the files of the store.
     pub fn data(&self) -> PathBuf {
         self.0.join("data")
     }
@@ -37,7 +39,8 @@ impl Bed {
     }
 
     pub fn open(&self) -> Result<Sqlite, OpenError> {
-        Sqlite::open(DataDir::open(&self.data(), [1; 16])?)
+        DirBuilder::new().recursive(true).mode(0o700).create(self.data()).unwrap();
+        Sqlite::open(&self.file(), [1; 16])
     }
 
     pub fn store(&self) -> Asked<SqliteStore> {

@@ -72,6 +72,7 @@ fn a_disk_that_is_full_or_read_only_at_the_start_is_refused() {
         $DOOR open $DATA
         rm $DISK/other
         $DOOR open $DATA
+        mkdir $DISK/another
         mount -o remount,ro \"$DISK\"
         $DOOR open $DATA
         $DOOR open $DISK/another

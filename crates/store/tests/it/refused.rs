@@ -198,11 +198,11 @@ fn links_are_not_followed() {
 fn half_a_new_file_is_thrown_away() {
     let bed = Bed::new();
     drop(bed.open().unwrap());
-    std::fs::rename(bed.file(), bed.data().join("ownership.new")).unwrap();
+    std::fs::rename(bed.file(), bed.data().join("ownership.db.new")).unwrap();
     std::fs::remove_file(bed.data().join("ownership.db-wal")).unwrap();
-    std::fs::write(bed.data().join("ownership.new"), "half").unwrap();
+    std::fs::write(bed.data().join("ownership.db.new"), "half").unwrap();
     assert_eq!(bed.store().ask(jumpvpn_ownership::Operation::Read(key("s/1"))), Outcome::Found(None));
-    assert!(!bed.data().join("ownership.new").exists());
+    assert!(!bed.data().join("ownership.db.new").exists());
 }
 
 #[test]
@@ -225,7 +225,7 @@ fn a_second_process_is_told_so() {
 fn a_database_that_is_open_elsewhere_is_in_use() {
     let bed = Bed::new();
     let store = bed.store();
-    std::fs::remove_file(bed.data().join("lock")).unwrap();
+    std::fs::remove_file(bed.data().join("ownership.db.d/lock")).unwrap();
     let said = door("open", &bed.data()).stdin(Stdio::null()).output().unwrap().stdout;
     let said = String::from_utf8(said).unwrap();
     assert!(said.starts_with("refused: InUse"), "{said}");
@@ -260,5 +260,6 @@ fn what_may_not_be_written_is_denied() {
     assert_eq!(as_nobody(&bed.data()), "opened\n");
     std::fs::set_permissions(bed.file(), Permissions::from_mode(0o400)).unwrap();
     assert!(as_nobody(&bed.data()).starts_with("refused: Denied"), "{}", as_nobody(&bed.data()));
+    std::fs::create_dir(bed.0.join("new")).unwrap();
     assert!(as_nobody(&bed.0.join("new")).starts_with("refused: Denied"));
 }

@@ -134,16 +134,21 @@ fn files_are_private_whatever_the_umask_is() {
         shell.args(["-c", &script]).arg(program).stdout(std::process::Stdio::piped()).spawn().unwrap();
     let lines = std::io::BufRead::lines(std::io::BufReader::new(door.stdout.take().unwrap()));
     assert_eq!(lines.take(50).count(), 50);
-    let mut names = Vec::new();
-    for entry in std::fs::read_dir(bed.data()).unwrap() {
-        let entry = entry.unwrap();
-        let mode = entry.metadata().unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600, "{entry:?}");
-        names.push(entry.file_name().into_string().unwrap());
-    }
-    assert_eq!(bed.data().metadata().unwrap().permissions().mode() & 0o777, 0o700);
-    names.sort();
-    assert_eq!(names, ["identity", "lock", "ownership.db", "ownership.db-wal"], "and none of shared memory");
+    let names_and_modes = |folder: &std::path::Path| {
+        let entries = std::fs::read_dir(folder).unwrap().map(Result::unwrap);
+        let mode = |entry: &std::fs::DirEntry| entry.metadata().unwrap().permissions().mode() & 0o777;
+        let mut names: Vec<(String, u32)> =
+            entries.map(|entry| (entry.file_name().into_string().unwrap(), mode(&entry))).collect();
+        names.sort();
+        names
+    };
+    let named = |names: &[(&str, u32)]| {
+        names.iter().map(|(name, mode)| ((*name).to_owned(), *mode)).collect::<Vec<_>>()
+    };
+    let files = [("ownership.db", 0o600), ("ownership.db-wal", 0o600), ("ownership.db.d", 0o700)];
+    assert_eq!(names_and_modes(&bed.data()), named(&files), "and none of shared memory");
+    let held = [("identity", 0o600), ("lock", 0o600)];
+    assert_eq!(names_and_modes(&bed.data().join("ownership.db.d")), named(&held));
     door.kill().unwrap();
     door.wait().unwrap();
 }
