@@ -102,14 +102,7 @@ impl Rogue {
         let mut identity = Identity::of(field, guest, seed)?;
         let (initiator, init) = identity.hello()?;
         let (established, payload) = shake_hands(&socket, initiator, &init)?;
-        let epoch = EpochContext {
-            sid: established.sid,
-            n: 0,
-            owner_epoch: payload.owner_epoch,
-            owner_salt: payload.owner_salt,
-            suite: established.suite,
-            lanes: 1,
-        };
+        let epoch = established.epoch(&payload);
         let mut rogue = Rogue {
             socket,
             address,

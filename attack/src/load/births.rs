@@ -11,7 +11,7 @@ use jumpvpn_events::{Reason, Time};
 use jumpvpn_ownership::{Fence, Ledger};
 use jumpvpn_policy::Policy;
 use jumpvpn_runtime::SystemRandom;
-use jumpvpn_session::{BindingContext, EpochContext, Initiator, InitiatorConfig, PrivateKey, Side, SuiteSet};
+use jumpvpn_session::{BindingContext, Initiator, InitiatorConfig, PrivateKey, Side, SuiteSet};
 use jumpvpn_wire::{Cid, Frame, FrameWriter, HS_INIT_LEN, InitPayload, Kind};
 use rand_core::Rng;
 
@@ -133,14 +133,7 @@ impl World {
         }
         let (established, payload) =
             initiator.handle_response(&answer).map_err(|(_, error)| io::Error::other(error.to_string()))?;
-        let epoch = EpochContext {
-            sid: established.sid,
-            n: 0,
-            owner_epoch: payload.owner_epoch,
-            owner_salt: payload.owner_salt,
-            suite: established.suite,
-            lanes: 1,
-        };
+        let epoch = established.epoch(&payload);
         let mut traffic = established.secret.binding(&epoch, &BindingContext::birth(), Side::Client);
         let mut fin = [0; HEADROOM + 4 + TAILROOM];
         let fits = FrameWriter::new(&mut fin[HEADROOM..HEADROOM + 4]).push(&Frame::Fin);

@@ -11,11 +11,11 @@ pub(crate) mod responder;
 use core::fmt;
 
 use jumpvpn_events::Reason;
-use jumpvpn_wire::{Cid, HS_INIT_LEN, HsInit, HsRetry, Malformed, SessionId};
+use jumpvpn_wire::{Cid, HS_INIT_LEN, HsInit, HsRetry, Malformed, RespPayload, SessionId};
 use snow::HandshakeState;
 
 use crate::kdf::{Expander, MacKey, sha256};
-use crate::{EpochSecret, PublicKey, Suite, noise};
+use crate::{EpochContext, EpochSecret, PublicKey, Suite, noise};
 
 #[cfg(test)]
 mod tests;
@@ -33,12 +33,14 @@ pub enum HandshakeError {
     Malformed(Malformed),
     /// It answers another request.
     NotOurs,
-    /// `mac1` or the retry MAC is wrong.
+    /// `mac1`, the MAC of a takeover or of a retry is wrong.
     Mac,
     /// Noise refused: forged, damaged, wrong keys, or wrong pre-shared key.
     Noise,
     /// The two sides have no suite in common, or the response names one that was not offered.
     Suite,
+    /// A takeover that would not lead ahead: to an owner epoch or a version that is known already.
+    NotAhead,
 }
 
 impl HandshakeError {
@@ -47,7 +49,7 @@ impl HandshakeError {
         match self {
             Self::Malformed(_) => Reason::Malformed,
             Self::Mac => Reason::BadMac1,
-            Self::NotOurs | Self::Noise | Self::Suite => Reason::BadHandshake,
+            Self::NotOurs | Self::Noise | Self::Suite | Self::NotAhead => Reason::BadHandshake,
         }
     }
 }
@@ -60,6 +62,7 @@ impl fmt::Display for HandshakeError {
             Self::Mac => f.write_str("handshake MAC is wrong"),
             Self::Noise => f.write_str("handshake is not authentic (keys or pre-shared key differ)"),
             Self::Suite => f.write_str("no suite in common"),
+            Self::NotAhead => f.write_str("the takeover does not lead ahead"),
         }
     }
 }
@@ -93,6 +96,20 @@ pub struct Established {
     pub peer_cid: Cid,
 }
 
+impl Established {
+    /// Epoch 0 of the session, as the gateway's payload describes it. One lane: this version uses no more.
+    pub fn epoch(&self, payload: &RespPayload) -> EpochContext {
+        EpochContext {
+            sid: self.sid,
+            n: 0,
+            owner_epoch: payload.owner_epoch,
+            owner_salt: payload.owner_salt,
+            suite: self.suite,
+            lanes: 1,
+        }
+    }
+}
+
 /// Section 5.1: session id and first epoch secret from the handshake hash and the raw split.
 fn birth(state: &mut HandshakeState) -> (SessionId, EpochSecret) {
     let (hash, keys) = noise::raw_split(state);
@@ -116,13 +133,13 @@ pub fn write_mac1(gateway: &PublicKey, init: &mut [u8; HS_INIT_LEN]) {
 }
 
 /// The two MAC keys that everybody who knows the gateway's public key can compute.
-struct PublicMacs {
+pub(crate) struct PublicMacs {
     mac1: MacKey,
     retry: MacKey,
 }
 
 impl PublicMacs {
-    fn new(gateway: &PublicKey) -> Self {
+    pub(crate) fn new(gateway: &PublicKey) -> Self {
         Self {
             mac1: MacKey::new(&sha256(&[b"jump/1 mac1", &gateway.0])),
             retry: MacKey::new(&sha256(&[b"jump/1 retry", &gateway.0])),
@@ -138,12 +155,12 @@ impl PublicMacs {
         self.mac1.verify(&[&init.bytes()[HsInit::MAC1_INPUT]], &init.mac1())
     }
 
-    /// Covers the retry's bytes and the request's `mac1`, which a blind attacker has not seen.
-    fn retry_mac(&self, retry: &HsRetry, mac1: &[u8; 16]) -> [u8; 16] {
-        self.retry.tag(&[&retry.encode()[HsRetry::MAC_INPUT], mac1])
+    /// Covers the retry's bytes and the request's own MAC, which a blind attacker has not seen.
+    pub(crate) fn retry_mac(&self, retry: &HsRetry, mac: &[u8; 16]) -> [u8; 16] {
+        self.retry.tag(&[&retry.encode()[HsRetry::MAC_INPUT], mac])
     }
 
-    fn check_retry(&self, retry: &HsRetry, mac1: &[u8; 16]) -> bool {
-        self.retry.verify(&[&retry.encode()[HsRetry::MAC_INPUT], mac1], &retry.mac)
+    pub(crate) fn check_retry(&self, retry: &HsRetry, mac: &[u8; 16]) -> bool {
+        self.retry.verify(&[&retry.encode()[HsRetry::MAC_INPUT], mac], &retry.mac)
     }
 }

@@ -2,18 +2,17 @@
 //!
 //! Birth ([`Initiator`], [`Responder`]), the key schedule ([`EpochSecret`]), sealing and opening
 //! ([`TrafficSender`], [`TrafficReceiver`], [`seal_control`], [`open_control`]), proof of possession
-//! ([`TicketKeys`], [`verify`](fn@verify)), key change ([`RekeyInitiator`], [`rekey_respond`]) and the state
-//! machine ([`Machine`]). The protocol text is `docs/protocol.md`; section numbers below are its.
+//! ([`TicketKeys`], [`verify`](fn@verify)), key change ([`RekeyInitiator`], [`rekey_respond`]), takeover by another
+//! gateway ([`TakeoverInitiator`], [`TakeoverRead`]) and the state machine ([`Machine`]). The protocol text is `docs/protocol.md`; section numbers below are its.
 //!
 //! Deliberately not here: sockets, clocks, tables of sessions, retransmission, policy. Time and randomness are
 //! arguments, those of ML-KEM too: the same calls with the same random bytes make the same datagrams.
-//!
-//! The takeover of a session by another gateway is not part of this version: no resume secret is derived.
 #![forbid(unsafe_code)]
 
 mod aead;
 mod control;
 mod cost;
+mod credentials;
 mod dh;
 mod handshake;
 mod identity;
@@ -23,6 +22,7 @@ mod noise;
 mod rekey;
 mod schedule;
 mod suite;
+mod takeover;
 #[cfg(test)]
 mod testing;
 mod ticket;
@@ -34,6 +34,7 @@ mod window;
 pub use aead::AeadKey;
 pub use control::{ControlError, open_control, seal_control};
 pub use cost::PublicKeyWork;
+pub use credentials::{Credentials, CredentialsPlace, SEALED_CREDENTIALS_LEN, SealedError, StoreKeys};
 pub use handshake::cookie::{COOKIE_MAX_AGE, COOKIE_ROTATION, CookieKeys};
 pub use handshake::initiator::{Initiator, InitiatorConfig};
 pub use handshake::responder::{InitRead, Responder};
@@ -46,8 +47,11 @@ pub use rekey::{
 };
 pub use schedule::{BindingContext, ControlKeys, EpochContext, EpochSecret, Side, Traffic};
 pub use suite::{ForgeryLimits, Suite, SuiteSet};
+pub use takeover::TakenOver;
+pub use takeover::initiator::{TakeoverConfig, TakeoverInitiator};
+pub use takeover::responder::TakeoverRead;
 pub use ticket::{TICKET_ROTATION, TicketBinding, TicketKeys};
-pub use token::{TokenKey, WeakRandomness, is_reset_token, reset_token};
+pub use token::{TokenKey, WeakRandomness, is_reset_token, orphaned_proof, reset_token};
 pub use traffic::{
     GENERATION_HARD_LIMIT, GENERATION_SOFT_LIMIT, OpenError, Opened, SealError, TrafficReceiver,
     TrafficSender,

@@ -19,10 +19,13 @@ use crate::dh;
 #[cfg(test)]
 mod tests;
 
-/// The handshake of section 4.2.
-const PATTERN: &str = "Noise_IKpsk2_25519_ChaChaPoly_SHA256";
+/// The handshake of a birth, section 4.2.
+pub(crate) const BIRTH: &str = "Noise_IKpsk2_25519_ChaChaPoly_SHA256";
 
-/// Where the pre-shared key is mixed in (`psk2`: at the end of the second message).
+/// The handshake of a takeover, section 5.6.
+pub(crate) const TAKEOVER: &str = "Noise_KKpsk0_25519_ChaChaPoly_SHA256";
+
+/// Where the pre-shared key of a birth is mixed in (`psk2`: at the end of the second message).
 pub(crate) const PSK_SLOT: usize = 2;
 
 /// Length of a Poly1305 tag, bytes.
@@ -46,8 +49,8 @@ impl Seed {
 }
 
 /// A state machine builder over our primitives, whose ephemeral key will come from `seed`.
-pub(crate) fn builder<'a>(seed: &Seed) -> Result<Builder<'a>, snow::Error> {
-    let params: NoiseParams = PATTERN.parse()?;
+pub(crate) fn builder<'a>(pattern: &str, seed: &Seed) -> Result<Builder<'a>, snow::Error> {
+    let params: NoiseParams = pattern.parse()?;
     Ok(Builder::with_resolver(params, Box::new(Resolver(seed.clone()))))
 }
 

@@ -105,6 +105,14 @@ pub fn is_reset_token(given: &ResetToken, shown: &ResetToken) -> bool {
     given.0.ct_eq(&shown.0).into()
 }
 
+/// What an orphaned NO_SESSION shows in place of the reset token: the session lives on, so its token must stay
+/// unseen, and what was shown once must not serve for another request.
+pub fn orphaned_proof(token: &ResetToken, cseq: u64) -> ResetToken {
+    let mut key = Zeroizing::new([0; 32]);
+    key[..16].copy_from_slice(&token.0);
+    ResetToken(MacKey::new(&key).tag(&[b"jump/1 orphaned", &cseq.to_le_bytes()]))
+}
+
 /// Reset token of a session: HMAC-SHA-256/128 of its handle under the cluster's reset key.
 pub fn reset_token(key: &[u8; 32], handle: Handle) -> ResetToken {
     ResetToken(MacKey::new(key).tag(&[b"jump/1 reset", &handle.to_bytes()]))

@@ -8,7 +8,7 @@ use core::fmt;
 use core::ops::Range;
 
 use crate::cursor::{Reader, Writer};
-use crate::{Cid, ControlHeader, Cookie, Kind, Malformed, ResetToken, RouteToken};
+use crate::{Cid, ControlHeader, Cookie, Kind, Malformed, PathId, ResetToken, RouteToken};
 
 #[cfg(test)]
 mod tests;
@@ -231,12 +231,14 @@ impl TakeoverRefusal {
     }
 }
 
-/// What the client says inside TAKEOVER_INIT, 32 bytes: client CID 8, features 2, suites 2, lanes 1, zero 3,
-/// random 16.
+/// What the client says inside TAKEOVER_INIT, 32 bytes: client CID 8, path id 4, features 2, suites 2, lanes 1, zero
+/// 3, random 12.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TakeoverInitPayload {
     /// CID the client listens on.
     pub client_cid: Cid,
+    /// Path of the first binding at the new gateway; never used before in the session.
+    pub path_id: PathId,
     /// [`features`](crate::features) bits, the low 16.
     pub features: u16,
     /// Offered suites, a bit mask (bit *n* is suite *n*). The store does not keep the suite of a session.
@@ -244,7 +246,7 @@ pub struct TakeoverInitPayload {
     /// Transmit lanes of the session, 0 (one) to 16.
     pub lanes: u8,
     /// Makes two messages of one client differ even with a broken ephemeral.
-    pub random: [u8; 16],
+    pub random: [u8; 12],
 }
 
 impl TakeoverInitPayload {
@@ -256,6 +258,7 @@ impl TakeoverInitPayload {
         let mut out = [0; Self::LEN];
         Writer::new(&mut out)
             .u64(self.client_cid.0)
+            .u32(self.path_id.0)
             .u16(self.features)
             .u16(self.suites)
             .u8(self.lanes)
@@ -270,13 +273,14 @@ impl TakeoverInitPayload {
     /// `Length`, `Reserved`, `Field("lanes")`.
     pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::exact(bytes, Self::LEN)?;
-        let (client_cid, features, suites) = (Cid(reader.u64()?), reader.u16()?, reader.u16()?);
+        let (client_cid, path_id) = (Cid(reader.u64()?), PathId(reader.u32()?));
+        let (features, suites) = (reader.u16()?, reader.u16()?);
         let lanes = reader.u8()?;
         reader.zeros(3)?;
         if lanes > crate::MAX_LANES {
             return Err(Malformed::Field("lanes"));
         }
-        Ok(Self { client_cid, features, suites, lanes, random: reader.array()? })
+        Ok(Self { client_cid, path_id, features, suites, lanes, random: reader.array()? })
     }
 }
 

@@ -77,14 +77,7 @@ impl Client {
             }
             // An answer to an attempt that was given up is not ours.
             let Ok((established, payload)) = initiator.handle_response(&answer) else { continue };
-            let epoch = EpochContext {
-                sid: established.sid,
-                n: 0,
-                owner_epoch: payload.owner_epoch,
-                owner_salt: payload.owner_salt,
-                suite: established.suite,
-                lanes: 1,
-            };
+            let epoch = established.epoch(&payload);
             let mut client = Client {
                 socket,
                 control: established.secret.control(&epoch),

@@ -4,7 +4,7 @@ use std::time::Duration;
 use jumpvpn_events::{BindingState, EventKind, Reason, SessionLabel, Time};
 use jumpvpn_policy::{Health, Policy, PostQuantum, SwitchHistory, rank};
 use jumpvpn_session::{
-    BindingContext, ControlWindow, EpochContext, Established, Initiator, InitiatorConfig, Machine, Side,
+    BindingContext, ControlWindow, Established, Initiator, InitiatorConfig, Machine, Side,
 };
 use jumpvpn_wire::{Cid, HS_INIT_LEN, InitPayload, Kind, PathId, RespPayload, features};
 
@@ -236,7 +236,7 @@ impl Agent {
         now: Time,
     ) -> Result<Binding, Reason> {
         let label = self.paths.by_key(path).ok_or(Reason::NoUsablePath)?.label;
-        let context = epoch_context(established, payload);
+        let context = established.epoch(payload);
         let traffic = established.secret.binding(&context, &BindingContext::birth(), Side::Client);
         Ok(Binding {
             path,
@@ -261,17 +261,6 @@ fn stricter(own: &Policy, payload: &RespPayload) -> Policy {
     policy
 }
 
-fn epoch_context(established: &Established, payload: &RespPayload) -> EpochContext {
-    EpochContext {
-        sid: established.sid,
-        n: 0,
-        owner_epoch: payload.owner_epoch,
-        owner_salt: payload.owner_salt,
-        suite: established.suite,
-        lanes: 1,
-    }
-}
-
 fn new_live(
     established: Established,
     payload: &RespPayload,
@@ -279,7 +268,7 @@ fn new_live(
     hybrid: bool,
     now: Time,
 ) -> Live {
-    let epoch = epoch_context(&established, payload);
+    let epoch = established.epoch(payload);
     let control = established.secret.control(&epoch);
     Live {
         label: SessionLabel(established.sid.0),

@@ -53,14 +53,7 @@ impl Rogue {
         assert_eq!(world.hand_in(source, &init), Received::Consumed);
         let answer = world.take_strays(source).pop().unwrap();
         let (established, payload) = initiator.handle_response(&answer).map_err(|(_, error)| error).unwrap();
-        let epoch = EpochContext {
-            sid: established.sid,
-            n: 0,
-            owner_epoch: payload.owner_epoch,
-            owner_salt: payload.owner_salt,
-            suite: established.suite,
-            lanes: 1,
-        };
+        let epoch = established.epoch(&payload);
         Rogue {
             source,
             rng: ChaCha20Rng::seed_from_u64(seed),

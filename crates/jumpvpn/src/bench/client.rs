@@ -62,14 +62,7 @@ impl Client {
         let Some((established, payload)) = finished else {
             return Err(world.failure("a handshake was not answered"));
         };
-        let epoch = EpochContext {
-            sid: established.sid,
-            n: 0,
-            owner_epoch: payload.owner_epoch,
-            owner_salt: payload.owner_salt,
-            suite: established.suite,
-            lanes: 1,
-        };
+        let epoch = established.epoch(&payload);
         let traffic = established.secret.binding(&epoch, &BindingContext::birth(), Side::Client);
         let mut uplink = Uplink { send: traffic.send, cid: payload.server_cid };
         let (token, token_config) = (payload.token, payload.token_config);

@@ -52,7 +52,7 @@ impl Initiator {
         HsInit::write_head(&mut message, config.suites.bits(), config.cid);
         let seed = Seed::default();
         seed.fill(rng);
-        let mut state = noise::builder(&seed)?
+        let mut state = noise::builder(noise::BIRTH, &seed)?
             .prologue(&prologue(&message))?
             .local_private_key(config.private.expose())?
             .remote_public_key(&config.gateway.0)?

@@ -11,9 +11,9 @@ use crate::{PresharedKey, PrivateKey, PublicKey, Suite, SuiteSet};
 
 /// A gateway's identity, ready to read requests.
 pub struct Responder {
-    private: PrivateKey,
+    pub(crate) private: PrivateKey,
     public: PublicKey,
-    macs: PublicMacs,
+    pub(crate) macs: PublicMacs,
 }
 
 impl Responder {
@@ -53,7 +53,7 @@ impl Responder {
         let offer = SuiteSet::from_bits(init.suites());
         let suite = SuiteSet::choose(offer, suites).ok_or(HandshakeError::Suite)?;
         let seed = Seed::default();
-        let mut state = noise::builder(&seed)?
+        let mut state = noise::builder(noise::BIRTH, &seed)?
             .prologue(&prologue(init.bytes()))?
             .local_private_key(self.private.expose())?
             .build_responder()?;

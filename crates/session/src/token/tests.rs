@@ -102,3 +102,14 @@ proptest! {
         prop_assert_eq!(key.open(&key.seal(handle, node, &mut rng)), Some((handle, node)));
     }
 }
+
+#[test]
+fn what_an_orphaned_session_shows_is_neither_its_token_nor_of_use_for_another_request() {
+    let token = ResetToken([3; 16]);
+    let shown = orphaned_proof(&token, 7);
+    assert_eq!(shown, orphaned_proof(&token, 7));
+    assert_ne!(shown, token);
+    assert_ne!(shown, orphaned_proof(&token, 8));
+    assert_ne!(shown, orphaned_proof(&ResetToken([4; 16]), 7));
+    assert_ne!(orphaned_proof(&shown, 7), shown);
+}

@@ -164,14 +164,7 @@ impl Model {
             format!("an HS_RESP for {cid:#x} that the holder of the client's key cannot read")
         })?;
         let (Some((established, payload)), Some(pending)) = (finished, found) else { return Ok(()) };
-        let context = EpochContext {
-            sid: established.sid,
-            n: 0,
-            owner_epoch: payload.owner_epoch,
-            owner_salt: payload.owner_salt,
-            suite: established.suite,
-            lanes: 1,
-        };
+        let context = established.epoch(&payload);
         let handle = self.tokens.open(&payload.token).map(|(handle, _)| handle);
         ensure(handle.is_some(), Invariant::Keys, || "a route token of another key".to_owned())?;
         let Some(handle) = handle else { return Ok(()) };

@@ -83,8 +83,8 @@ prop_compose! {
 
 proptest! {
     #[test]
-    fn payloads_round_trip(cid: u64, features: u16, suites: u16, lanes in 0u8..=16, random: [u8; 16], resp in resp()) {
-        let init = TakeoverInitPayload { client_cid: Cid(cid), features, suites, lanes, random };
+    fn payloads_round_trip(cid: u64, path: u32, features: u16, suites: u16, lanes in 0u8..=16, random: [u8; 12], resp in resp()) {
+        let init = TakeoverInitPayload { client_cid: Cid(cid), path_id: PathId(path), features, suites, lanes, random };
         prop_assert_eq!(TakeoverInitPayload::decode(&init.encode()), Ok(init));
         prop_assert_eq!(TakeoverRespPayload::decode(&resp.encode()), Ok(resp));
     }
