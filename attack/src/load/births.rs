@@ -91,7 +91,8 @@ impl World {
             suites: SuiteSet::ALL,
             policy,
             capacity,
-            node: 0,
+            node: [0; 4],
+            cell: None,
             started_minute: 0,
             mtu: 1400,
         };

@@ -6,6 +6,63 @@ use jumpvpn_events::{DropCounters, Reason, Time, Transitions};
 /// Security events of one reason are reported at most once per second, with their count.
 const SECURITY_PERIOD: Duration = Duration::from_secs(1);
 
+/// How an attempt to change the owner of a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OwnershipChange {
+    /// We took it from an owner that is dead: another gateway, or an earlier life of this one.
+    Taken,
+    /// Its owner gave it to us.
+    Received,
+    /// It was ours, and its client came back to us with new keys.
+    Renewed,
+    /// We gave it to another gateway.
+    Released,
+    /// It is not ours any more, and we did not give it.
+    Lost,
+    /// A client asked for a takeover, with the right credentials, and was refused.
+    Refused,
+}
+
+impl OwnershipChange {
+    /// Every result, in the order of the counters.
+    pub const ALL: [OwnershipChange; 6] = [
+        OwnershipChange::Taken,
+        OwnershipChange::Received,
+        OwnershipChange::Renewed,
+        OwnershipChange::Released,
+        OwnershipChange::Lost,
+        OwnershipChange::Refused,
+    ];
+
+    /// Its name in metrics: the label `result` of `ownership_changes_total`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            OwnershipChange::Taken => "taken",
+            OwnershipChange::Received => "received",
+            OwnershipChange::Renewed => "renewed",
+            OwnershipChange::Released => "released",
+            OwnershipChange::Lost => "lost",
+            OwnershipChange::Refused => "refused",
+        }
+    }
+}
+
+/// Changes of ownership by result.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OwnershipChanges([u64; OwnershipChange::ALL.len()]);
+
+impl OwnershipChanges {
+    /// Counts one.
+    pub(crate) fn note(&mut self, change: OwnershipChange) {
+        self.0[change as usize] += 1;
+    }
+
+    /// How many had this result.
+    pub fn count(&self, change: OwnershipChange) -> u64 {
+        self.0[change as usize]
+    }
+}
+
 /// What an engine counts. Fixed size, whatever happens.
 #[derive(Clone, Debug)]
 pub struct Counters {
@@ -21,8 +78,10 @@ pub struct Counters {
     pub bytes_out: u64,
     /// Bytes of inner packets delivered.
     pub bytes_in: u64,
-    /// Handshakes that cost public-key work.
+    /// Handshakes and takeovers that cost public-key work.
     pub handshakes: u64,
+    /// Sessions that changed their owner.
+    pub ownership: OwnershipChanges,
     security: [(u32, Time); Reason::COUNT],
     /// When what has gathered unreported is due; the earliest of all reasons.
     security_due: Option<Time>,
@@ -38,6 +97,7 @@ impl Default for Counters {
             bytes_out: 0,
             bytes_in: 0,
             handshakes: 0,
+            ownership: OwnershipChanges::default(),
             security: [(0, Time::ZERO); Reason::COUNT],
             security_due: None,
         }

@@ -2,32 +2,38 @@
 //!
 //! This file only dispatches. Each concern has its file: `admission` (what an unproven sender may cost),
 //! `birth`, `data` (packets of live bindings), `reattach` (probe, ticket, jump, rebinding), `rekey`, `expiry`
-//! (timers), `lost` (sessions nobody knows), `status`.
+//! (timers), `lost` (sessions nobody knows), `takeover` (sessions of other gateways, or of an earlier life of this one),
+//! `handoff` (sessions that go to others), `advice` (sessions that shall go), `writes` (changes of records), `status`.
 mod admission;
+mod advice;
 mod birth;
 mod cid;
 mod data;
 mod expiry;
 mod frames;
+mod handoff;
 mod lost;
 mod reattach;
 mod rekey;
 pub(crate) mod session;
 mod status;
 mod table;
+mod takeover;
+mod writes;
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use ipnet::IpNet;
 use jumpvpn_events::{Event, Reason, SessionLabel, Time};
-use jumpvpn_ownership::{Answer, Fence, Request};
-use jumpvpn_policy::Policy;
+use jumpvpn_ownership::{Answer, Fence, Incarnation, Request};
+use jumpvpn_policy::{Policy, PostQuantum};
 use jumpvpn_session::{
-    AddressRules, CookieKeys, PresharedKey, PrivateKey, PublicKey, Responder, SuiteSet, TicketKeys, TokenKey,
-    WeakRandomness,
+    AddressRules, CookieKeys, PresharedKey, PrivateKey, PublicKey, Responder, StoreKeys, SuiteSet,
+    TicketKeys, TokenKey, WeakRandomness,
 };
-use jumpvpn_wire::Kind;
+use jumpvpn_wire::{AdvisedGateway, Kind, features};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
@@ -40,11 +46,14 @@ use crate::resend::{ResendCursor, ResendRing};
 use crate::sketch::Bucket;
 use crate::{Received, SocketKey, TRANSMIT_BUFFER_LEN, Transmit};
 use admission::Admission;
+use advice::Advice;
 use birth::PendingBirths;
 use expiry::CLOSE_COPIES;
 use lost::LostSessions;
 pub use status::{SessionRow, Status};
 use table::Table;
+use takeover::Takeovers;
+use writes::Writes;
 
 /// Datagrams that may wait for `poll_transmit`: one received datagram causes at most four, and the caller
 /// drains after each batch of at most 64.
@@ -70,6 +79,16 @@ pub struct Peer {
     pub inner: Vec<IpAddr>,
 }
 
+/// What a gateway shares with the others of its cell, and with its own later lives: they can take its sessions over.
+pub struct Cell {
+    /// Name of the cell; credentials of another one mean nothing here.
+    pub name: String,
+    /// Keys of the store, the same at each gateway of the cell. Route tokens and reset tokens are good at all of them.
+    pub keys: StoreKeys,
+    /// The other gateways, to which sessions may be advised to go. May be empty: then clients choose by themselves.
+    pub others: Vec<AdvisedGateway>,
+}
+
 /// What a gateway instance is made of.
 pub struct Config {
     /// Static key of this node.
@@ -88,8 +107,10 @@ pub struct Config {
     pub policy: Policy,
     /// Most sessions at once.
     pub capacity: usize,
-    /// Node id in route tokens.
-    pub node: u16,
+    /// Node id: the first 4 bytes of each incarnation of this gateway. Its last 2 bytes stand in route tokens.
+    pub node: [u8; 4],
+    /// The cell this gateway belongs to, if sessions outlive it; otherwise they end with it.
+    pub cell: Option<Cell>,
     /// Minutes since 2026-01-01 00:00 UTC at `now` of [`Gateway::new`]; first part of session handles.
     pub started_minute: u32,
     /// MTU of the inner interface.
@@ -110,6 +131,19 @@ pub enum Command {
     CloseAll {
         /// Why.
         reason: Reason,
+    },
+    /// Asks the clients to go to other gateways, and takes no session any more. Sessions that are still here afterwards
+    /// are served on.
+    Drain {
+        /// Over which time they shall go.
+        span: Duration,
+    },
+    /// Asks one client to go to another gateway.
+    Handoff {
+        /// Which session.
+        session: SessionLabel,
+        /// To which gateway.
+        to: AdvisedGateway,
     },
 }
 
@@ -132,7 +166,10 @@ pub(crate) struct Core {
     pub own: Vec<IpAddr>,
     pub allow_local: bool,
     pub mtu: u16,
+    /// In route tokens.
     pub node: u16,
+    pub node_id: [u8; 4],
+    pub cell: Option<Cell>,
     pub fence: Fence,
     pub outbox: Outbox,
     pub events: EventQueue,
@@ -156,6 +193,27 @@ impl Core {
     /// Counts and reports a refused datagram.
     pub fn reject(&mut self, rejection: Rejection, now: Time) -> Received {
         rejection.note(&mut self.counters, &mut self.events, now)
+    }
+
+    /// What we say of ourselves to clients: bits of [`features`].
+    pub fn features(&self) -> u32 {
+        match self.policy.security.pq {
+            PostQuantum::Off => 0,
+            PostQuantum::On => features::PQ,
+            PostQuantum::Required => features::PQ | features::PQ_REQUIRED,
+        }
+    }
+
+    /// The limits that a client is told.
+    pub fn limits(&self) -> Limits {
+        let Policy { session, switching, security, .. } = &self.policy;
+        let millis = |span: Duration| u16::try_from(span.as_millis()).unwrap_or(u16::MAX);
+        Limits {
+            idle_ttl_ms: u32::try_from(session.transport_lost_ttl.as_millis()).unwrap_or(u32::MAX),
+            max_switches_per_min: switching.max_switches_per_min,
+            cooldown_ms: millis(switching.switch_cooldown),
+            ticket_age_ms: millis(security.reattach_proof_max_age),
+        }
     }
 
     /// Where a session may be bound to, and anything be sent to.
@@ -185,13 +243,26 @@ impl Core {
     }
 }
 
+/// Limits of a session as they stand in HS_RESP and TAKEOVER_RESP.
+pub(crate) struct Limits {
+    pub idle_ttl_ms: u32,
+    pub max_switches_per_min: u16,
+    pub cooldown_ms: u16,
+    pub ticket_age_ms: u16,
+}
+
 /// One shard of a gateway.
 pub struct Gateway {
     core: Core,
     table: Table,
     pending: PendingBirths,
+    takeovers: Takeovers,
+    writes: Writes,
     admission: Admission,
     lost: LostSessions,
+    advice: Option<Advice>,
+    /// No session is born or taken over any more.
+    draining: bool,
 }
 
 impl Gateway {
@@ -204,8 +275,10 @@ impl Gateway {
         mut rng: Box<dyn CryptoRng + Send>,
         now: Time,
     ) -> Result<Gateway, WeakRandomness> {
-        let tokens = token_key(&config.private)?;
-        let reset_key = config.private.derive("session reset");
+        let (tokens, reset_key) = match config.cell.as_ref().map(|cell| &cell.keys) {
+            Some(keys) => (keys.token_key(TOKEN_CONFIG)?, Zeroizing::new(*keys.reset_key())),
+            None => (token_key(&config.private)?, config.private.derive("session reset")),
+        };
         let mut peer_by_key =
             KeyedMap::with_capacity_and_hasher(config.peers.len(), KeyedState::new(&mut *rng));
         for (index, peer) in config.peers.iter().enumerate() {
@@ -214,7 +287,9 @@ impl Gateway {
         let own =
             config.own.iter().copied().chain(config.networks.iter().map(|network| network.addr())).collect();
         let resend = config.policy.volatility.detection.replay_last_rtt.then(ResendRing::new);
-        let table = Table::new(config.capacity, birth::PENDING_CAPACITY, &mut *rng, now);
+        let pending_capacity = birth::PENDING_CAPACITY + takeover::PENDING_CAPACITY;
+        let table = Table::new(config.capacity, pending_capacity, &mut *rng, now);
+        let writes = Writes::new(&mut *rng);
         let admission = Admission::new(&mut *rng);
         let next_serial = rng.next_u32() & SERIAL_MASK;
         let core = Core {
@@ -230,7 +305,9 @@ impl Gateway {
             peer_by_key,
             networks: config.networks,
             mtu: config.mtu,
-            node: config.node,
+            node: Incarnation::new(config.node, [0; 12]).route_node(),
+            node_id: config.node,
+            cell: config.cell,
             own,
             allow_local: config.allow_local,
             fence: Fence { epoch: 0, valid_until: Time::ZERO },
@@ -246,7 +323,17 @@ impl Gateway {
             next_serial,
             rng,
         };
-        Ok(Gateway { core, table, pending: PendingBirths::new(), admission, lost: LostSessions::new() })
+        Ok(Gateway {
+            core,
+            table,
+            pending: PendingBirths::new(),
+            takeovers: Takeovers::new(),
+            writes,
+            admission,
+            lost: LostSessions::new(),
+            advice: None,
+            draining: false,
+        })
     }
 
     /// Takes a received datagram in: from `source`, to our address `local`, on `socket`.
@@ -266,6 +353,7 @@ impl Gateway {
         match kind {
             Kind::Data => self.handle_data(from, datagram, now),
             Kind::HsInit => self.handle_init(from, datagram, now),
+            Kind::TakeoverInit => self.handle_takeover_init(from, datagram, now),
             Kind::PathProbe | Kind::Reattach | Kind::Close => self.handle_control(kind, from, datagram, now),
             _ => self.core.reject(Reason::UnknownType.into(), now),
         }
@@ -281,6 +369,8 @@ impl Gateway {
                 .map(|(slot, _)| (slot, reason))
                 .collect(),
             Command::CloseAll { reason } => self.table.iter().map(|(slot, _)| (slot, reason)).collect(),
+            Command::Drain { span } => return self.begin_drain(span, now),
+            Command::Handoff { session, to } => return self.begin_handoff(session, to, now),
         };
         // Many ends at once share the outbox: rather one word to each than three to some.
         let copies = (OUTBOX_CAPACITY / slots.len().max(1)).clamp(1, CLOSE_COPIES);
@@ -292,12 +382,16 @@ impl Gateway {
     /// The fence under which this instance may act; without a valid one it serves nothing.
     pub fn handle_fence(&mut self, fence: Fence) {
         self.core.fence = fence;
+        self.end_advice_of_fence();
     }
 
     /// Answers of the ownership store.
     pub fn handle_ownership(&mut self, answer: Answer, now: Time) {
-        if !self.pending_answered(&answer, now) {
-            self.lost_answered(&answer);
+        let taken = self.pending_answered(&answer, now)
+            || self.write_answered(&answer, now)
+            || self.takeover_answered(&answer, now);
+        if !taken {
+            self.lost_answered(&answer, now);
         }
     }
 
@@ -323,13 +417,16 @@ impl Gateway {
     }
 }
 
+/// Number of the key of the route tokens: there is one.
+const TOKEN_CONFIG: u8 = 0;
+
 /// The key of the route tokens comes from the node's static key, so that a restarted gateway can tell the holder
 /// of an old token that its session is gone.
 fn token_key(private: &PrivateKey) -> Result<TokenKey, WeakRandomness> {
     let derived = private.derive("route token");
     let mut key = Zeroizing::new([0; 16]);
     key.copy_from_slice(&derived[..16]);
-    TokenKey::new(0, &key)
+    TokenKey::new(TOKEN_CONFIG, &key)
 }
 
 /// The store's form of a handle.

@@ -76,5 +76,7 @@ fn is_innocent(reason: Reason) -> bool {
             | Reason::PqRequired
             | Reason::CookieRequired
             | Reason::RebindWait
+            | Reason::HandoffPending
+            | Reason::GatewayDraining
     )
 }

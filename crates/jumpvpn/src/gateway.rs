@@ -21,7 +21,7 @@ const SESSIONS_PER_PEER: usize = 4;
 /// Room on the smallest gateway; a table of that size costs next to nothing.
 const CAPACITY_MIN: usize = 64;
 /// Node number in route tokens: a gateway by itself is the first and only one.
-const NODE: u16 = 0;
+const NODE: [u8; 4] = [0; 4];
 
 /// Runs the verb.
 pub(crate) fn run(args: &DaemonArgs) -> Outcome {
@@ -64,6 +64,7 @@ fn engine(config: &GatewayConfig, mtu: u16) -> Result<gateway::Config, Failure> 
         policy: config.policy.clone(),
         capacity: config.sessions_max.map_or(room, |count| count as usize),
         node: NODE,
+        cell: None,
         started_minute: 0,
         mtu,
     })

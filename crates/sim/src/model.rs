@@ -48,6 +48,8 @@ use session::Session;
 
 /// The gateway's number.
 pub(crate) const NODE: u16 = 1;
+/// The id whose last two bytes are that.
+pub(crate) const NODE_ID: [u8; 4] = [0, 0, 0, 1];
 /// Questions to the store at once.
 const OPEN_QUESTIONS: usize = 64;
 /// A question without an answer keeps its place for so long when places are short.

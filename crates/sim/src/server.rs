@@ -18,7 +18,7 @@ use crate::clock::Clock;
 use crate::dice::Dice;
 use crate::flight::Flight;
 use crate::invariants::{Invariant, Ledger, Verdict, ensure};
-use crate::model::{CidKey, Initiations, Model, NODE};
+use crate::model::{CidKey, Initiations, Model, NODE_ID};
 use crate::scenario::BEGIN;
 use crate::tap::Tap;
 use crate::trace::Trace;
@@ -182,7 +182,8 @@ impl Server {
             suites: SuiteSet::ALL,
             policy: self.policy.clone(),
             capacity: CAPACITY,
-            node: NODE,
+            node: NODE_ID,
+            cell: None,
             started_minute: self.wall_minute(now),
             mtu: 1400,
         }

@@ -114,7 +114,8 @@ fn gateway(now: Time) -> Gateway {
         suites: SuiteSet::ALL,
         policy: Policy::laptop(),
         capacity: 8,
-        node: 1,
+        node: [0, 0, 0, 1],
+        cell: None,
         started_minute: 1000,
         mtu: 1400,
     };

@@ -6,25 +6,21 @@ use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use jumpvpn_events::{Event, EventKind, PathLabel, Reason, SessionLabel, State, Time};
-use jumpvpn_ownership::{
-    Answer, Expected, Incarnation, Owner, RecordState, Request, RequestId, Rev, SessionRecord,
-};
-use jumpvpn_policy::{PostQuantum, SwitchHistory};
-use jumpvpn_session::{
-    BindingContext, ControlWindow, EpochContext, Established, InitRead, Machine, Side, Traffic, Trigger,
-};
+use jumpvpn_events::{Event, EventKind, PathLabel, Reason, State, Time};
+use jumpvpn_ownership::{Answer, Expected, Owner, RecordState, Request, RequestId, Rev, SessionRecord};
+use jumpvpn_policy::PostQuantum;
+use jumpvpn_session::{BindingContext, EpochContext, Established, InitRead, Side, Traffic, Trigger};
 use jumpvpn_wire::{
-    Cid, Frame, FrameReader, HS_RESP_LEN, Handle, HsInit, HsRetry, PathId, RespPayload, RouteToken,
-    TransportClass, features, is_ip_packet,
+    Cid, Frame, FrameReader, HS_RESP_LEN, Handle, HsInit, HsRetry, PathId, RespPayload, RouteToken, features,
+    is_ip_packet,
 };
 use slab::Slab;
 
 use super::expiry::pq_required;
-use super::session::{Binding, Buckets, Channel, Epoch, Session};
+use super::session::{Beginning, Session};
+use super::writes::UNKNOWN_OWNER;
 use super::{From, Gateway, Peer, SERIAL_MASK, store_handle};
 use crate::Received;
-use crate::rtt::ArrivalSpacing;
 
 /// Handshakes that may wait for their confirmation.
 pub(crate) const PENDING_CAPACITY: usize = 4096;
@@ -35,6 +31,8 @@ const PENDING_TTL: Duration = Duration::from_secs(5);
 const PENDING_PER_PEER: usize = 8;
 /// From this many on, a peer's further handshakes need a cookie.
 const PENDING_WITHOUT_COOKIE: usize = 2;
+/// Records that are put out of the way for one birth: one for each inner address, and one that ended a moment ago.
+const CLEARED_MAX: u8 = 3;
 /// Epoch of the first owner.
 const FIRST_OWNER_EPOCH: u64 = 1;
 /// Version of a newborn session.
@@ -52,8 +50,10 @@ pub(crate) struct PendingBirth {
     cookie: bool,
     /// Set once the confirmation came and the store was asked.
     asked: Option<RequestId>,
-    /// A record that nobody serves was put out of the way for it; that is tried once.
-    cleared: bool,
+    /// What the store was asked is to put a record out of the way that nobody serves.
+    clearing: bool,
+    /// How many records were put out of the way for it.
+    cleared: u8,
 }
 
 /// The bounded table of pending births.
@@ -105,7 +105,7 @@ impl PendingBirths {
     }
 
     /// Entries whose birth the store is being asked for: each will need a place in the table.
-    fn asked_count(&self) -> usize {
+    pub fn asked_count(&self) -> usize {
         self.entries.iter().filter(|(_, entry)| entry.asked.is_some()).count()
     }
 
@@ -143,6 +143,9 @@ impl Gateway {
         // 2 mac1: the sender knows our public key
         if !self.core.responder.check_mac1(datagram) {
             return Err(Reason::BadMac1);
+        }
+        if self.draining {
+            return Err(Reason::GatewayDraining);
         }
         // 3 budget, 4 cookie
         let cookie = self.check_cookie(from, &init, now)?;
@@ -254,14 +257,7 @@ impl Gateway {
         let established = read
             .respond(psk, &payload, server_cid, &mut *self.core.rng, &mut out)
             .map_err(|_| Reason::BadHandshake)?;
-        let context = EpochContext {
-            sid: established.sid,
-            n: 0,
-            owner_epoch: FIRST_OWNER_EPOCH,
-            owner_salt,
-            suite: established.suite,
-            lanes: 1,
-        };
+        let context = established.epoch(&payload);
         let traffic = established.secret.binding(&context, &BindingContext::birth(), Side::Server);
         let slot = self.pending.entries.insert(PendingBirth {
             peer,
@@ -273,7 +269,8 @@ impl Gateway {
             from,
             cookie,
             asked: None,
-            cleared: false,
+            clearing: false,
+            cleared: 0,
         }) as u32;
         self.pending.order.push_back((now, slot));
         if !self.table.reserve(server_cid, slot) {
@@ -293,22 +290,16 @@ impl Gateway {
         token: RouteToken,
         read: &InitRead,
     ) -> RespPayload {
-        let policy = &self.core.policy;
-        let pq = match policy.security.pq {
-            PostQuantum::Off => 0,
-            PostQuantum::On => features::PQ,
-            PostQuantum::Required => features::PQ | features::PQ_REQUIRED,
-        };
+        let limits = self.core.limits();
         RespPayload {
-            features: pq,
+            features: self.core.features(),
             owner_epoch: FIRST_OWNER_EPOCH,
             owner_salt,
-            lifetime_s: u32::try_from(policy.session.max_lifetime.as_secs()).unwrap_or(u32::MAX),
-            idle_ttl_ms: u32::try_from(policy.session.transport_lost_ttl.as_millis()).unwrap_or(u32::MAX),
-            max_switches_per_min: policy.switching.max_switches_per_min,
-            cooldown_ms: u16::try_from(policy.switching.switch_cooldown.as_millis()).unwrap_or(u16::MAX),
-            ticket_age_ms: u16::try_from(policy.security.reattach_proof_max_age.as_millis())
-                .unwrap_or(u16::MAX),
+            lifetime_s: u32::try_from(self.core.policy.session.max_lifetime.as_secs()).unwrap_or(u32::MAX),
+            idle_ttl_ms: limits.idle_ttl_ms,
+            max_switches_per_min: limits.max_switches_per_min,
+            cooldown_ms: limits.cooldown_ms,
+            ticket_age_ms: limits.ticket_age_ms,
             node_id: self.core.node,
             token,
             reset_token: jumpvpn_session::reset_token(&self.core.reset_key, handle),
@@ -343,11 +334,7 @@ impl Gateway {
         if from.source != entry.from.source {
             return Err(Reason::AddressMismatch);
         }
-        let opened = entry.traffic.recv.open(datagram).map_err(|error| error.reason())?;
-        let plaintext = &datagram[opened.range];
-        let confirmed = !is_ip_packet(plaintext)
-            && FrameReader::new(plaintext).any(|frame| matches!(frame, Ok(Frame::Fin)));
-        if !confirmed || entry.asked.is_some() {
+        if !is_confirmation(&mut entry.traffic, datagram)? || entry.asked.is_some() {
             return Err(Reason::NotAttached);
         }
         let peer = entry.peer;
@@ -355,7 +342,8 @@ impl Gateway {
             return Err(Reason::RateLimited);
         }
         let superseded = self.holders_of(peer).len();
-        if self.table.len() + self.pending.asked_count() >= self.table.capacity() + superseded {
+        let coming = self.pending.asked_count() + self.takeovers.asked_count();
+        if self.table.len() + coming >= self.table.capacity() + superseded {
             return Err(Reason::TableFull);
         }
         self.forget_older(peer, slot);
@@ -365,11 +353,10 @@ impl Gateway {
     }
 
     fn ask_store(&mut self, slot: u32, now: Time) {
-        self.core.next_request += 1;
-        let id = RequestId(self.core.next_request);
-        let record = Box::new(self.record_of(slot, now));
+        let Some(record) = self.newborn_record(slot, now) else { return };
+        let record = Box::new(record);
+        let id = self.core.ask(|id| Request::Create { id, record });
         self.pending.note_asked(slot, id, now);
-        self.core.requests.push_back(Request::Create { id, record });
     }
 
     /// A confirmation that was held back on its way must not end what came after it.
@@ -400,18 +387,20 @@ impl Gateway {
         holders
     }
 
-    fn record_of(&self, slot: u32, now: Time) -> SessionRecord {
-        let entry = &self.pending.entries[slot as usize];
+    fn newborn_record(&mut self, slot: u32, now: Time) -> Option<SessionRecord> {
+        let entry = self.pending.entries.get(slot as usize)?;
         let peer = &self.core.peers[entry.peer];
         let (inner_v4, inner_v6) = inner_pair(peer);
-        SessionRecord {
+        let public = peer.public.0;
+        let credentials = entry.established.secret.credentials(&entry.context);
+        let (sid, owner_epoch) = (entry.context.sid, entry.context.owner_epoch);
+        Some(SessionRecord {
             handle: store_handle(entry.handle),
-            sid: entry.established.sid.0,
-            peer: peer.public.0,
+            sid: sid.0,
+            peer: public,
             state: RecordState::Live,
-            owner_epoch: entry.context.owner_epoch,
-            // Filled in by the ledger.
-            owner: Incarnation([0; 16]),
+            owner_epoch,
+            owner: UNKNOWN_OWNER,
             version: FIRST_VERSION,
             inner_v4,
             inner_v6,
@@ -419,19 +408,24 @@ impl Gateway {
             expires: now + self.core.policy.session.max_lifetime,
             moved: false,
             key_epoch: 0,
-            sealed: Vec::new(),
-        }
+            sealed: self.core.seal_credentials(sid, owner_epoch, &credentials, None),
+        })
     }
 
     /// An answer of the store to a birth; `false` when it belongs to something else.
     pub(super) fn pending_answered(&mut self, answer: &Answer, now: Time) -> bool {
         let Some(slot) = self.pending.by_request(answer.id()) else { return false };
+        if self.pending.entries[slot as usize].clearing {
+            self.clearing_answered(slot, answer, now);
+            return true;
+        }
         match answer {
             Answer::Committed { rev, .. } if self.core.fence.allows(now) => self.give_birth(slot, *rev, now),
             Answer::Committed { rev, .. } => self.withdraw_birth(slot, *rev),
-            Answer::Conflict { current: Some(current), owner: Some(Owner::Me), .. }
-                if self.is_orphan(slot, &current.1) =>
-            {
+            Answer::Conflict { owner: Some(Owner::Alive), .. } => {
+                self.refuse_birth(slot, Reason::OwnerAlive);
+            }
+            Answer::Conflict { current: Some(current), .. } if self.is_orphan(slot, &current.1) => {
                 self.clear_orphan(slot, current, now);
             }
             Answer::Conflict { .. } => self.refuse_birth(slot, Reason::StoreConflict),
@@ -441,38 +435,42 @@ impl Gateway {
         true
     }
 
-    /// Whether the record in the way is this very client's, of this node, and served by nobody: an answer of the store
-    /// got lost when it was written or should have ended.
+    /// Whether the record in the way is this very client's, and served by nobody: its owner is dead, or is this gateway
+    /// and does not hold it. The client has begun anew, so it does not want it back.
     fn is_orphan(&self, slot: u32, record: &SessionRecord) -> bool {
-        let Some(entry) = self.pending.entries.get(slot as usize).filter(|entry| !entry.cleared) else {
-            return false;
-        };
+        let entry = self.pending.entries.get(slot as usize);
+        let Some(entry) = entry.filter(|entry| entry.cleared < CLEARED_MAX) else { return false };
         record.peer == self.core.peers[entry.peer].public.0 && self.is_abandoned(record)
     }
 
-    /// Whether the session of this record, whose owner this gateway is, lives in the store but is not served.
+    /// Whether the session of this record lives in the store, while nobody here serves it or is about to.
     pub(super) fn is_abandoned(&self, record: &SessionRecord) -> bool {
-        let live = record.state == RecordState::Live;
-        let served =
-            Handle::new(record.handle.number()).and_then(|handle| self.table.by_handle(handle)).is_some();
-        let being_born = |(_, entry): (usize, &PendingBirth)| store_handle(entry.handle) == record.handle;
-        live && !served && !self.pending.entries.iter().any(being_born)
+        let Some(handle) = Handle::new(record.handle.number()) else { return false };
+        let being_born = |(_, entry): (usize, &PendingBirth)| entry.handle == handle;
+        record.state == RecordState::Live
+            && self.table.by_handle(handle).is_none()
+            && !self.takeovers.is_taking(handle)
+            && !self.pending.entries.iter().any(being_born)
     }
 
-    /// Ends such a record and asks again.
+    /// Ends such a record. A store may carry out what it is asked in any order, so the birth waits for that.
     fn clear_orphan(&mut self, slot: u32, (rev, record): &(Rev, SessionRecord), now: Time) {
-        self.core.next_request += 1;
-        let id = RequestId(self.core.next_request);
         let expected = Expected { rev: *rev, epoch: record.owner_epoch, version: record.version };
-        let reason_number = Reason::StoreConflict.number();
-        self.core.requests.push_back(Request::Terminate {
-            id,
-            handle: record.handle,
-            expected,
-            reason_number,
-        });
-        self.pending.entries[slot as usize].cleared = true;
-        self.ask_store(slot, now);
+        let (handle, reason_number) = (record.handle, Reason::Superseded.number());
+        let id = self.core.ask(|id| Request::Terminate { id, handle, expected, reason_number });
+        self.pending.note_asked(slot, id, now);
+        let entry = &mut self.pending.entries[slot as usize];
+        entry.clearing = true;
+        entry.cleared += 1;
+    }
+
+    /// The record is out of the way, or changed meanwhile: the store is asked again, and says which.
+    fn clearing_answered(&mut self, slot: u32, answer: &Answer, now: Time) {
+        self.pending.entries[slot as usize].clearing = false;
+        match answer {
+            Answer::Committed { .. } | Answer::Conflict { .. } => self.ask_store(slot, now),
+            _ => self.refuse_birth(slot, Reason::StoreUnknown),
+        }
     }
 
     fn refuse_birth(&mut self, slot: u32, reason: Reason) {
@@ -483,12 +481,9 @@ impl Gateway {
     /// The right to act was lost while the store answered: the record must not keep the client's addresses.
     fn withdraw_birth(&mut self, slot: u32, rev: Rev) {
         let Some(entry) = self.pending.entries.get(slot as usize) else { return };
-        let handle = store_handle(entry.handle);
-        self.core.next_request += 1;
-        let id = RequestId(self.core.next_request);
+        let handle = entry.handle;
         let expected = Expected { rev, epoch: FIRST_OWNER_EPOCH, version: FIRST_VERSION };
-        let reason_number = Reason::FenceExpired.number();
-        self.core.requests.push_back(Request::Terminate { id, handle, expected, reason_number });
+        self.core.ask_for_end(handle, expected, Reason::FenceExpired);
         self.refuse_birth(slot, Reason::FenceExpired);
     }
 
@@ -505,56 +500,24 @@ impl Gateway {
     }
 
     fn new_session(&self, entry: PendingBirth, rev: Rev, now: Time) -> Box<Session> {
-        let peer = &self.core.peers[entry.peer];
-        let (v4, v6) = inner_pair(peer);
-        let binding = Binding {
-            path_id: PathId(0),
-            label: path_label(PathId(0)),
-            class: TransportClass::Udp,
-            address: entry.from.source,
-            socket: entry.from.socket,
-            local: entry.from.local,
-            context: BindingContext::birth(),
-            channel: Channel {
-                traffic: entry.traffic,
-                local_cid: entry.established.local_cid,
-                peer_cid: entry.established.peer_cid,
-            },
-            spacing: ArrivalSpacing::default(),
-            heard: now,
-            heard_at_address: now,
-            silence_reports: 0,
-        };
-        Box::new(Session {
+        let (v4, v6) = inner_pair(&self.core.peers[entry.peer]);
+        let beginning = Beginning {
             handle: entry.handle,
-            label: SessionLabel(entry.established.sid.0),
             peer: entry.peer,
             inner: [v4.map(IpAddr::V4), v6.map(IpAddr::V6)],
-            machine: Machine::new(),
-            version: FIRST_VERSION,
+            context: entry.context,
+            secret: entry.established.secret,
+            binding: BindingContext::birth(),
+            traffic: entry.traffic,
+            local_cid: entry.established.local_cid,
+            peer_cid: entry.established.peer_cid,
+            from: entry.from,
             stored: Expected { rev, epoch: FIRST_OWNER_EPOCH, version: FIRST_VERSION },
-            epoch: Epoch::new(entry.context, entry.established.secret, now),
-            next: None,
-            previous: None,
-            reassembly: None,
-            window: ControlWindow::new(),
-            watermark: 0,
-            sseq: 0,
-            binding,
-            retiring: None,
-            cached: None,
-            rebind: None,
-            newest_probe: None,
-            buckets: Buckets::new(),
-            history: SwitchHistory::new(),
-            client_rtt: None,
-            switches: 0,
             born: now,
             expires: now + self.core.policy.session.max_lifetime,
-            heartbeat_seq: 0,
-            armed: now,
-            pq_required: pq_required(&self.core.policy),
-        })
+            moved: false,
+        };
+        Session::begin(beginning, pq_required(&self.core.policy), now)
     }
 
     fn announce_birth(&mut self, slot: u32, now: Time) {
@@ -576,6 +539,13 @@ impl Gateway {
         Some(entry)
     }
 
+    /// The right to act is over.
+    pub(super) fn forget_all_pending(&mut self) {
+        while let Some((_, slot)) = self.pending.order.front().copied() {
+            self.forget_pending(slot);
+        }
+    }
+
     fn forget_pending(&mut self, slot: u32) {
         if let Some(entry) = self.take_pending(slot) {
             self.table.cancel(entry.established.local_cid);
@@ -583,13 +553,22 @@ impl Gateway {
     }
 
     /// Drops pending births whose confirmation, or whose answer of the store, never came. A record that the store made
-    /// all the same is served by nobody: the client's next birth puts it out of the way.
+    /// all the same is ended as soon as it says so, or by the client's next birth.
     pub(super) fn expire_pending(&mut self, now: Time) {
         while let Some((slot, asked)) = self.pending.expired(now) {
             if asked {
                 self.core.counters.drops.record(Reason::StoreUnknown);
+                self.disown(slot);
             }
             self.forget_pending(slot);
+        }
+    }
+
+    fn disown(&mut self, slot: u32) {
+        let Some(entry) = self.pending.entries.get(slot as usize) else { return };
+        if let Some(id) = entry.asked.filter(|_| !entry.clearing) {
+            let made = (entry.context.owner_epoch, FIRST_VERSION);
+            self.writes.note_unwanted_birth(id, entry.handle, made);
         }
     }
 
@@ -602,8 +581,16 @@ impl Gateway {
     }
 }
 
+/// Whether a datagram of somebody who was answered confirms that: it is authentic, and holds a FIN.
+pub(super) fn is_confirmation(traffic: &mut Traffic, datagram: &mut [u8]) -> Result<bool, Reason> {
+    let opened = traffic.recv.open(datagram).map_err(|error| error.reason())?;
+    let plaintext = &datagram[opened.range];
+    let fin = || FrameReader::new(plaintext).any(|frame| matches!(frame, Ok(Frame::Fin)));
+    Ok(!is_ip_packet(plaintext) && fin())
+}
+
 /// The peer's inner addresses, one of each family.
-fn inner_pair(peer: &Peer) -> (Option<Ipv4Addr>, Option<Ipv6Addr>) {
+pub(super) fn inner_pair(peer: &Peer) -> (Option<Ipv4Addr>, Option<Ipv6Addr>) {
     let v4 = peer.inner.iter().find_map(|address| match address {
         IpAddr::V4(address) => Some(*address),
         IpAddr::V6(_) => None,

@@ -24,6 +24,7 @@ use jumpvpn_wire::{
 
 use super::session::Session;
 use super::table::{CidEntry, CidRole};
+use super::takeover::Takeovers;
 use super::{From, Gateway};
 use crate::rejection::Rejection;
 use crate::{HEADROOM, Received, TAILROOM, Transmit, inner};
@@ -62,10 +63,13 @@ impl Gateway {
         // 2
         let outcome = match self.table.by_cid(header.cid) {
             None => Err(Reason::UnknownCid.into()),
-            Some(CidEntry::Pending(slot)) => self
-                .handle_pending_data(slot, from, datagram, now)
-                .map(|()| Received::Consumed)
-                .map_err(Into::into),
+            Some(CidEntry::Pending(place)) => {
+                let confirmed = match Takeovers::is_takeover(place) {
+                    true => self.handle_pending_takeover(place, from, datagram, now),
+                    false => self.handle_pending_data(place, from, datagram, now),
+                };
+                confirmed.map(|()| Received::Consumed).map_err(Into::into)
+            }
             Some(CidEntry::Session { slot, role }) => {
                 self.open_data(slot, role, header.cid, from, datagram, now).map_err(|reason| Rejection {
                     reason,

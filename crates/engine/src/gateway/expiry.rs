@@ -2,15 +2,14 @@
 use std::time::Duration;
 
 use jumpvpn_events::{BindingState, EventKind, Reason, State, Time};
-use jumpvpn_ownership::{Request, RequestId};
 use jumpvpn_session::Trigger;
 use jumpvpn_wire::Frame;
 
+use super::Gateway;
 use super::birth::session_event;
 use super::data::KEY_HARD_LIMIT;
 use super::rekey::UNCONFIRMED_TTL;
 use super::session::Session;
-use super::{Gateway, store_handle};
 use crate::rejection::report_gathered;
 use jumpvpn_policy::{Policy, PostQuantum};
 
@@ -27,15 +26,21 @@ const FENCE_PAUSE: Duration = Duration::from_millis(250);
 impl Gateway {
     /// When [`Gateway::handle_timeout`] wants to be called next.
     pub fn poll_timeout(&self) -> Option<Time> {
-        [self.table.wheel.next_due(), self.pending.next_expiry(), self.core.counters.security_due()]
-            .into_iter()
-            .flatten()
-            .min()
+        let timers = [
+            self.table.wheel.next_due(),
+            self.pending.next_expiry(),
+            self.takeovers.next_expiry(),
+            self.next_advice(),
+            self.core.counters.security_due(),
+        ];
+        timers.into_iter().flatten().min()
     }
 
     /// Timers. Call it after all inputs are drained, so that a late wake-up does not look like silence.
     pub fn handle_timeout(&mut self, now: Time) {
         self.expire_pending(now);
+        self.expire_takeovers(now);
+        self.continue_advice(now);
         report_gathered(&mut self.core.counters, &mut self.core.events, now);
         while let Some(slot) = self.table.wheel.pop_due(now) {
             self.session_due(slot, now);
@@ -48,6 +53,10 @@ impl Gateway {
             return self.table.wheel.set(slot, now + FENCE_PAUSE);
         }
         let Some(session) = self.table.session(slot) else { return };
+        if session.frozen {
+            // Nothing ends it but the store's answer, or the end of the right to act.
+            return self.table.wheel.set(slot, now + FENCE_PAUSE);
+        }
         if let Some(reason) = end_reason(session, &self.core.policy, now) {
             return self.close(slot, reason, now);
         }
@@ -149,11 +158,9 @@ impl Gateway {
     /// TERMINATED: keys erased, table entries gone, the end on record.
     pub(super) fn terminate(&mut self, slot: u32, reason: Reason, now: Time) {
         let Some(session) = self.table.session(slot) else { return };
-        let (expected, handle) = (session.stored, store_handle(session.handle));
         session.version += 1;
         self.transition(slot, Trigger::Terminate, reason, now);
-        let Some(session) = self.table.remove(slot) else { return };
-        self.core.resending.retain(|(resending, ..)| *resending != slot);
+        let Some(session) = self.take_out(slot) else { return };
         let kind = EventKind::Termination {
             committed: true,
             lifetime: now.since(session.born),
@@ -161,10 +168,7 @@ impl Gateway {
         };
         let event = session_event(&session, reason, kind, now);
         self.core.event(event);
-        self.core.next_request += 1;
-        let id = RequestId(self.core.next_request);
-        let reason_number = reason.number();
-        self.core.requests.push_back(Request::Terminate { id, handle, expected, reason_number });
+        self.write_end(&session, reason);
     }
 }
 

@@ -74,7 +74,7 @@ impl Gateway {
         }
     }
 
-    fn answer_heartbeat(&mut self, slot: u32, beat: Heartbeat, now: Time) {
+    pub(super) fn answer_heartbeat(&mut self, slot: u32, beat: Heartbeat, now: Time) {
         let Some(session) = self.table.session(slot) else { return };
         let ack = HeartbeatAck {
             seq: beat.seq,
@@ -130,7 +130,7 @@ impl Gateway {
 
     /// Sends frames to the client on the ACTIVE binding, to the address it accepted and to no other.
     pub(super) fn send_frames(&mut self, slot: u32, frames: &[Frame<'_>]) {
-        let Some(session) = self.table.session(slot) else { return };
+        let Some(session) = self.table.session(slot).filter(|session| !session.frozen) else { return };
         let binding = &mut session.binding;
         let (cid, send) = (binding.channel.peer_cid, &mut binding.channel.traffic.send);
         let queued = self.core.outbox.push(binding.socket, binding.address, Some(binding.local), |buffer| {

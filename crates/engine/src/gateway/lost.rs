@@ -1,13 +1,14 @@
 //! Sessions that a key holder asks for and nobody knows: NO_SESSION.
 //!
 //! Three things are needed (docs/protocol.md, lost session): the route token opened under our key, the store
-//! said *absent*, *over*, or *live here* where it is not (not: nothing), and the budget allows it. Anything less
-//! certain is silence; the client's own recovery window ends it then.
+//! said *absent*, *over*, or *live* without an owner who serves it (not: nothing), and the budget allows it. Anything less
+//! certain is silence; the client's own recovery window ends it then. One that lives is said to be *orphaned*, and its
+//! client may take it over here.
 use std::time::Duration;
 
 use jumpvpn_events::Time;
 use jumpvpn_ownership::{Answer, Owner, RecordState, Request, RequestId};
-use jumpvpn_wire::{Cid, ControlHeader, Handle, NoSession};
+use jumpvpn_wire::{Cid, ControlHeader, Handle, NoSession, ResetToken};
 
 use super::{From, Gateway, store_handle};
 use crate::sketch::Bucket;
@@ -38,6 +39,11 @@ impl LostSessions {
         let bucket = Bucket::new(QUESTION_RATE.0, QUESTION_RATE.1);
         LostSessions { open: Vec::with_capacity(OPEN_QUESTIONS), bucket }
     }
+
+    /// The answers to all of them mean nothing any more.
+    pub fn forget(&mut self) {
+        self.open.clear();
+    }
 }
 
 impl Gateway {
@@ -49,35 +55,67 @@ impl Gateway {
         if self.lost.open.len() == OPEN_QUESTIONS || !self.lost.bucket.take(now) {
             return;
         }
-        self.core.next_request += 1;
-        let id = RequestId(self.core.next_request);
+        let stored = store_handle(handle);
+        let id = self.core.ask(|id| Request::Read { id, handle: stored });
         self.lost.open.push(Question { id, asked: now, handle, from, cseq: header.cseq });
-        self.core.requests.push_back(Request::Read { id, handle: store_handle(handle) });
     }
 
     /// The store's answer to such a question.
-    pub(super) fn lost_answered(&mut self, answer: &Answer) {
+    pub(super) fn lost_answered(&mut self, answer: &Answer, now: Time) {
         let Some(at) = self.lost.open.iter().position(|question| question.id == answer.id()) else { return };
-        let question = self.lost.open.swap_remove(at);
-        let gone = match answer {
-            Answer::Absent { .. } => true,
-            // Live on this node but not served by it: the answer to its end got lost, or the process is a new one.
-            Answer::Found { record, owner, .. } => {
-                matches!(record.state, RecordState::Terminated { .. })
-                    || (*owner == Owner::Me && self.is_abandoned(record))
-            }
-            _ => false,
-        };
-        if !gone {
-            return;
+        let Question { handle, from, cseq, .. } = self.lost.open.swap_remove(at);
+        match self.fate(answer, now) {
+            Some(Fate::Gone) => self.say_lost(from, handle, cseq),
+            Some(Fate::Orphaned) => self.say_orphaned(from, handle, cseq),
+            None => {}
         }
-        let message = NoSession {
-            orphaned: false,
-            // The request names no client CID in clear.
-            client_cid: Cid(0),
-            cseq: question.cseq,
-            reset_token: jumpvpn_session::reset_token(&self.core.reset_key, question.handle),
-        };
-        self.reply(question.from, &message.encode());
     }
+
+    /// What the store says of a session that is not held here; `None` where nothing is certain or to be done.
+    fn fate(&self, answer: &Answer, now: Time) -> Option<Fate> {
+        let (record, owner) = match answer {
+            Answer::Absent { .. } => return Some(Fate::Gone),
+            Answer::Found { record, owner, .. } => (record, *owner),
+            _ => return None,
+        };
+        if record.state != RecordState::Live || now >= record.expires {
+            return Some(Fate::Gone);
+        }
+        if owner == Owner::Alive || !self.is_abandoned(record) {
+            return None;
+        }
+        if record.sealed.is_empty() {
+            // It was kept without credentials: nobody can go on with it.
+            return Some(Fate::Gone);
+        }
+        let welcome =
+            !self.draining && self.core.fence.allows(now) && self.core.credentials_of(record).is_some();
+        welcome.then_some(Fate::Orphaned)
+    }
+
+    /// Says that there is no such session any more.
+    pub(super) fn say_lost(&mut self, from: From, handle: Handle, cseq: u64) {
+        let reset_token = jumpvpn_session::reset_token(&self.core.reset_key, handle);
+        self.say_no_session(from, cseq, false, reset_token);
+    }
+
+    /// Says that the session lives and may be taken over here.
+    fn say_orphaned(&mut self, from: From, handle: Handle, cseq: u64) {
+        let token = jumpvpn_session::reset_token(&self.core.reset_key, handle);
+        self.say_no_session(from, cseq, true, jumpvpn_session::orphaned_proof(&token, cseq));
+    }
+
+    fn say_no_session(&mut self, from: From, cseq: u64, orphaned: bool, reset_token: ResetToken) {
+        // The request names no client CID in clear.
+        let message = NoSession { client_cid: Cid(0), cseq, orphaned, reset_token };
+        self.reply(from, &message.encode());
+    }
+}
+
+/// What became of a session that is not held here.
+enum Fate {
+    /// It is over, or nobody can go on with it.
+    Gone,
+    /// It lives, and nobody serves it.
+    Orphaned,
 }

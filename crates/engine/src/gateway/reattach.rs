@@ -576,7 +576,7 @@ impl Session {
     }
 
     /// Uses a sequence number up: neither it nor an older one can move or close the session any more.
-    fn consume(&mut self, cseq: u64) {
+    pub(super) fn consume(&mut self, cseq: u64) {
         self.mark(cseq);
         self.watermark = self.watermark.max(cseq);
     }

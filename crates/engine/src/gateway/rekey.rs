@@ -1,7 +1,9 @@
 //! In-session rekey: two-phase, so that a lost answer never strands the session.
 //!
 //! The client asks; we answer and open both epochs; its first packet under the new one confirms it, and only
-//! then do we seal under it. An answer that is not confirmed within 30 s is forgotten.
+//! then do we seal under it. An answer that is not confirmed within 30 s is forgotten. Where sessions outlive their
+//! gateway, the store gets the credentials of the new epoch before the answer goes: whichever of the two the client
+//! holds afterwards, another gateway can recognise it.
 use std::time::Duration;
 
 use jumpvpn_events::{EventKind, Reason, Time};
@@ -27,6 +29,10 @@ impl Session {
             self.next.as_ref().is_some_and(|next| next.asked_at.0 == cid && position < next.asked_at.1);
         if held_back {
             return Err(Reason::ReplayDetected);
+        }
+        if self.writing.is_some() {
+            // The answer before this one still waits for the store.
+            return Err(Reason::StoreBusy);
         }
         let too_soon = self.epoch.context.n > 0 && now.since(self.epoch.since) < MIN_INTERVAL;
         if too_soon || !self.buckets.rekey.take(now) {
@@ -58,11 +64,9 @@ impl Gateway {
         let Ok(Some(request)) = reassembly.push(part, parts, body) else { return };
         let request: Box<[u8]> = request.into();
         session.reassembly = None;
-        if let Some(next) = &session.next
-            && next.request == request
-        {
-            let response = next.response.clone();
-            return self.send_frames(slot, &[Frame::RekeyResp(&response)]);
+        if let Some(next) = session.next.as_ref().filter(|next| next.request == request) {
+            let response = next.stored.then(|| next.response.clone());
+            return response.into_iter().for_each(|body| self.send_frames(slot, &[Frame::RekeyResp(&body)]));
         }
         if let Err(reason) = session.check_rekey(asked_at, now) {
             return self.core.counters.drops.record(reason);
@@ -98,13 +102,13 @@ impl Gateway {
         }
         let traffic = answer.secret.binding(&context, &session.binding.context, Side::Server);
         let channel = Channel { traffic, local_cid: server_cid, peer_cid: answer.client_cid };
-        let response: Box<[u8]> = answer.response.as_slice().into();
         let next = NextEpoch {
             epoch: Epoch::new(context, answer.secret, now),
             channel,
             asked_at,
             request: request.into(),
-            response: response.clone(),
+            response: answer.response.as_slice().into(),
+            stored: false,
             until: now + UNCONFIRMED_TTL,
         };
         self.drop_next_epoch(slot);
@@ -113,9 +117,22 @@ impl Gateway {
         }
         let session = self.table.session(slot).ok_or(Reason::UnknownSession)?;
         session.next = Some(Box::new(next));
-        self.send_frames(slot, &[Frame::RekeyResp(&response)]);
+        if self.core.cell.is_some() {
+            self.write_credentials(slot)?;
+        } else {
+            self.announce_epoch(slot, now);
+        }
         self.arm(slot, now);
         Ok(())
+    }
+
+    /// Answers the key exchange: the store knows of it, or need not.
+    pub(super) fn announce_epoch(&mut self, slot: u32, now: Time) {
+        let Some(session) = self.table.session(slot) else { return };
+        let Some(next) = session.next.as_mut().filter(|next| !next.stored) else { return };
+        (next.stored, next.until) = (true, now + UNCONFIRMED_TTL);
+        let response = next.response.clone();
+        self.send_frames(slot, &[Frame::RekeyResp(&response)]);
     }
 
     /// The client has shown that it holds the next epoch: from here on we seal under it.

@@ -3,7 +3,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use jumpvpn_events::{PathLabel, Reason, SessionLabel, State, Time};
-use jumpvpn_ownership::{Expected, Fence};
+use jumpvpn_ownership::{Expected, Fence, Incarnation, RequestId};
 use jumpvpn_policy::SwitchHistory;
 use jumpvpn_session::{
     AeadKey, BindingContext, ControlKeys, ControlWindow, EpochContext, EpochSecret, Machine, RebindCheck,
@@ -11,6 +11,8 @@ use jumpvpn_session::{
 };
 use jumpvpn_wire::{Cid, Handle, PathId, ResultPayload, TransportClass};
 
+use super::From;
+use super::birth::path_label;
 use crate::SocketKey;
 use crate::rejection::Stamp;
 use crate::rtt::ArrivalSpacing;
@@ -92,6 +94,8 @@ pub(crate) struct NextEpoch {
     /// The request and our answer to it, so that a repeated request gets the same answer.
     pub request: Box<[u8]>,
     pub response: Box<[u8]>,
+    /// Whether the answer may be sent: the store has the epoch's credentials.
+    pub stored: bool,
     /// Forgotten at this time if still unconfirmed.
     pub until: Time,
 }
@@ -171,6 +175,8 @@ pub(crate) struct Session {
     pub inner: [Option<IpAddr>; 2],
     /// User packets wait for the first hybrid key epoch.
     pub pq_required: bool,
+    /// It is being given to another gateway: nothing passes until the store has answered.
+    pub frozen: bool,
     pub binding: Binding,
     pub epoch: Epoch,
     pub handle: Handle,
@@ -179,6 +185,14 @@ pub(crate) struct Session {
     pub version: u64,
     /// What the store holds.
     pub stored: Expected,
+    /// The change of its record that the store has not answered; one at a time.
+    pub writing: Option<RequestId>,
+    /// Who asked for the session while that was under way.
+    pub wanted_by: Option<Incarnation>,
+    /// We have asked its client to go to another gateway.
+    pub advised: bool,
+    /// It has changed its gateway before.
+    pub moved: bool,
     pub next: Option<Box<NextEpoch>>,
     pub previous: Option<Box<PreviousEpoch>>,
     /// Parts of a key exchange; only while one is incomplete.
@@ -200,7 +214,84 @@ pub(crate) struct Session {
     pub heartbeat_seq: u32,
 }
 
+/// What a session begins with here: at its birth, or when it is taken over.
+pub(crate) struct Beginning {
+    pub handle: Handle,
+    pub peer: usize,
+    pub inner: [Option<IpAddr>; 2],
+    pub context: EpochContext,
+    pub secret: EpochSecret,
+    pub binding: BindingContext,
+    pub traffic: Traffic,
+    pub local_cid: Cid,
+    pub peer_cid: Cid,
+    pub from: From,
+    pub stored: Expected,
+    pub born: Time,
+    pub expires: Time,
+    pub moved: bool,
+}
+
 impl Session {
+    /// A session on its first binding here.
+    pub fn begin(beginning: Beginning, pq_required: bool, now: Time) -> Box<Session> {
+        let from = beginning.from;
+        let path_id = beginning.binding.path_id;
+        let binding = Binding {
+            path_id,
+            label: path_label(path_id),
+            class: TransportClass::Udp,
+            address: from.source,
+            socket: from.socket,
+            local: from.local,
+            context: beginning.binding,
+            channel: Channel {
+                traffic: beginning.traffic,
+                local_cid: beginning.local_cid,
+                peer_cid: beginning.peer_cid,
+            },
+            spacing: ArrivalSpacing::default(),
+            heard: now,
+            heard_at_address: now,
+            silence_reports: 0,
+        };
+        Box::new(Session {
+            handle: beginning.handle,
+            label: SessionLabel(beginning.context.sid.0),
+            peer: beginning.peer,
+            inner: beginning.inner,
+            machine: Machine::new(),
+            version: beginning.stored.version,
+            stored: beginning.stored,
+            writing: None,
+            wanted_by: None,
+            frozen: false,
+            advised: false,
+            moved: beginning.moved,
+            epoch: Epoch::new(beginning.context, beginning.secret, now),
+            next: None,
+            previous: None,
+            reassembly: None,
+            window: ControlWindow::new(),
+            watermark: 0,
+            sseq: 0,
+            binding,
+            retiring: None,
+            cached: None,
+            rebind: None,
+            newest_probe: None,
+            buckets: Buckets::new(),
+            history: SwitchHistory::new(),
+            client_rtt: None,
+            switches: 0,
+            born: beginning.born,
+            expires: beginning.expires,
+            heartbeat_seq: 0,
+            armed: now,
+            pq_required,
+        })
+    }
+
     /// Reads one field of each line that a packet touches, so that they are fetched; the value means nothing.
     pub fn touch(&self) -> u64 {
         let binding = &self.binding;
@@ -243,13 +334,17 @@ impl Session {
     /// Whether this instance may act for the session now.
     ///
     /// # Errors
-    /// `SESSION_EXPIRED` once terminated or past its lifetime, `FENCE_EXPIRED` without a valid fence.
+    /// `SESSION_EXPIRED` once terminated or past its lifetime, `FENCE_EXPIRED` without a valid fence, `HANDOFF_PENDING`
+    /// while it is being given to another gateway.
     pub fn check_right(&self, fence: &Fence, now: Time) -> Result<(), Reason> {
         if self.machine.state() == State::Terminated || now >= self.expires {
             return Err(Reason::SessionExpired);
         }
         if now >= fence.valid_until {
             return Err(Reason::FenceExpired);
+        }
+        if self.frozen {
+            return Err(Reason::HandoffPending);
         }
         Ok(())
     }

@@ -15,6 +15,10 @@ pub struct Status {
     pub capacity: usize,
     /// Handshakes that wait for their confirmation.
     pub pending: usize,
+    /// Takeovers that wait for their confirmation or for the store.
+    pub takeovers: usize,
+    /// Whether no session is born or taken over any more.
+    pub draining: bool,
 }
 
 /// One live session.
@@ -50,6 +54,8 @@ pub struct SessionRow {
     pub age: Duration,
     /// Committed switches.
     pub switches: u32,
+    /// Whether it has changed its gateway: then its inner addresses need routes of their own.
+    pub moved: bool,
 }
 
 impl Gateway {
@@ -59,7 +65,13 @@ impl Gateway {
         for (_, session) in self.table.iter() {
             sessions[session.machine.state() as usize].1 += 1;
         }
-        Status { sessions, capacity: self.table.capacity(), pending: self.pending.len() }
+        Status {
+            sessions,
+            capacity: self.table.capacity(),
+            pending: self.pending.len(),
+            takeovers: self.takeovers.pending_count(),
+            draining: self.draining,
+        }
     }
 
     /// Every live session.
@@ -80,6 +92,7 @@ impl Gateway {
             silent: now.since(session.last_heard()),
             age: now.since(session.born),
             switches: session.switches,
+            moved: session.moved,
         })
     }
 }

@@ -106,6 +106,12 @@ impl Table {
         self.live_count
     }
 
+    /// Slots in use or used before: all sessions are in these.
+    pub fn slot_count(&self) -> u32 {
+        // invariant: there are at most 2^24 slots.
+        self.entries.len() as u32
+    }
+
     /// Most sessions it takes.
     pub fn capacity(&self) -> usize {
         self.capacity

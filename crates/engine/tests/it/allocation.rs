@@ -182,7 +182,7 @@ fn a_genuine_token_of_no_session_allocates_nothing() {
 fn a_session_of_another_node_is_refused_without_an_allocation() {
     let (world, mut mallory) = world(Policy::laptop());
     let mut config = gateway_config(0, Policy::laptop());
-    config.node = 2;
+    config.node = [0, 0, 0, 2];
     let mut other = Gateway::new(config, Box::new(ChaCha20Rng::seed_from_u64(10)), world.now).unwrap();
     other.handle_fence(Fence { epoch: 9, valid_until: Time::MAX });
     let probe = mallory.probe(Cid(1));

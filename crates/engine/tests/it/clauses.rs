@@ -94,7 +94,8 @@ fn without_a_valid_fence_nothing_passes_and_nothing_is_decided() {
 #[test]
 fn a_session_of_another_node_is_refused_without_an_answer() {
     let mut world = attached();
-    let config = jumpvpn_engine::gateway::Config { node: 2, ..gateway_config(1, Policy::laptop()) };
+    let config =
+        jumpvpn_engine::gateway::Config { node: [0, 0, 0, 2], ..gateway_config(1, Policy::laptop()) };
     let mut other = Gateway::new(config, Box::new(ChaCha20Rng::seed_from_u64(10)), world.now).unwrap();
     other.handle_fence(Fence { epoch: 9, valid_until: Time::MAX });
     let request = request_to_move(&mut world, "lte");
@@ -141,7 +142,7 @@ fn a_birth_that_somebody_else_owns_makes_no_session() {
     world.run(ms(3000));
     assert_eq!(world.gateway.sessions(world.now).count(), 0);
     assert!(!world.gateway_events.iter().any(|event| event.kind.is_commit()), "{:?}", world.gateway_events);
-    assert!(world.gateway.counters().drops.count(Reason::StoreConflict) > 0);
+    assert!(world.gateway.counters().drops.count(Reason::OwnerAlive) > 0);
 }
 
 #[test]

@@ -140,7 +140,8 @@ const ROWS: &[Row] = &[
     }),
     row("7.2/4", Reason::NotOwner, None, |scene| {
         let request = scene.request();
-        let config = jumpvpn_engine::gateway::Config { node: 2, ..gateway_config(1, Policy::laptop()) };
+        let config =
+            jumpvpn_engine::gateway::Config { node: [0, 0, 0, 2], ..gateway_config(1, Policy::laptop()) };
         let rng = Box::new(ChaCha20Rng::seed_from_u64(10));
         scene.world.gateway = Gateway::new(config, rng, scene.world.now).unwrap();
         request

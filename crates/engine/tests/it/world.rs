@@ -81,7 +81,8 @@ pub fn gateway_config(seed: u64, policy: Policy) -> GatewayConfig {
         suites: SuiteSet::ALL,
         policy,
         capacity: 64,
-        node: 1,
+        node: [0, 0, 0, 1],
+        cell: None,
         started_minute: 1000 + seed as u32,
         mtu: 1400,
     }

@@ -107,7 +107,8 @@ impl World {
             allow_local: false,
             suites: SuiteSet::ALL,
             policy: policy.clone(),
-            node: 0,
+            node: [0; 4],
+            cell: None,
             started_minute: 0,
             mtu: 1400,
         };

@@ -236,7 +236,8 @@ fn gateway(now: Time) -> Gateway {
         suites: SuiteSet::ALL,
         policy: policy(),
         capacity: 4,
-        node: 1,
+        node: [0, 0, 0, 1],
+        cell: None,
         started_minute: 1000,
         mtu: 1400,
     };

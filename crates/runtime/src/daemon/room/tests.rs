@@ -21,7 +21,8 @@ fn config(capacity: usize) -> Config {
         suites: SuiteSet::ALL,
         policy: Policy::laptop(),
         capacity,
-        node: 0,
+        node: [0; 4],
+        cell: None,
         started_minute: 0,
         mtu: 1400,
     }
