@@ -26,12 +26,33 @@ require() {
     fi
 }
 
+# Services among the packages are neither started now (policy-rc.d, deb-systemd-invoke(1p)) nor at the next boot: tests
+# start the programs themselves, in networks of their own.
 install_packages() {
-    local as=()
+    local as=() policy=/usr/sbin/policy-rc.d services=()
     if [ "$1" = sudo ]; then
         as=(sudo)
         shift
     fi
+    local package
+    for package in "$@"; do
+        case "$package" in
+            bird2) services+=(bird.service) ;;
+            etcd-server) services+=(etcd.service) ;;
+        esac
+    done
+    if [ "${#services[@]}" -gt 0 ] && [ ! -e "$policy" ]; then
+        printf '#!/bin/sh\nexit 101\n' | "${as[@]}" install -m 755 /dev/stdin "$policy"
+        # shellcheck disable=SC2064 # what it is called now
+        trap "${as[*]} rm -f $policy" EXIT
+    fi
     "${as[@]}" apt-get update -qq
     "${as[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
+    if [ "${#services[@]}" -gt 0 ] && command -v systemctl >/dev/null; then
+        "${as[@]}" systemctl disable --quiet "${services[@]}" || echo "disable them by hand: ${services[*]}" >&2
+    fi
+    if [ -n "$(trap -p EXIT)" ]; then
+        "${as[@]}" rm -f "$policy"
+        trap - EXIT
+    fi
 }

@@ -15,6 +15,9 @@ const PROGRAMS: &[(&str, &str, &str)] = &[
     ("setpriv", "util-linux", "tests run daemons as an ordinary user"),
     ("ping", "iputils-ping", "tests send echo requests through a tunnel"),
     ("pgrep", "procps", "its package has the kill that tests call"),
+    ("bird", "bird2", "routers follow the gateways' routes in the lab"),
+    ("etcd", "etcd-server", "the lab's cell of three gateways keeps its sessions in it"),
+    ("mkfs.ext4", "e2fsprogs", "each member of the lab's store has a disk of its own"),
     ("systemd-analyze", "systemd", "the exposure of the services is measured"),
 ];
 

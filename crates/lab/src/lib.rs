@@ -8,6 +8,7 @@
 pub mod args;
 pub mod bench;
 mod clock;
+pub mod cluster;
 mod entry;
 pub mod gaps;
 pub mod link;

@@ -224,7 +224,7 @@ impl World {
     }
 }
 
-fn radio_link(
+pub(crate) fn radio_link(
     laptop: &Node,
     internet: &Node,
     plan: &UplinkPlan,
@@ -245,7 +245,7 @@ fn line_of_taps(internet: &Node, gateway: &Node, seed: u64) -> io::Result<RadioL
 }
 
 /// An interface of a node whose other side is ours.
-fn end(node: &Node, interface: &str, address: Ipv4Addr) -> io::Result<Tap> {
+pub(crate) fn end(node: &Node, interface: &str, address: Ipv4Addr) -> io::Result<Tap> {
     node.run(|| {
         let tap = Tap::create(interface).map_err(io::Error::other)?;
         bring_up(node, interface, address)?;

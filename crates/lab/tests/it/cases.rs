@@ -27,6 +27,8 @@ pub const ALL: &[(&str, fn())] = &[
     ("nothing_is_left_of_a_lab_that_was_killed", nothing_is_left_of_a_lab_that_was_killed),
     ("the_program_keeps_its_promise_on_a_planned_jump", the_program_keeps_its_promise_on_a_planned_jump),
     ("latency_can_be_measured", latency_can_be_measured),
+    ("routers_follow_the_owner_epoch", || crate::cell::start("bird")),
+    ("each_fault_of_the_store_has_its_effect", || crate::cell::start("store")),
 ];
 
 /// First argument of this program when it is to measure instead of test.

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failing step is a failing test")]
 
 mod cases;
+mod cell;
 
 use std::process::ExitCode;
 
@@ -29,6 +30,9 @@ fn main() -> ExitCode {
     }
     if arguments.get(1).is_some_and(|first| first == cases::BENCH) {
         return jumpvpn_lab::inside(cases::bench_inside);
+    }
+    if arguments.get(1).is_some_and(|first| first == cell::FIRST) {
+        return jumpvpn_lab::inside(|| cell::case_inside(&arguments[2..]));
     }
     let asked = |flag: &str| arguments[1..].iter().any(|argument| argument == flag);
     // `--format` is the only flag with a value of its own.

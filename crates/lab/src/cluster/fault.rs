@@ -1,0 +1,153 @@
+//! What can go wrong in a cell, and how it is put right again.
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use super::cell::Cell;
+use super::etcd::Store;
+use crate::link::RadioLink;
+use crate::story::{Direction, Directions};
+
+/// A fault, before it is known whom it meets where that depends on who leads the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// A gateway and the store do not hear each other; one way, the gateway hears (down) or is heard (up) no more.
+    StoreCut(usize, Directions),
+    /// A gateway and its clients do not hear each other; one way as above.
+    ClientCut(usize, Directions),
+    /// Each packet between a gateway and the store takes this much longer.
+    StoreSlow(usize, Duration),
+    /// The store's leader and everybody else do not hear each other.
+    LeaderCut,
+    /// The store's leader is stopped (SIGSTOP).
+    LeaderPaused,
+    /// The store's leader is killed, and started again in the end.
+    LeaderKilled,
+    /// The disk of the store's leader does not answer; where it has none of its own, the leader is stopped.
+    LeaderFrozen,
+    /// The disk of a member of the store is full.
+    DiskFull(usize),
+    /// Two members of the store are stopped: nothing can be committed.
+    NoQuorum,
+}
+
+/// A fault that is happening.
+#[derive(Debug)]
+pub struct Ongoing {
+    fault: Fault,
+    /// The members of the store that it met.
+    members: Vec<usize>,
+}
+
+impl Fault {
+    /// Lets it happen.
+    ///
+    /// # Errors
+    /// It cannot happen here: nobody leads, or a disk is none of its own.
+    pub fn begin(self, cell: &Cell, store: &mut Store) -> io::Result<Ongoing> {
+        let leader = || store.leader(cell).ok_or_else(|| io::Error::other("the store has no leader"));
+        let members = match self {
+            Fault::StoreCut(..) | Fault::ClientCut(..) | Fault::StoreSlow(..) => Vec::new(),
+            Fault::DiskFull(member) => vec![member],
+            Fault::NoQuorum => vec![0, 1],
+            _ => vec![leader()?],
+        };
+        let ongoing = Ongoing { fault: self, members };
+        ongoing.apply(cell, store)?;
+        Ok(ongoing)
+    }
+}
+
+impl Ongoing {
+    fn apply(&self, cell: &Cell, store: &mut Store) -> io::Result<()> {
+        match self.fault {
+            Fault::StoreCut(gateway, directions) => cut(&cell.store[gateway], directions),
+            Fault::ClientCut(gateway, directions) => cut(&cell.outer[gateway], directions),
+            Fault::StoreSlow(gateway, delay) => slow(&cell.store[gateway], delay),
+            _ => {}
+        }
+        for member in self.members.iter().copied() {
+            match self.fault {
+                Fault::LeaderCut => cut(&cell.member[member], Directions::BOTH),
+                Fault::LeaderPaused | Fault::NoQuorum => store.pause(member)?,
+                Fault::LeaderKilled => store.kill(member)?,
+                Fault::LeaderFrozen if store.disk(member).why_shared().is_some() => store.pause(member)?,
+                Fault::LeaderFrozen => store.disk(member).freeze()?,
+                Fault::DiskFull(_) => store.disk(member).fill()?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts it right. Whoever was cut off or stopped finds its own way back afterwards.
+    ///
+    /// # Errors
+    /// A member of the store cannot be started again.
+    pub fn end(self, cell: &Cell, store: &mut Store) -> io::Result<()> {
+        match self.fault {
+            Fault::StoreCut(gateway, _) | Fault::StoreSlow(gateway, _) => calm(&cell.store[gateway]),
+            Fault::ClientCut(gateway, _) => calm(&cell.outer[gateway]),
+            _ => {}
+        }
+        for member in self.members {
+            store.disk(member).thaw();
+            store.disk(member).make_room()?;
+            store.resume(member)?;
+            calm(&cell.member[member]);
+            // Whether it was killed, or ended by itself because it could not write.
+            if !store.is_running(member)? {
+                store.start_member(cell, member)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn cut(line: &RadioLink, directions: Directions) {
+    for direction in Direction::ALL.into_iter().filter(|one| directions.includes(*one)) {
+        let conditions = line.conditions(direction);
+        line.set_conditions(direction, crate::shaper::Conditions { black_hole: true, ..conditions });
+    }
+}
+
+fn slow(line: &RadioLink, delay: Duration) {
+    for direction in Direction::ALL {
+        line.set_conditions(direction, crate::shaper::Conditions { delay, ..line.conditions(direction) });
+    }
+}
+
+fn calm(line: &RadioLink) {
+    Direction::ALL.into_iter().for_each(|direction| line.set_conditions(direction, Default::default()));
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let way = |directions: &Directions| match (
+            directions.includes(Direction::Up),
+            directions.includes(Direction::Down),
+        ) {
+            (true, false) => ", towards it",
+            (false, true) => ", from it",
+            _ => "",
+        };
+        match self {
+            Fault::StoreCut(gateway, ways) => {
+                write!(out, "gateway{} cut from the store{}", gateway + 1, way(ways))
+            }
+            Fault::ClientCut(gateway, ways) => {
+                write!(out, "gateway{} cut from clients{}", gateway + 1, way(ways))
+            }
+            Fault::StoreSlow(gateway, delay) => {
+                write!(out, "the store {delay:?} away from gateway{}", gateway + 1)
+            }
+            Fault::LeaderCut => write!(out, "the store's leader cut off"),
+            Fault::LeaderPaused => write!(out, "the store's leader stopped"),
+            Fault::LeaderKilled => write!(out, "the store's leader killed"),
+            Fault::LeaderFrozen => write!(out, "the disk of the store's leader frozen"),
+            Fault::DiskFull(member) => write!(out, "the disk of etcd{} full", member + 1),
+            Fault::NoQuorum => write!(out, "two members of the store stopped"),
+        }
+    }
+}
