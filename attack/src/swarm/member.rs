@@ -64,9 +64,7 @@ impl Member {
     pub(super) fn new(index: u32, private: &PrivateKey, gateway: PublicKey, policy: &Policy) -> Member {
         let config = agent::Config {
             private: private.clone(),
-            gateway,
-            psk: None,
-            endpoints: vec![GATEWAY],
+            gateways: vec![agent::GatewayPeer { public: gateway, psk: None, endpoints: vec![GATEWAY] }],
             suites: SuiteSet::ALL,
             policy: policy.clone(),
         };

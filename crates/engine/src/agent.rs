@@ -51,16 +51,29 @@ const NOTICE_CAPACITY: usize = 16;
 pub struct Config {
     /// Our static key.
     pub private: PrivateKey,
-    /// The gateway's static key.
-    pub gateway: PublicKey,
-    /// Optional operator secret.
-    pub psk: Option<PresharedKey>,
-    /// Where the gateway listens (UDP), best first.
-    pub endpoints: Vec<SocketAddr>,
+    /// The gateways that may serve us, the preferred one first; at least one.
+    pub gateways: Vec<GatewayPeer>,
     /// Data suites this machine offers.
     pub suites: SuiteSet,
     /// The rules.
     pub policy: Policy,
+}
+
+/// A gateway as the agent knows it.
+pub struct GatewayPeer {
+    /// Its static key, which is its name.
+    pub public: PublicKey,
+    /// Optional operator secret.
+    pub psk: Option<PresharedKey>,
+    /// Where it listens (UDP), best first. An address that a gateway before it in the list has is not its own.
+    pub endpoints: Vec<SocketAddr>,
+}
+
+impl Config {
+    /// Where any of the gateways listens.
+    pub fn endpoints(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+        self.gateways.iter().flat_map(|gateway| gateway.endpoints.iter().copied())
+    }
 }
 
 /// What an operator may ask.
@@ -246,7 +259,7 @@ impl Agent {
     /// A whole snapshot of the usable links; `gone` says why a socket of the one before is missing.
     pub fn handle_links(&mut self, links: &[Link], gone: &[(SocketKey, Reason)], now: Time) {
         let policy = &self.core.config.policy;
-        let change = self.paths.handle_links(links, gone, &self.core.config.endpoints, policy, now);
+        let change = self.paths.handle_links(links, gone, &self.core.config.gateways, policy, now);
         for (key, up, reason) in change
             .lost
             .iter()
@@ -259,7 +272,7 @@ impl Agent {
             Phase::Live(live) => live.handle_link_change(&mut self.core, &mut self.paths, &change, now),
             Phase::Handshaking(handshake) => handshake.hurry(now),
             // A new link is worth a try at once.
-            Phase::Waiting { until } if !change.gained.is_empty() => *until = now,
+            Phase::Waiting { until } if change.arrived => *until = now,
             Phase::Waiting { .. } | Phase::Stopped => {}
         }
         self.settle(now);
@@ -286,7 +299,7 @@ impl Agent {
             }
         }
         if let Phase::Live(live) = &mut self.phase {
-            let change = path::LinkChange { lost, gained: Vec::new() };
+            let change = path::LinkChange { lost, ..path::LinkChange::default() };
             live.handle_link_change(&mut self.core, &mut self.paths, &change, now);
         }
         self.settle(now);
@@ -454,7 +467,7 @@ impl Agent {
     /// When [`Agent::handle_timeout`] wants to be called next.
     pub fn poll_timeout(&self) -> Option<Time> {
         let due = match &self.phase {
-            Phase::Waiting { until } => self.paths.iter().any(|path| path.up).then_some(*until),
+            Phase::Waiting { until } => self.paths.iter().any(|path| path.linked).then_some(*until),
             Phase::Handshaking(handshake) => Some(handshake.next_due()),
             Phase::Live(live) => Some(live.next_due(&self.core, &self.paths)),
             Phase::Stopped => None,

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use jumpvpn_config::{AgentConfig, Endpoint, key};
-use jumpvpn_engine::agent;
+use jumpvpn_engine::agent::{self, GatewayPeer};
 use jumpvpn_host::TunnelSpec;
 use jumpvpn_runtime::{AgentOptions, DaemonOptions, run_agent};
 use jumpvpn_session::{PublicKey, SuiteSet};
@@ -55,9 +55,11 @@ pub(crate) fn run(args: &DaemonArgs) -> Outcome {
 fn engine(config: &AgentConfig) -> Result<agent::Config, Failure> {
     Ok(agent::Config {
         private: daemon::private(&config.private_key),
-        gateway: PublicKey(config.gateway.public_key),
-        psk: daemon::preshared(config.gateway.preshared_key.as_ref()),
-        endpoints: resolved(&config.gateway.endpoints)?,
+        gateways: vec![GatewayPeer {
+            public: PublicKey(config.gateway.public_key),
+            psk: daemon::preshared(config.gateway.preshared_key.as_ref()),
+            endpoints: resolved(&config.gateway.endpoints)?,
+        }],
         suites: SuiteSet::ALL,
         policy: config.policy.clone(),
     })

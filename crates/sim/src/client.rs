@@ -3,7 +3,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use jumpvpn_engine::agent::{Config, Link as EngineLink, Notice};
+use jumpvpn_engine::agent::{Config, GatewayPeer, Link as EngineLink, Notice};
 use jumpvpn_engine::{Agent, SocketKey};
 use jumpvpn_events::{BindingState, PathLabel, Reason, SessionLabel, State, Time};
 use jumpvpn_policy::Policy;
@@ -132,9 +132,11 @@ impl Client {
     pub fn start(&mut self, gateway: &PrivateKey, endpoints: &[SocketAddr], rng: ChaCha20Rng, now: Time) {
         let config = Config {
             private: Client::key(self.index),
-            gateway: gateway.public(),
-            psk: None,
-            endpoints: endpoints.to_vec(),
+            gateways: vec![GatewayPeer {
+                public: gateway.public(),
+                psk: None,
+                endpoints: endpoints.to_vec(),
+            }],
             suites: SuiteSet::ALL,
             policy: self.policy.clone(),
         };

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use jumpvpn_engine::agent::{Config as AgentConfig, Link};
+use jumpvpn_engine::agent::{Config as AgentConfig, GatewayPeer, Link};
 use jumpvpn_engine::gateway::{Config as GatewayConfig, Peer};
 use jumpvpn_engine::{
     Agent, Gateway, HEADROOM, Received, SocketKey, TAILROOM, TRANSMIT_BUFFER_LEN, Transmit,
@@ -128,9 +128,7 @@ fn gateway(now: Time) -> Gateway {
 fn agent(client: usize, now: Time) -> Agent {
     let config = AgentConfig {
         private: key(2 + client as u64),
-        gateway: key(1).public(),
-        psk: None,
-        endpoints: vec![listener()],
+        gateways: vec![GatewayPeer { public: key(1).public(), psk: None, endpoints: vec![listener()] }],
         suites: SuiteSet::ALL,
         policy: Policy::laptop(),
     };

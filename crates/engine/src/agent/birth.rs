@@ -23,6 +23,8 @@ const RACE_DELAY: Duration = Duration::from_millis(250);
 const ROUND_TIME: Duration = Duration::from_secs(1);
 /// Rounds before the handshake counts as failed; the agent pauses then and tries again.
 const ROUND_COUNT: u32 = 5;
+/// Rounds for one gateway before the next one of the list is asked: a second one, because a single datagram gets lost.
+const ROUNDS_EACH: u32 = 2;
 /// Probes per second and at once. The gateway answers ten control messages per second and twenty at once
 /// (docs/protocol.md, limits); requests to move need some of them.
 const PROBE_RATE: (u32, u32) = (9, 15);
@@ -63,7 +65,8 @@ impl Handshake {
 impl Agent {
     /// Starts a handshake if any path is up.
     pub(super) fn begin_handshake(&mut self, now: Time) {
-        if !self.paths.iter().any(|path| path.up) {
+        // The preferred one first, however the last session ended.
+        if !self.turn_to(0, now) {
             self.phase = Phase::Waiting { until: Time::MAX };
             return;
         }
@@ -89,14 +92,30 @@ impl Agent {
             handshake.attempts.clear();
             handshake.round_ends = now + ROUND_TIME;
             handshake.next_start = now;
-            if handshake.round == ROUND_COUNT {
+            let round = handshake.round;
+            if round == ROUND_COUNT.max(ROUNDS_EACH * self.core.config.gateways.len() as u32) {
                 return self.give_up_handshake(now);
             }
+            if round.is_multiple_of(ROUNDS_EACH) {
+                self.turn_to(self.paths.home() + 1, now);
+            }
         }
+        let Phase::Handshaking(handshake) = &mut self.phase else { return };
         if handshake.next_start <= now {
             handshake.next_start = now + RACE_DELAY;
             self.start_attempt(now);
         }
+    }
+
+    /// Makes the first gateway from `index` on to which a link leads the one that is asked. Whether there is one.
+    fn turn_to(&mut self, index: usize, now: Time) -> bool {
+        let count = self.core.config.gateways.len();
+        let reached = |gateway: &usize| self.paths.to_gateway(*gateway).next().is_some();
+        let found = (0..count).map(|step| (index + step) % count).find(reached);
+        if let Some(gateway) = found {
+            self.paths.set_home(gateway, now);
+        }
+        found.is_some()
     }
 
     fn give_up_handshake(&mut self, now: Time) {
@@ -132,6 +151,7 @@ impl Agent {
         let cid = Cid(self.core.rng.next_u64());
         let mut random = [0; 16];
         self.core.rng.fill_bytes(&mut random);
+        let gateway = &self.core.config.gateways[self.paths.home()];
         let pq = match policy.security.pq {
             PostQuantum::Off => 0,
             PostQuantum::On => features::PQ,
@@ -139,8 +159,8 @@ impl Agent {
         };
         let config = InitiatorConfig {
             private: &self.core.config.private,
-            gateway: &self.core.config.gateway,
-            psk: self.core.config.psk.as_ref(),
+            gateway: &gateway.public,
+            psk: gateway.psk.as_ref(),
             suites: self.core.config.suites,
             cid,
             payload: InitPayload { features: pq, policy: 0, lanes: 1, lifetime_s: 0, random },
@@ -213,7 +233,7 @@ impl Agent {
             self.wait(now);
             return Err(Reason::PqRequired);
         }
-        self.paths.begin_session(path, payload.token);
+        self.paths.begin_session(path, PathId(0), payload.token);
         if let Some(path) = self.paths.by_key_mut(path) {
             path.rtt.update(now.since(sent));
             path.note_alive(&self.core.config.policy, now);

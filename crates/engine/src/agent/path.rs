@@ -1,4 +1,5 @@
-//! Paths of the agent: (link, endpoint) pairs, each an object with its own socket, measured all the time.
+//! Paths of the agent: (link, endpoint of a gateway) pairs, each an object with its own socket. Those to the gateway
+//! that serves the session are measured all the time; the others wait until the session needs another gateway.
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -6,6 +7,7 @@ use jumpvpn_events::{BindingState, PathLabel, Reason, Time};
 use jumpvpn_policy::{Class, Flaps, Health, PathView, Policy};
 use jumpvpn_wire::{Cid, PathId, RouteToken, Ticket};
 
+use super::GatewayPeer;
 use crate::SocketKey;
 use crate::rtt::{LossWindow, RttEstimator};
 
@@ -63,6 +65,11 @@ pub(crate) struct Path {
     pub label: PathLabel,
     pub link: Link,
     pub remote: SocketAddr,
+    /// Which gateway listens there, as an index of the configuration.
+    pub gateway: usize,
+    /// The link is usable.
+    pub linked: bool,
+    /// The link is usable and leads to the gateway of the session.
     pub up: bool,
     pub up_since: Time,
     pub flaps: Flaps,
@@ -102,13 +109,15 @@ pub(crate) struct Path {
 }
 
 impl Path {
-    fn new(key: u32, link: Link, remote: SocketAddr, index: usize, now: Time) -> Path {
+    fn new(key: u32, link: Link, wanted: &Wanted, now: Time) -> Path {
         Path {
             key,
-            label: label(&link, remote, index),
+            label: label(&link, wanted.remote, wanted.index),
             link,
-            remote,
-            up: true,
+            remote: wanted.remote,
+            gateway: wanted.gateway,
+            linked: true,
+            up: wanted.home,
             up_since: now,
             flaps: Flaps::new(),
             path_id: None,
@@ -135,6 +144,19 @@ impl Path {
             contradicted: false,
             left_at: None,
         }
+    }
+
+    /// The path becomes one of the session's, or ceases to be one.
+    fn enter(&mut self, up: bool, now: Time) {
+        if up && !self.up {
+            self.up_since = now;
+            self.next_probe = now;
+        }
+        self.up = up;
+        self.health = Health::Unproven;
+        self.ticket = None;
+        self.probe = None;
+        self.probes_lost = 0;
     }
 
     /// Forgets everything that belonged to a session.
@@ -281,15 +303,26 @@ impl Path {
     }
 }
 
-/// Most paths kept; links that went away longest ago give way first. A machine has a few links and a gateway a
-/// few endpoints.
-const PATH_CAPACITY: usize = 32;
+/// Most paths kept; links that went away longest ago give way first. A machine has a few links, and each of a few
+/// gateways a few endpoints.
+const PATH_CAPACITY: usize = 64;
 
 /// All paths, in the order in which they appeared.
 #[derive(Default)]
 pub(crate) struct Paths {
     all: Vec<Path>,
     next_key: u32,
+    /// The gateway of the session, or of the handshake.
+    home: usize,
+}
+
+/// An endpoint that a link leads to.
+struct Wanted {
+    remote: SocketAddr,
+    /// Its place among the endpoints of all gateways.
+    index: usize,
+    gateway: usize,
+    home: bool,
 }
 
 /// What a new snapshot of links changed.
@@ -299,6 +332,8 @@ pub(crate) struct LinkChange {
     pub lost: Vec<(u32, Reason)>,
     /// Paths that are new or came back.
     pub gained: Vec<u32>,
+    /// Any gateway may be reached in a way in which it was not.
+    pub arrived: bool,
 }
 
 impl Paths {
@@ -307,61 +342,85 @@ impl Paths {
         &mut self,
         links: &[Link],
         gone: &[(SocketKey, Reason)],
-        endpoints: &[SocketAddr],
+        gateways: &[GatewayPeer],
         policy: &Policy,
         now: Time,
     ) -> LinkChange {
         let mut change = LinkChange::default();
         for path in &mut self.all {
             let present = links.iter().any(|link| link.socket == path.link.socket);
-            if path.up && !present {
+            if present || !path.linked {
+                continue;
+            }
+            path.linked = false;
+            if path.up {
                 let named = gone.iter().find(|(socket, _)| *socket == path.link.socket);
                 path.up = false;
                 path.note_dead(policy, now);
                 change.lost.push((path.key, named.map_or(Reason::LinkDown, |(_, reason)| *reason)));
             }
         }
+        let wanted = self.wanted(gateways);
         for link in links {
-            for (index, remote) in endpoints.iter().enumerate() {
-                if remote.is_ipv4() == link.local.is_ipv4() {
-                    self.admit(link, *remote, index, now, &mut change);
-                }
+            for wanted in wanted.iter().filter(|wanted| wanted.remote.is_ipv4() == link.local.is_ipv4()) {
+                self.admit(link, wanted, now, &mut change);
             }
         }
         change
     }
 
-    fn admit(&mut self, link: &Link, remote: SocketAddr, index: usize, now: Time, change: &mut LinkChange) {
-        let wanted = label(link, remote, index);
-        match self.all.iter_mut().find(|path| path.label == wanted) {
-            Some(path) if path.up && path.link.socket == link.socket => path.link = link.clone(),
+    /// The endpoints of all gateways, each once: an answer is told by the address it comes from.
+    fn wanted(&self, gateways: &[GatewayPeer]) -> Vec<Wanted> {
+        let mut wanted: Vec<Wanted> = Vec::new();
+        for (gateway, peer) in gateways.iter().enumerate() {
+            for &remote in &peer.endpoints {
+                if !wanted.iter().any(|known| known.remote == remote) {
+                    let index = wanted.len();
+                    wanted.push(Wanted { remote, index, gateway, home: gateway == self.home });
+                }
+            }
+        }
+        wanted
+    }
+
+    fn admit(&mut self, link: &Link, wanted: &Wanted, now: Time, change: &mut LinkChange) {
+        let name = label(link, wanted.remote, wanted.index);
+        let key = match self.all.iter_mut().find(|path| path.label == name) {
+            Some(path) if path.linked && path.link.socket == link.socket => {
+                path.link = link.clone();
+                return;
+            }
             Some(path) => {
                 path.link = link.clone();
                 // Another network should not see the same token.
                 path.path_id = None;
                 path.token = None;
-                path.up = true;
-                path.up_since = now;
-                path.health = jumpvpn_policy::Health::Unproven;
-                path.ticket = None;
-                path.probe = None;
-                path.probes_lost = 0;
-                change.gained.push(path.key);
+                path.linked = true;
+                path.enter(wanted.home, now);
+                path.key
             }
             None => {
                 if self.all.len() == PATH_CAPACITY && !self.forget_one() {
                     return;
                 }
                 self.next_key += 1;
-                self.all.push(Path::new(self.next_key, link.clone(), remote, index, now));
-                change.gained.push(self.next_key);
+                self.all.push(Path::new(self.next_key, link.clone(), wanted, now));
+                self.next_key
             }
+        };
+        change.arrived = true;
+        if wanted.home {
+            change.gained.push(key);
         }
     }
 
     fn forget_one(&mut self) -> bool {
-        let oldest =
-            self.all.iter().enumerate().filter(|(_, path)| !path.up).min_by_key(|(_, path)| path.up_since);
+        let oldest = self
+            .all
+            .iter()
+            .enumerate()
+            .filter(|(_, path)| !path.linked)
+            .min_by_key(|(_, path)| path.up_since);
         match oldest.map(|(at, _)| at) {
             Some(at) => {
                 self.all.remove(at);
@@ -371,12 +430,33 @@ impl Paths {
         }
     }
 
-    /// A session was born on `birth`: what belonged to the one before is forgotten.
-    pub fn begin_session(&mut self, birth: u32, token: RouteToken) {
+    /// The gateway of the session, or of the handshake, as an index of the configuration.
+    pub fn home(&self) -> usize {
+        self.home
+    }
+
+    /// From now on paths to this gateway are the session's, and no others.
+    pub fn set_home(&mut self, gateway: usize, now: Time) {
+        if self.home == gateway {
+            return;
+        }
+        self.home = gateway;
+        for path in &mut self.all {
+            path.enter(path.linked && path.gateway == gateway, now);
+        }
+    }
+
+    /// Paths over which a gateway may be asked, whether it serves the session or not.
+    pub fn to_gateway(&self, gateway: usize) -> impl Iterator<Item = &Path> {
+        self.all.iter().filter(move |path| path.linked && path.gateway == gateway)
+    }
+
+    /// The session begins at its gateway on the path `first`: what the one before learned is forgotten.
+    pub fn begin_session(&mut self, first: u32, path_id: PathId, token: RouteToken) {
         for path in &mut self.all {
             path.reset();
-            if path.key == birth {
-                path.path_id = Some(PathId(0));
+            if path.key == first {
+                path.path_id = Some(path_id);
                 path.token = Some(token);
             }
         }

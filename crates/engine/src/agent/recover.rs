@@ -1,7 +1,7 @@
 //! No path works: bounded attempts to get back, and the end when the bounds are reached.
 //!
-//! Attempts follow the policy's exponential pauses within its recovery window; after it the session is DEGRADED
-//! and is asked for at the slow pace of a dead candidate, until its time to live without a transport is over.
+//! Attempts follow the policy's pauses within its recovery window, close together at first; after it the session is
+//! DEGRADED and is asked for at the slow pace of a dead candidate, until its time to live without a transport is over.
 use std::time::Duration;
 
 use jumpvpn_events::{BindingState, Reason, State, Time};
@@ -18,7 +18,9 @@ use super::watch::Watch;
 /// A birth that has not become ready in this time is given up: all its repetitions together take less.
 const BIRTH_TTL: Duration = Duration::from_secs(30);
 /// Pace of attempts behind the recovery window.
-const SLOW_PAUSE: Duration = Duration::from_secs(5);
+pub(super) const SLOW_PAUSE: Duration = Duration::from_secs(5);
+/// A pause is shorter by up to this part of it, so that the clients of a gateway that went away do not ask in step.
+const JITTER: u32 = 8;
 /// Timers that fire later than this mean that we did not run: a busy machine wakes a daemon up to 5 ms late.
 const STALL: Duration = Duration::from_millis(10);
 /// Rounds of timers in one call: one that gives a jump up makes the watch over the old path due again, which may
@@ -73,7 +75,9 @@ impl Live {
             return;
         }
         let pause = if slow { SLOW_PAUSE } else { recovery::backoff(policy, self.recovery_attempts) };
-        self.recovery_attempts += 1;
+        let share = u32::from(core.random::<1>()[0]);
+        let pause = pause - pause * share / (256 * JITTER);
+        self.recovery_attempts = self.recovery_attempts.saturating_add(1);
         self.next_recovery = Some(now + pause);
         if degrade && self.state() == State::Volatile {
             let reason = if slow { Reason::RecoveryExhausted } else { Reason::VolatileTimeout };
@@ -81,8 +85,11 @@ impl Live {
             self.degraded_since.get_or_insert(now);
         }
         let unasked = |path: &&Path| path.up && path.probe.is_none_or(|probe| probe.sent < now);
-        let unasked: Vec<u32> = paths.iter().filter(unasked).map(|path| path.key).collect();
-        for key in unasked {
+        let mut unasked: Vec<(Time, u32)> =
+            paths.iter().filter(unasked).map(|path| (path.probed, path.key)).collect();
+        // The budget may not do for all of them: who was asked longest ago comes first.
+        unasked.sort_unstable();
+        for (_, key) in unasked {
             self.send_probe(core, paths, key, ProbeOrder { urgent: true, rebind: false }, now);
         }
     }

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use jumpvpn_engine::agent::{Config as AgentConfig, Link, Notice};
+use jumpvpn_engine::agent::{Config as AgentConfig, GatewayPeer, Link, Notice};
 use jumpvpn_engine::gateway::{Config as GatewayConfig, Peer};
 use jumpvpn_engine::{
     Agent, Gateway, HEADROOM, Received, SocketKey, TAILROOM, TRANSMIT_BUFFER_LEN, Transmit,
@@ -104,9 +104,11 @@ impl World {
         let agent = Agent::new(
             AgentConfig {
                 private: key(2),
-                gateway: key(1).public(),
-                psk: None,
-                endpoints: vec![GATEWAY.parse().unwrap()],
+                gateways: vec![GatewayPeer {
+                    public: key(1).public(),
+                    psk: None,
+                    endpoints: vec![GATEWAY.parse().unwrap()],
+                }],
                 suites: SuiteSet::ALL,
                 policy: policy.clone(),
             },

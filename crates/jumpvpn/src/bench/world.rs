@@ -134,9 +134,11 @@ impl World {
     pub(super) fn start(&mut self, index: u32, link_count: u32) {
         let config = agent::Config {
             private: self.keys.clients[index as usize].clone(),
-            gateway: self.gateway_key,
-            psk: None,
-            endpoints: vec![GATEWAY],
+            gateways: vec![agent::GatewayPeer {
+                public: self.gateway_key,
+                psk: None,
+                endpoints: vec![GATEWAY],
+            }],
             suites: SuiteSet::ALL,
             policy: self.policy.clone(),
         };

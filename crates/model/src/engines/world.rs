@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use jumpvpn_engine::agent::{Command, Config as AgentConfig, Link};
+use jumpvpn_engine::agent::{Command, Config as AgentConfig, GatewayPeer, Link};
 use jumpvpn_engine::gateway::{Config as GatewayConfig, Peer};
 use jumpvpn_engine::{Agent, Gateway, Received, SocketKey, TRANSMIT_BUFFER_LEN, Transmit};
 use jumpvpn_events::{BindingState, Event, EventKind, PathLabel, SessionLabel, State, Time};
@@ -211,9 +211,11 @@ fn policy() -> Policy {
 fn agent(now: Time) -> Agent {
     let config = AgentConfig {
         private: key(2),
-        gateway: key(1).public(),
-        psk: None,
-        endpoints: vec![gateway_address()],
+        gateways: vec![GatewayPeer {
+            public: key(1).public(),
+            psk: None,
+            endpoints: vec![gateway_address()],
+        }],
         suites: SuiteSet::ALL,
         policy: policy(),
     };

@@ -50,8 +50,8 @@ pub fn run_agent(options: AgentOptions) -> Result<Ended, DaemonError> {
     let rules = LinkRules {
         uplinks,
         tunnel,
-        ipv4: engine.endpoints.iter().any(SocketAddr::is_ipv4),
-        ipv6: engine.endpoints.iter().any(SocketAddr::is_ipv6),
+        ipv4: engine.endpoints().any(|endpoint| endpoint.is_ipv4()),
+        ipv6: engine.endpoints().any(|endpoint| endpoint.is_ipv6()),
     };
     let policy = engine.policy.clone();
     let engine = Agent::new(engine, Box::new(SystemRandom), clock::now());
