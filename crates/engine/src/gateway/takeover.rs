@@ -89,7 +89,8 @@ impl Gateway {
         let init = TakeoverInit::parse(datagram).map_err(crate::malformed_reason)?;
         let header = init.header().map_err(crate::malformed_reason)?;
         // 2 route token of any gateway of the cell
-        let (handle, _) = self.core.tokens.open(&header.token).ok_or(Reason::UnknownSession)?;
+        let opened = self.core.tokens.open(&header.token).filter(|_| self.core.cell.is_some());
+        let (handle, _) = opened.ok_or(Reason::UnknownSession)?;
         // 3 nothing can be taken over without the right to act
         if !self.core.fence.allows(now) {
             return Err(Reason::FenceExpired);

@@ -13,4 +13,7 @@ mod jump;
 mod refusals;
 mod rogue;
 mod stuck;
+mod takeover;
+mod takeover_refusals;
+mod town;
 mod world;

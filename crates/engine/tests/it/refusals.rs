@@ -3,10 +3,12 @@
 //! For each: the reason, the answer, that the answer is not longer than the datagram, whether a security event follows,
 //! and that no session is any different afterwards.
 use std::net::SocketAddr;
+use std::time::Duration;
 
+use jumpvpn_engine::gateway::Command;
 use jumpvpn_engine::{Gateway, Received};
 use jumpvpn_events::{EventKind, Reason, SessionLabel};
-use jumpvpn_ownership::Fence;
+use jumpvpn_ownership::{Ask, Fence, Incarnation};
 use jumpvpn_policy::{Policy, PostQuantum};
 use jumpvpn_session::write_mac1;
 use jumpvpn_wire::{Cid, Frame, HS_INIT_LEN, HsInit, HsRetry, Kind, PathId, TransportClass};
@@ -42,7 +44,9 @@ const fn row(
 }
 
 /// Reasons that are counted only: an honest peer sends such things in passing.
-const NOT_REPORTED: &[Reason] = &[
+pub const NOT_REPORTED: &[Reason] = &[
+    Reason::HandoffPending,
+    Reason::GatewayDraining,
     Reason::UnknownCid,
     Reason::BindingNotActive,
     Reason::StaleGeneration,
@@ -73,6 +77,11 @@ const ROWS: &[Row] = &[
     row("7.1/3", Reason::FenceExpired, None, |scene| {
         scene.lose_the_fence();
         scene.data()
+    }),
+    row("7.1/3", Reason::HandoffPending, None, |scene| {
+        let data = scene.data();
+        scene.give_away();
+        data
     }),
     row("7.1/3", Reason::BindingNotActive, None, |scene| {
         let data = scene.data();
@@ -240,9 +249,19 @@ const ROWS: &[Row] = &[
         }
         scene.request()
     }),
+    row("7.2/6", Reason::HandoffPending, None, |scene| {
+        let request = scene.request();
+        scene.give_away();
+        request
+    }),
     // HS_INIT
     row("7.3/1", Reason::Malformed, None, |_| hello(MALLORY, 9).1[..HS_INIT_LEN - 1].to_vec()),
     row("7.3/2", Reason::BadMac1, None, |_| changed(hello(MALLORY, 9).1.to_vec(), 160, 0)),
+    row("7.3/2", Reason::GatewayDraining, None, |scene| {
+        let span = Duration::from_secs(60);
+        scene.world.gateway.handle_command(Command::Drain { span }, scene.world.now);
+        hello(MALLORY, 9).1.to_vec()
+    }),
     row("7.3/3", Reason::CookieRequired, Some(Kind::HsRetry), |scene| {
         scene.load();
         hello(MALLORY, 9).1.to_vec()
@@ -359,6 +378,15 @@ impl Scene {
         Rogue::shake_hands(&mut self.world, MALLORY, 3, self.source)
     }
 
+    /// Another gateway wants the sessions, and the store has not said yet whether it has them.
+    fn give_away(&mut self) {
+        let to = Incarnation([9; 16]);
+        for handle in &self.world.created {
+            self.world.gateway.handle_ask(Ask::Release { handle: *handle, to }, self.world.now);
+        }
+        while self.world.gateway.poll_ownership_request().is_some() {}
+    }
+
     fn lose_the_fence(&mut self) {
         self.world.gateway.handle_fence(Fence { epoch: 1, valid_until: self.world.now });
     }
@@ -455,6 +483,7 @@ fn name(answer: Kind) -> &'static str {
         Kind::PathTicket => "PATH_TICKET",
         Kind::ReattachResult => "REATTACH_RESULT",
         Kind::NoSession => "NO_SESSION",
+        Kind::TakeoverResp => "TAKEOVER_RESP",
         other => panic!("{other:?} answers no refused datagram"),
     }
 }
@@ -478,12 +507,13 @@ fn the_published_table_is_this_one() {
         .filter(|line| line.starts_with("| 7.") || line.starts_with("| other"))
         .map(cells)
         .collect();
-    let ours: Vec<Vec<String>> = ROWS
-        .iter()
-        .map(|row| {
-            let answer = row.answer.map_or("none", name);
-            let event = if NOT_REPORTED.contains(&row.reason) { "counted" } else { "event" };
-            vec![row.row.into(), row.reason.code().into(), answer.into(), event.into()]
+    let takeovers = crate::takeover_refusals::ROWS.iter().map(|row| (row.row, row.reason, row.answer));
+    let rows = ROWS.iter().map(|row| (row.row, row.reason, row.answer)).chain(takeovers);
+    let ours: Vec<Vec<String>> = rows
+        .map(|(row, reason, answer)| {
+            let answer = answer.map_or("none", name);
+            let event = if NOT_REPORTED.contains(&reason) { "counted" } else { "event" };
+            vec![row.into(), reason.code().into(), answer.into(), event.into()]
         })
         .collect();
     for row in &ours {

@@ -3,13 +3,15 @@ use std::net::SocketAddr;
 
 use jumpvpn_engine::{HEADROOM, Received, TAILROOM};
 use jumpvpn_session::{
-    BindingContext, ControlKeys, EpochContext, EpochSecret, Initiator, InitiatorConfig, RekeyInitiator,
-    RekeyMode, Side, SuiteSet, Traffic, open_control, rekey_parts, seal_control,
+    BindingContext, ControlKeys, Credentials, EpochContext, EpochSecret, Initiator, InitiatorConfig,
+    RekeyInitiator, RekeyMode, Side, SuiteSet, TakenOver, TakeoverConfig, TakeoverInitiator, Traffic,
+    open_control, rekey_parts, seal_control,
 };
 use jumpvpn_wire::{
     CONTROL_HEADER_LEN, Cid, ControlHeader, Frame, FrameWriter, HS_INIT_LEN, InitPayload, Kind,
-    MAX_PLAINTEXT_LEN, PathId, ProbeFlags, ProbePayload, Quality, ReattachPayload, RouteToken, TAG_LEN,
-    TicketPayload, TransportClass, features,
+    MAX_PLAINTEXT_LEN, PathId, ProbeFlags, ProbePayload, Quality, ReattachPayload, RouteToken, SessionId,
+    TAG_LEN, TAKEOVER_INIT_LEN, TakeoverInitPayload, TakeoverRespPayload, TicketPayload, TransportClass,
+    features,
 };
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
@@ -44,6 +46,8 @@ pub struct Rogue {
     token: RouteToken,
     token_config: u8,
     cseq: u64,
+    version: u64,
+    seed: u64,
 }
 
 impl Rogue {
@@ -52,7 +56,12 @@ impl Rogue {
         let (initiator, init) = hello(seed, number);
         assert_eq!(world.hand_in(source, &init), Received::Consumed);
         let answer = world.take_strays(source).pop().unwrap();
-        let (established, payload) = initiator.handle_response(&answer).map_err(|(_, error)| error).unwrap();
+        Rogue::of_answer(initiator, &answer, seed, source)
+    }
+
+    /// Takes the answer to its handshake in.
+    pub fn of_answer(initiator: Initiator, answer: &[u8], seed: u64, source: SocketAddr) -> Rogue {
+        let (established, payload) = initiator.handle_response(answer).map_err(|(_, error)| error).unwrap();
         let epoch = established.epoch(&payload);
         Rogue {
             source,
@@ -65,7 +74,68 @@ impl Rogue {
             token: payload.token,
             token_config: payload.token_config,
             cseq: 0,
+            version: 1,
+            seed,
         }
+    }
+
+    /// What a store may know of its present key epoch.
+    pub fn credentials(&self) -> Credentials {
+        self.secret.credentials(&self.epoch)
+    }
+
+    /// Asks the gateway of that key to take the session over, as a client that knows this owner epoch and version.
+    pub fn ask_takeover_as(
+        &mut self,
+        gateway: u64,
+        credentials: &Credentials,
+        (owner_epoch, version): (u64, u64),
+    ) -> TakeoverInitiator {
+        self.cseq += 1;
+        let payload = TakeoverInitPayload {
+            client_cid: Cid(self.rng.next_u64()),
+            path_id: PathId(50),
+            features: features::PQ as u16,
+            suites: SuiteSet::ALL.bits(),
+            ..TakeoverInitPayload::default()
+        };
+        let config = TakeoverConfig {
+            private: &key(self.seed),
+            gateway: &key(gateway).public(),
+            credentials,
+            sid: self.epoch.sid,
+            owner_epoch,
+            version,
+            cseq: self.cseq,
+            token: self.token,
+            token_config: self.token_config,
+            payload,
+        };
+        TakeoverInitiator::start(config, &mut self.rng, &mut [0; TAKEOVER_INIT_LEN]).unwrap()
+    }
+
+    /// The same, as an honest client would.
+    pub fn ask_takeover(&mut self, gateway: u64) -> TakeoverInitiator {
+        self.ask_takeover_as(gateway, &self.credentials(), (self.epoch.owner_epoch, self.version))
+    }
+
+    /// Uses the static key of somebody else from now on.
+    pub fn pretend_to_be(&mut self, seed: u64) {
+        self.seed = seed;
+    }
+
+    /// Goes on with what a takeover made; the keys of the owner before are gone.
+    pub fn adopt(&mut self, taken: TakenOver, payload: &TakeoverRespPayload) {
+        self.traffic = taken.secret.binding(&taken.context, &taken.binding, Side::Client);
+        self.control = taken.secret.control(&taken.context);
+        (self.epoch, self.secret) = (taken.context, taken.secret);
+        (self.server_cid, self.token) = (payload.server_cid, payload.token);
+        (self.token_config, self.version) = (payload.token_config, payload.version);
+    }
+
+    /// Which session it has, and in which owner epoch, version and key epoch.
+    pub fn stand(&self) -> (SessionId, u64, u64, u32) {
+        (self.epoch.sid, self.epoch.owner_epoch, self.version, self.epoch.n)
     }
 
     /// Is born. What the gateway says to that is thrown away.

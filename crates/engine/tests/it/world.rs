@@ -9,7 +9,7 @@ use jumpvpn_engine::{
     Agent, Gateway, HEADROOM, Received, SocketKey, TAILROOM, TRANSMIT_BUFFER_LEN, Transmit,
 };
 use jumpvpn_events::{Event, PathLabel, Reason, Time};
-use jumpvpn_ownership::{Fence, Ledger};
+use jumpvpn_ownership::{Fence, Handle, Ledger, Request};
 use jumpvpn_policy::Policy;
 use jumpvpn_session::{PrivateKey, SuiteSet};
 use rand_chacha::ChaCha20Rng;
@@ -62,6 +62,8 @@ pub struct World {
     pub deaf: bool,
     /// What the gateway sent to addresses that are not the client's.
     pub strays: Vec<(SocketAddr, Vec<u8>)>,
+    /// Sessions that the store was asked to keep.
+    pub created: Vec<Handle>,
 }
 
 pub const GATEWAY: &str = "192.0.2.10:4747";
@@ -143,6 +145,7 @@ impl World {
             held: Vec::new(),
             deaf: crate::deaf::is_meant(),
             strays: Vec::new(),
+            created: Vec::new(),
         };
         world.set_links(&[0, 1]);
         world
@@ -333,6 +336,9 @@ impl World {
 
     pub fn collect(&mut self) {
         while let Some(request) = self.gateway.poll_ownership_request() {
+            if matches!(request, Request::Create { .. }) {
+                self.created.push(request.handle());
+            }
             let answer = self.store.submit(&request, self.now);
             self.gateway.handle_ownership(answer, self.now);
         }
