@@ -14,7 +14,9 @@ pub mod cell;
 mod disk;
 pub mod etcd;
 pub mod fault;
+pub mod judge;
 pub mod plan;
+pub mod witness;
 
 pub use cell::Cell;
 pub use disk::Disk;

@@ -28,6 +28,7 @@ pub const ALL: &[(&str, fn())] = &[
     ("the_program_keeps_its_promise_on_a_planned_jump", the_program_keeps_its_promise_on_a_planned_jump),
     ("latency_can_be_measured", latency_can_be_measured),
     ("routers_follow_the_owner_epoch", || crate::cell::start("bird")),
+    ("two_gateways_that_serve_at_once_are_seen_and_judged", || crate::cell::start("witness")),
     ("each_fault_of_the_store_has_its_effect", || crate::cell::start("store")),
 ];
 

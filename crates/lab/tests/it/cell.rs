@@ -8,10 +8,13 @@ use std::time::{Duration, Instant};
 
 use jumpvpn_host::{Network, SessionRoutes};
 use jumpvpn_lab::cluster::bird::Birds;
+use jumpvpn_lab::cluster::judge::{Evidence, Fact, Finding, judge};
+use jumpvpn_lab::cluster::witness::Witness;
 use jumpvpn_lab::cluster::{Cell, Fault, Store, etcd};
 use jumpvpn_lab::namespace::Node;
 use jumpvpn_lab::shaper::Conditions;
 use jumpvpn_lab::story::{Direction, Directions};
+use jumpvpn_lab::tunnel;
 use jumpvpn_tun::{Tun, TunOptions};
 
 use crate::cases;
@@ -36,6 +39,7 @@ pub fn case_inside(arguments: &[String]) -> io::Result<ExitCode> {
     let cell = Cell::build([Conditions::default(); 2], 1)?;
     match arguments.first().map(String::as_str) {
         Some("bird") => routers_follow(&cell, &Birds::start(&cell, &folder)?),
+        Some("witness") => double_serving_is_seen(&cell)?,
         _ => faults(&cell, &mut Store::start(&cell, &folder)?),
     }
     std::fs::remove_dir_all(&folder).ok(); // the disks are still mounted, and end with this process
@@ -238,4 +242,48 @@ fn full_disk(cell: &Cell, store: &mut Store) {
     wait_until("the others go on", || put(0).is_ok());
     println!("the member with the full disk failed after {count} MiB, and the others go on");
     ongoing.end(cell, store).unwrap();
+}
+
+/// Two gateways serve one session at once, on the wire as in what they say: the same judge that passes the sound part
+/// finds it.
+fn double_serving_is_seen(cell: &Cell) -> io::Result<()> {
+    let client = Ipv4Addr::new(10, 77, 0, 9);
+    let witness = Witness::listen(cell, client, 4747)?;
+    let mut gateways = [Bare::start(&cell.gateways[0]), Bare::start(&cell.gateways[1])];
+    let clients: Vec<UdpSocket> = (0..2)
+        .map(|gateway| cell.gateways[gateway].run(|| UdpSocket::bind("0.0.0.0:4747"))?)
+        .collect::<io::Result<_>>()?;
+    let mut serve = |gateway: usize, count: usize| {
+        for number in 0..count {
+            gateways[gateway].emit(client, number as u8);
+            clients[gateway].send_to(&[0x10, 0, 0, 0], "198.51.100.7:1").unwrap();
+            // Neither is another client's packet, nor what is no user data.
+            gateways[gateway].emit(Ipv4Addr::new(10, 77, 0, 8), 0);
+            clients[gateway].send_to(&[0x1d, 0, 0, 0], "198.51.100.7:1").unwrap();
+        }
+    };
+    let fact = |gateway, epoch| Fact {
+        at: tunnel::unix_now(),
+        gateway,
+        session: "5e55".to_owned(),
+        epoch,
+        birth: epoch == 1,
+    };
+    let mut evidence = Evidence { facts: vec![fact(0, 1)], ..Evidence::default() };
+    serve(0, 50);
+    evidence.facts.push(fact(1, 2));
+    serve(1, 50);
+    let hear = |count| wait_until("all is heard", || witness.heard().len() == count);
+    hear(200);
+    evidence.packets = witness.heard();
+    let (figures, findings) = judge(&evidence);
+    assert_eq!((figures.packet_counts, figures.move_count), ([100, 100], 1));
+    assert_eq!(findings, []);
+    serve(0, 3);
+    hear(206);
+    evidence.packets = witness.heard();
+    let (_, findings) = judge(&evidence);
+    let is_stale = |finding: &Finding| matches!(finding, Finding::Stale { count: 3, epochs: [1, 2], .. });
+    assert!(findings.len() == 2 && findings.iter().all(is_stale), "{findings:?}");
+    Ok(())
 }
