@@ -122,13 +122,19 @@ impl Gateway {
         let Some(session) = self.table.session(slot) else { return };
         match answer {
             Answer::Committed { .. } => self.give_away(slot, now),
+            // Whom it was for is gone. The record is still the one we know, so the release was not made and never will be.
+            Answer::Conflict { current: Some(current), owner: Some(Owner::Me), .. }
+                if current.0 == session.stored.rev =>
+            {
+                (session.writing, session.frozen) = (None, false);
+            }
             // Somebody else has it: our right had been over.
             Answer::Conflict { .. } => self.lose(slot, Reason::OwnershipLost, now),
-            Answer::Refused { reason, .. } => {
+            Answer::Refused { reason, .. } if *reason != Reason::FenceExpired => {
                 (session.writing, session.frozen) = (None, false);
                 self.core.counters.drops.record(*reason);
             }
-            // Not known: frozen until the right to act is over.
+            // Not known, also when the right to act is over before the store has answered: frozen until all is dropped.
             _ => {}
         }
     }

@@ -13,6 +13,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 
 use crate::rogue::{Rogue, hello};
+use crate::town::{KEYS, Town};
 use crate::world::{
     CLIENT_INNER, GATEWAY, GATEWAY_INNER, MALLORY, MALLORY_INNER, World, gateway_config, ms, packet,
 };
@@ -304,4 +305,50 @@ fn a_session_does_not_grow_with_jumps_key_changes_and_forgeries() {
     let (old, last_epoch) = held_after(40);
     assert!(young > 0 && last_epoch >= first_epoch + 2, "key epochs {first_epoch} and {last_epoch}");
     assert_eq!(old, young);
+}
+
+/// What is refused before the store is asked, and what it is asked for a stranger who has a token and a cookie: a bounded
+/// queue.
+#[test]
+fn refused_takeovers_allocate_nothing_before_the_store_answers() {
+    let mut town = Town::new();
+    let mut mallory = town.birth(MALLORY, home());
+    let mut initiator = mallory.ask_takeover(KEYS[1]);
+    let bare = *initiator.message();
+    let good = town.with_cookie(1, home(), &mut initiator);
+    let now = town.now;
+    let mut refused = |datagram: &[u8], source, reason| {
+        let (received, allocated) = refuse(&mut town.gateways[1], source, datagram, now);
+        assert_eq!((received, allocated), (Received::Dropped(reason), 0), "for {reason}");
+    };
+    refused(&good[..100], home(), Reason::Malformed);
+    refused(&flipped(&good, 9), home(), Reason::UnknownSession);
+    refused(&bare, home(), Reason::CookieRequired);
+    refused(&good, elsewhere(), Reason::BadCookie);
+    for number in 0..5 {
+        let forged = flipped(&good, usize::MAX);
+        let (received, allocated) = refuse(&mut town.gateways[1], home(), &forged, now);
+        let expected = if number < 4 { Received::Consumed } else { Received::Dropped(Reason::StoreBusy) };
+        assert_eq!((received, allocated), (expected, 0), "message {number}");
+    }
+    assert!(town.gateways[1].poll_ownership_request().is_some());
+    assert!(town.gateways[1].poll_ownership_request().is_none(), "four wait for one answer");
+}
+
+/// A takeover that waits for its confirmation holds its record, its request, the answer to it, and its replay window.
+#[test]
+fn a_waiting_takeover_holds_less_than_two_kibibytes_beside_its_place() {
+    let mut town = Town::new();
+    let mut mallory = town.birth(MALLORY, home());
+    // Once before, so that what only grows has grown.
+    town.ask(1, &mut mallory);
+    town.run(ms(6000));
+    let mut initiator = mallory.ask_takeover(KEYS[1]);
+    let init = town.with_cookie(1, home(), &mut initiator);
+    town.sent = Vec::with_capacity(16);
+    let held = measure(|| drop(town.hand_in(1, home(), &init)));
+    let answered: usize = town.sent.iter().map(|(_, _, bytes)| bytes.capacity()).sum();
+    let held = held.bytes_current - answered as i64;
+    assert_eq!(town.gateways[1].status().takeovers, 1);
+    assert!((1024..2048).contains(&held), "{held} bytes");
 }

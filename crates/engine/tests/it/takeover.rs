@@ -6,7 +6,7 @@ use jumpvpn_engine::counters::OwnershipChange;
 use jumpvpn_engine::gateway::Command;
 use jumpvpn_engine::{HEADROOM, Received, TAILROOM};
 use jumpvpn_events::{EventKind, Reason, State, Time};
-use jumpvpn_ownership::{Ask, Fence, RecordState, Request};
+use jumpvpn_ownership::{Answer, Ask, Fence, Owner, RecordState, Request, RequestId, Rev, SessionRecord};
 use jumpvpn_policy::Policy;
 use jumpvpn_session::{CredentialsPlace, orphaned_proof, reset_token};
 use jumpvpn_wire::{Cid, Frame, FrameReader, Kind, NoSession, SessionId};
@@ -228,22 +228,35 @@ fn packets_and_control_messages_of_a_frozen_session_are_dropped() {
 }
 
 #[test]
-fn a_refused_release_wakes_the_session_and_an_unknown_one_does_not() {
-    for (answer, awake) in [(true, true), (false, false)] {
+fn only_an_answer_that_says_not_made_wakes_a_frozen_session() {
+    let answers: [(fn(RequestId, (Rev, SessionRecord)) -> Answer, bool); 5] = [
+        (|id, _| Answer::Refused { id, reason: Reason::NotOwner }, true),
+        // Whom it was for is dead.
+        (
+            |id, current| Answer::Conflict { id, current: Some(Box::new(current)), owner: Some(Owner::Me) },
+            true,
+        ),
+        (|id, _| Answer::Unknown { id }, false),
+        // What was under way when the fence ended may have been made.
+        (|id, _| Answer::Refused { id, reason: Reason::FenceExpired }, false),
+        (
+            |id, current| Answer::Conflict {
+                id,
+                current: Some(Box::new(current)),
+                owner: Some(Owner::Alive),
+            },
+            false,
+        ),
+    ];
+    for (number, (answer, awake)) in answers.into_iter().enumerate() {
         let mut town = Town::new();
         let mut client = town.birth(MALLORY, home());
         let (handle, to) = (record(&town).handle, town.incarnations[1]);
         town.gateways[0].handle_ask(Ask::Release { handle, to }, town.now);
         let id = town.gateways[0].poll_ownership_request().unwrap().id();
-        let reason = Reason::NotOwner;
-        let said = if answer {
-            jumpvpn_ownership::Answer::Refused { id, reason }
-        } else {
-            jumpvpn_ownership::Answer::Unknown { id }
-        };
+        let said = answer(id, town.store.records[&handle].clone());
         town.gateways[0].handle_ownership(said, town.now);
-        assert_eq!(serves(&mut town, 0, &mut client), awake);
-        assert_eq!(town.rows(0).len(), 1);
+        assert_eq!(serves(&mut town, 0, &mut client), awake, "answer {number}");
     }
 }
 
