@@ -3,7 +3,8 @@
 //! This file only dispatches. Each concern has its file: `admission` (what an unproven sender may cost),
 //! `birth`, `data` (packets of live bindings), `reattach` (probe, ticket, jump, rebinding), `rekey`, `expiry`
 //! (timers), `lost` (sessions nobody knows), `takeover` (sessions of other gateways, or of an earlier life of this one),
-//! `handoff` (sessions that go to others), `advice` (sessions that shall go), `writes` (changes of records), `status`.
+//! `handoff` (sessions that go to others), `advice` (sessions that shall go), `writes` (changes of records),
+//! `routes` (inner addresses that come and go), `status`.
 mod admission;
 mod advice;
 mod birth;
@@ -15,6 +16,7 @@ mod handoff;
 mod lost;
 mod reattach;
 mod rekey;
+mod routes;
 pub(crate) mod session;
 mod status;
 mod table;
@@ -50,6 +52,7 @@ use advice::Advice;
 use birth::PendingBirths;
 use expiry::CLOSE_COPIES;
 use lost::LostSessions;
+pub use routes::RouteChange;
 pub use status::{SessionRow, Status};
 use table::Table;
 use takeover::Takeovers;
@@ -174,6 +177,7 @@ pub(crate) struct Core {
     pub outbox: Outbox,
     pub events: EventQueue,
     pub requests: VecDeque<Request>,
+    pub routes: VecDeque<RouteChange>,
     pub counters: Counters,
     pub resend: Option<ResendRing>,
     /// Sessions whose packets are sent again; the handle guards against a slot that was given away.
@@ -313,6 +317,7 @@ impl Gateway {
             fence: Fence { epoch: 0, valid_until: Time::ZERO },
             outbox: Outbox::new(OUTBOX_CAPACITY),
             events: EventQueue::new(EVENT_CAPACITY),
+            routes: VecDeque::new(),
             requests: VecDeque::with_capacity(REQUEST_CAPACITY),
             counters: Counters::default(),
             resend,

@@ -490,7 +490,7 @@ impl Gateway {
     fn give_birth(&mut self, slot: u32, rev: Rev, now: Time) {
         let Some(entry) = self.take_pending(slot) else { return };
         let session = self.new_session(entry, rev, now);
-        let Some(slot) = self.table.insert(session) else {
+        let Some(slot) = self.enter(session) else {
             self.core.counters.drops.record(Reason::TableFull);
             return;
         };

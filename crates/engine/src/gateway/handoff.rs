@@ -9,7 +9,6 @@ use jumpvpn_policy::{AdmitCause, admit};
 use jumpvpn_wire::Handle;
 
 use super::birth::session_event;
-use super::session::Session;
 use super::{Gateway, store_handle};
 use crate::counters::OwnershipChange;
 
@@ -154,13 +153,6 @@ impl Gateway {
         let Some(session) = self.take_out(slot) else { return };
         let event = session_event(&session, reason, EventKind::Release { given }, now);
         self.core.event(event);
-    }
-
-    /// Takes a session out of everything that leads to it. Its keys are erased when it is dropped.
-    pub(super) fn take_out(&mut self, slot: u32) -> Option<Box<Session>> {
-        let session = self.table.remove(slot)?;
-        self.core.resending.retain(|(resending, ..)| *resending != slot);
-        Some(session)
     }
 
     /// The right to act is over: all sessions, all that is pending, and everything that was asked.

@@ -27,6 +27,7 @@ use std::time::Duration;
 
 use jumpvpn_events::{BindingState, EventKind, PathLabel, Reason, Time};
 use jumpvpn_ownership::{Answer, Expected, Owner, RecordState, Request, Rev, SessionRecord};
+use jumpvpn_policy::{AdmitCause, admit};
 use jumpvpn_session::{Credentials, Side, TakeoverRead, Trigger};
 use jumpvpn_wire::{
     Cid, Handle, Heartbeat, SessionId, TAKEOVER_RESP_LEN, TakeoverInit, TakeoverRefusal, TakeoverRespPayload,
@@ -254,11 +255,16 @@ impl Gateway {
             // What follows hangs on the epoch before, which is not hybrid.
             return Err(Refusal::from(Reason::PqRequired));
         }
-        let held = self.table.by_handle(handle).and_then(|slot| self.table.session(slot));
-        match held {
-            Some(session) if session.frozen => Err(Refusal::later(Reason::HandoffPending)),
-            Some(session) if session.writing.is_some() => Err(Refusal::later(Reason::StoreBusy)),
-            Some(session) if now >= session.expires => Err(Refusal::from(Reason::SessionExpired)),
+        let Some(session) = self.table.by_handle(handle).and_then(|slot| self.table.session(slot)) else {
+            return Ok(());
+        };
+        // Each is a write: a client that is here may have as many as it may have moves.
+        let budget = admit(&self.core.policy, now, AdmitCause::MoveDeadPath, &session.history);
+        budget.map_err(|(reason, retry_after)| Refusal { reason, retry_after })?;
+        match session {
+            session if session.frozen => Err(Refusal::later(Reason::HandoffPending)),
+            session if session.writing.is_some() => Err(Refusal::later(Reason::StoreBusy)),
+            session if now >= session.expires => Err(Refusal::from(Reason::SessionExpired)),
             _ => Ok(()),
         }
     }
@@ -444,7 +450,7 @@ impl Gateway {
         let left = before.as_ref().map(|before| left_event(before, now));
         let session = self.taken_session(entry, rev, before, now);
         left.into_iter().for_each(|event| self.core.event(event));
-        let Some(slot) = self.table.insert(session) else {
+        let Some(slot) = self.enter(session) else {
             // Counted and served by nobody; the client asks again, here or elsewhere.
             return self.core.counters.drops.record(Reason::TableFull);
         };

@@ -565,3 +565,27 @@ fn all_gateways_tell_one_story() {
     let summary = told.unwrap_or_else(|findings| panic!("{findings:#?}"));
     assert_eq!(summary.commits, 5, "a birth and four takeovers");
 }
+
+#[test]
+fn routes_follow_the_addresses_of_sessions() {
+    let mut town = Town::new();
+    let changes = |town: &mut Town, at: usize| -> Vec<(Option<u64>, bool)> {
+        let all: Vec<_> = std::iter::from_fn(|| town.gateways[at].poll_route()).collect();
+        let inner: std::net::IpAddr = MALLORY_INNER.parse().unwrap();
+        assert!(all.iter().all(|change| change.address == inner), "{all:?}");
+        all.into_iter().map(|change| (change.owner_epoch, change.moved)).collect()
+    };
+    let mut client = town.birth(MALLORY, home());
+    assert_eq!(changes(&mut town, 0), [(Some(1), false)]);
+    town.move_to(1, &mut client);
+    assert_eq!(changes(&mut town, 0), [(None, false)]);
+    assert_eq!(changes(&mut town, 1), [(Some(2), true)]);
+    // New keys where it is: the same address, a higher epoch.
+    town.move_to(1, &mut client);
+    assert_eq!(changes(&mut town, 1), [(None, true), (Some(3), true)]);
+    let session = town.rows(1)[0].session;
+    let reason = Reason::OwnerClosed;
+    town.gateways[1].handle_command(Command::Close { session, reason }, town.now);
+    town.settle();
+    assert_eq!(changes(&mut town, 1), [(None, true)]);
+}

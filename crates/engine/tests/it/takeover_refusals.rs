@@ -136,6 +136,13 @@ pub const ROWS: &[Row] = &[
         assert!(scene.town.gateways[ASKED].poll_ownership_request().is_some());
         request
     }),
+    row("7.4/10", Reason::SwitchRateLimited, SEALED, |scene| {
+        for _ in 0..Policy::laptop().switching.max_switches_per_min {
+            scene.town.move_to(ASKED, &mut scene.client);
+            scene.town.run(ms(300));
+        }
+        scene.request()
+    }),
     row("7.4/10", Reason::GatewayDraining, SEALED, |scene| {
         let span = Duration::from_secs(60);
         scene.town.gateways[ASKED].handle_command(Command::Drain { span }, scene.town.now);
