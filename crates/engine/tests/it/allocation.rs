@@ -346,7 +346,7 @@ fn a_waiting_takeover_holds_less_than_two_kibibytes_beside_its_place() {
     let mut initiator = mallory.ask_takeover(KEYS[1]);
     let init = town.with_cookie(1, home(), &mut initiator);
     town.sent = Vec::with_capacity(16);
-    let held = measure(|| drop(town.hand_in(1, home(), &init)));
+    let held = measure(|| _ = town.hand_in(1, home(), &init));
     let answered: usize = town.sent.iter().map(|(_, _, bytes)| bytes.capacity()).sum();
     let held = held.bytes_current - answered as i64;
     assert_eq!(town.gateways[1].status().takeovers, 1);

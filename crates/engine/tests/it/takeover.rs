@@ -227,9 +227,12 @@ fn packets_and_control_messages_of_a_frozen_session_are_dropped() {
     assert!(town.take_sent(0, home()).iter().all(|sent| sent[0] == Kind::Data.code()), "only the welcome");
 }
 
+/// Makes the answer to a request, from what the record is.
+type Say = fn(RequestId, (Rev, SessionRecord)) -> Answer;
+
 #[test]
 fn only_an_answer_that_says_not_made_wakes_a_frozen_session() {
-    let answers: [(fn(RequestId, (Rev, SessionRecord)) -> Answer, bool); 5] = [
+    let answers: [(Say, bool); 5] = [
         (|id, _| Answer::Refused { id, reason: Reason::NotOwner }, true),
         // Whom it was for is dead.
         (
