@@ -2,8 +2,10 @@
 //!
 //! This file only dispatches. Each concern has its file: `path` (links and what is known of each path), `birth`,
 //! `live` (keys and bindings of the session), `frames`, `probe` (candidates and tickets), `watch` (is the active
-//! path alive?), `jump` (moving the binding), `recover` (no path works), `rekey`, `status`.
+//! path alive?), `jump` (moving the binding), `recover` (no path works), `takeover` and `claim` (another gateway goes on
+//! with the session), `rekey`, `status`.
 mod birth;
+mod claim;
 mod frames;
 mod jump;
 mod links;
@@ -16,6 +18,7 @@ mod rebind;
 mod recover;
 mod rekey;
 mod status;
+mod takeover;
 mod watch;
 
 use std::collections::VecDeque;
@@ -328,7 +331,12 @@ impl Agent {
             (Phase::Live(live), kind) if kind.is_reply() => {
                 live.handle_reply(&mut self.core, &mut self.paths, path, kind, datagram, now)
             }
-            (Phase::Live(live), Kind::NoSession) => live.handle_no_session(datagram),
+            (Phase::Live(live), Kind::NoSession) => {
+                live.handle_no_session(&mut self.core, &self.paths, path, datagram, now)
+            }
+            (Phase::Live(live), Kind::HsRetry | Kind::TakeoverResp) => {
+                live.handle_takeover(&mut self.core, &mut self.paths, path, kind, datagram, now)
+            }
             (Phase::Handshaking(_), Kind::HsRetry | Kind::HsResp) => {
                 self.handle_handshake(path, kind, datagram, now)
             }

@@ -48,7 +48,7 @@ pub use rekey::{
 pub use schedule::{BindingContext, ControlKeys, EpochContext, EpochSecret, Side, Traffic};
 pub use suite::{ForgeryLimits, Suite, SuiteSet};
 pub use takeover::TakenOver;
-pub use takeover::initiator::{TakeoverConfig, TakeoverInitiator};
+pub use takeover::initiator::{TakeoverConfig, TakeoverInitiator, TakeoverRefusals};
 pub use takeover::responder::TakeoverRead;
 pub use ticket::{TICKET_ROTATION, TicketBinding, TicketKeys};
 pub use token::{TokenKey, WeakRandomness, is_reset_token, orphaned_proof, reset_token};

@@ -9,6 +9,7 @@ use jumpvpn_session::{
 use jumpvpn_wire::{Cid, HS_INIT_LEN, InitPayload, Kind, PathId, RespPayload, features};
 
 use super::live::{Binding, Channel, Limits, Live, Stage};
+use super::takeover::Keyring;
 use super::watch::Watch;
 use super::{Agent, Core, Phase, bare_event};
 use crate::Received;
@@ -239,7 +240,8 @@ impl Agent {
             path.note_alive(&self.core.config.policy, now);
         }
         let binding = self.birth_binding(path, &established, payload, now)?;
-        self.core.config.policy = stricter(&self.core.own_policy, payload);
+        self.core.config.policy =
+            stricter(&self.core.own_policy, payload.max_switches_per_min, payload.cooldown_ms);
         let hybrid = pq != PostQuantum::Off && gateway_pq;
         let mut live = Box::new(new_live(established, payload, binding, hybrid, now));
         live.early_uplink = self.core.config.policy.switching.early_uplink;
@@ -272,11 +274,11 @@ impl Agent {
 }
 
 /// Our policy under the limits that the gateway enforces anyway: asking for more would only be refused.
-fn stricter(own: &Policy, payload: &RespPayload) -> Policy {
+pub(super) fn stricter(own: &Policy, max_switches_per_min: u16, cooldown_ms: u16) -> Policy {
     let mut policy = own.clone();
     let switching = &mut policy.switching;
-    switching.max_switches_per_min = switching.max_switches_per_min.min(payload.max_switches_per_min.max(1));
-    let cooldown = Duration::from_millis(u64::from(payload.cooldown_ms));
+    switching.max_switches_per_min = switching.max_switches_per_min.min(max_switches_per_min.max(1));
+    let cooldown = Duration::from_millis(u64::from(cooldown_ms));
     switching.switch_cooldown = switching.switch_cooldown.max(cooldown);
     policy
 }
@@ -290,6 +292,7 @@ fn new_live(
 ) -> Live {
     let epoch = established.epoch(payload);
     let control = established.secret.control(&epoch);
+    let keyring = Keyring::new(established.secret.credentials(&epoch), epoch.owner_epoch);
     Live {
         label: SessionLabel(established.sid.0),
         epoch,
@@ -299,7 +302,11 @@ fn new_live(
         previous_control: None,
         window: ControlWindow::new(),
         cseq: 0,
+        told_epoch: epoch.owner_epoch,
         version: 1,
+        keyring,
+        takeover: None,
+        claim: None,
         machine: Machine::new(),
         history: SwitchHistory::new(),
         active,
@@ -348,7 +355,7 @@ fn new_live(
 }
 
 /// The confirmation is repeated after 100 ms, then doubling.
-const CONFIRM_PAUSE: Duration = Duration::from_millis(100);
+pub(super) const CONFIRM_PAUSE: Duration = Duration::from_millis(100);
 /// Repetitions before the birth counts as failed: 100 ms + 200 ms + … + 6.4 s, longer than the gateway keeps the
 /// answered handshake.
 const CONFIRM_ATTEMPTS: u32 = 7;

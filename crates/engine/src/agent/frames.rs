@@ -51,6 +51,9 @@ impl Live {
         let role = self.role_of(header.cid, now).ok_or(Reason::UnknownCid)?;
         let channel = self.channel_mut(role).ok_or(Reason::BindingNotActive)?;
         let opened = channel.traffic.recv.open(datagram).map_err(|error| error.reason())?;
+        if self.stage == Stage::Claiming && role == Role::Active {
+            self.claim_proven(core, paths, now);
+        }
         if role == Role::Pending {
             // Sealed under the new binding's keys: the gateway has committed it.
             self.committed(core, paths, None, now);
@@ -124,7 +127,8 @@ impl Live {
             Frame::Heartbeat(beat) => self.answer_heartbeat(core, paths, beat, now),
             Frame::HeartbeatAck(ack) => self.handle_ack(core, paths, &ack, now),
             Frame::RekeyResp(response) => self.handle_rekey_response(core, paths, response, now),
-            Frame::RekeyWanted => self.rekey_at = now,
+            Frame::RekeyWanted => self.rekey_wanted(now),
+            Frame::MoveAdvice(advice) => self.handle_advice(core, paths, &advice, now),
             Frame::Tokens(list) => {
                 self.token_config = list.config();
                 self.tokens = list.iter().collect();
@@ -151,8 +155,7 @@ impl Live {
             | Frame::RekeyReq { .. }
             | Frame::Want { .. }
             | Frame::PmtuProbe { .. }
-            | Frame::PmtuAck { .. }
-            | Frame::MoveAdvice(_) => {}
+            | Frame::PmtuAck { .. } => {}
         }
     }
 
@@ -163,7 +166,7 @@ impl Live {
                 self.start_rekey(core, paths, now);
             }
             Stage::Confirming { hybrid: false } => self.ready(core, paths, now),
-            Stage::Hardening | Stage::Ready => {}
+            Stage::Hardening | Stage::Ready | Stage::Claiming => {}
         }
     }
 
@@ -222,11 +225,19 @@ impl Live {
     }
 
     /// NO_SESSION: believed only while we try to get the session back, and only with the token given at birth.
-    pub(super) fn handle_no_session(&mut self, datagram: &[u8]) -> Result<Received, Reason> {
+    pub(super) fn handle_no_session(
+        &mut self,
+        core: &mut Core,
+        paths: &Paths,
+        key: u32,
+        datagram: &[u8],
+        now: Time,
+    ) -> Result<Received, Reason> {
         let message = NoSession::decode(datagram).map_err(crate::malformed_reason)?;
-        let ours = !message.orphaned
-            && is_reset_token(&self.reset_token, &message.reset_token)
-            && message.cseq <= self.cseq;
+        if message.orphaned {
+            return self.handle_orphaned(core, paths, key, &message, now);
+        }
+        let ours = is_reset_token(&self.reset_token, &message.reset_token) && message.cseq <= self.cseq;
         if !ours || !self.is_in_doubt() {
             return Err(Reason::BadProof);
         }

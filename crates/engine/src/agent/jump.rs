@@ -373,6 +373,15 @@ impl Live {
         self.denied_until.is_some_and(|until| now < until)
     }
 
+    /// The gateway at which a jump was asked for does not serve the session.
+    pub(super) fn abandon_jump(&mut self, core: &mut Core, now: Time) {
+        let (pending, intent) = (self.pending.take(), self.intent.take());
+        core.resending = None;
+        if (pending.is_some() || intent.is_some()) && self.state() == State::Recovering {
+            self.transition(core, Trigger::JumpRefused, Reason::NotOwner, now);
+        }
+    }
+
     /// Whether a jump is decided or under way.
     pub(super) fn is_jumping(&self) -> bool {
         self.pending.is_some() || self.intent.is_some()

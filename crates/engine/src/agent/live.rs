@@ -9,9 +9,11 @@ use jumpvpn_session::{
 };
 use jumpvpn_wire::{Cid, Frame, PathId, ReceiveReport, ResetToken, RouteToken};
 
+use super::claim::Claim;
 use super::jump::{Intent, PendingJump};
 use super::path::Paths;
 use super::rekey::RekeyInFlight;
+use super::takeover::{Keyring, Takeover};
 use super::watch::Watch;
 use super::{Core, LastJump};
 use crate::rejection::Stamp;
@@ -67,6 +69,8 @@ pub(crate) enum Stage {
     Hardening,
     /// User packets flow.
     Ready,
+    /// Another gateway has agreed to go on; whether it owns the session is not proven yet.
+    Claiming,
 }
 
 /// Why and how a session ended.
@@ -96,7 +100,12 @@ pub(crate) struct Live {
     pub previous_control: Option<(u32, ControlKeys, Time)>,
     pub window: ControlWindow,
     pub cseq: u64,
+    /// Owner epoch of the last commit.
+    pub told_epoch: u64,
     pub version: u64,
+    pub keyring: Keyring,
+    pub takeover: Option<Box<Takeover>>,
+    pub claim: Option<Box<Claim>>,
     pub machine: Machine,
     pub history: SwitchHistory,
     pub active: Binding,
@@ -156,12 +165,7 @@ impl Live {
 
     /// Where the session stands, for an event about it.
     pub fn stamp(&self) -> Stamp {
-        Stamp {
-            label: self.label,
-            step: self.machine.step(),
-            epoch: self.epoch.owner_epoch,
-            version: self.version,
-        }
+        Stamp { label: self.label, step: self.machine.step(), epoch: self.told_epoch, version: self.version }
     }
 
     /// An event of the session as it stands now.
@@ -179,6 +183,11 @@ impl Live {
             }
             Err(_) => core.counters.drops.record(Reason::StateForbidden),
         }
+    }
+
+    /// Whether the session has never carried user packets.
+    pub fn is_newborn(&self) -> bool {
+        matches!(self.stage, Stage::Confirming { .. } | Stage::Hardening)
     }
 
     /// Where the state machine stands.

@@ -54,6 +54,18 @@ impl Live {
         self.recovering_since = None;
         self.next_recovery = None;
         self.degraded_since = None;
+        self.cancel_takeover();
+    }
+
+    /// The gateway that served us does so no more, although it, or another one, answers.
+    pub(super) fn lose_gateway(&mut self, core: &mut Core, now: Time) {
+        self.watch = Watch::new(now);
+        if self.state() == State::Attached {
+            self.transition(core, Trigger::Suspect, Reason::NotOwner, now);
+        }
+        self.recovering_since = Some(now);
+        self.recovery_attempts = 0;
+        self.next_recovery = Some(now + recovery::EARLY_PAUSE);
     }
 
     /// The active path answers again by itself.
@@ -84,6 +96,10 @@ impl Live {
             self.transition(core, Trigger::Degraded, reason, now);
             self.degraded_since.get_or_insert(now);
         }
+        if self.stage != Stage::Ready {
+            return;
+        }
+        self.look_elsewhere(core, paths, now);
         let unasked = |path: &&Path| path.up && path.probe.is_none_or(|probe| probe.sent < now);
         let mut unasked: Vec<(Time, u32)> =
             paths.iter().filter(unasked).map(|path| (path.probed, path.key)).collect();
@@ -109,7 +125,7 @@ impl Live {
             self.finish(Reason::SessionExpired, false);
         } else if now.since(self.active.heard) >= ttl {
             self.finish(Reason::TransportLostTtl, false);
-        } else if self.stage != Stage::Ready && now.since(self.born) >= BIRTH_TTL {
+        } else if self.is_newborn() && now.since(self.born) >= BIRTH_TTL {
             self.finish(Reason::HandshakeTimeout, false);
         } else if now >= self.keys_end(core) {
             self.finish(Reason::KeyExpired, false);
@@ -129,8 +145,7 @@ impl Live {
         let ttl = policy.session.transport_lost_ttl.min(self.limits.idle_ttl);
         let lifetime = policy.session.max_lifetime.min(self.limits.lifetime);
         let degraded = self.degraded_since.map(|since| since + policy.switching.degraded_timeout);
-        let stage_end =
-            if self.stage == Stage::Ready { self.active.heard + ttl } else { self.born + BIRTH_TTL };
+        let stage_end = if self.is_newborn() { self.born + BIRTH_TTL } else { self.active.heard + ttl };
         let end = (self.born + lifetime).min(stage_end).min(self.keys_end(core));
         degraded.map_or(end, |degraded| end.min(degraded))
     }
@@ -173,6 +188,10 @@ impl Live {
         {
             self.confirm(core, paths, now);
         }
+        if self.stage_retry <= now && self.stage == Stage::Claiming {
+            self.run_claim(core, paths, now);
+        }
+        self.run_takeover(core, paths, now);
         self.drop_stale(core, paths, now);
         self.run_rekey(core, paths, now);
         self.run_watch(core, paths, now);
@@ -199,13 +218,14 @@ impl Live {
 
     /// When [`Live::handle_timeout`] has something to do.
     pub(super) fn next_due(&self, core: &Core, paths: &Paths) -> Time {
-        let confirming = matches!(self.stage, Stage::Confirming { .. });
+        let confirming = matches!(self.stage, Stage::Confirming { .. } | Stage::Claiming);
         let due = [
             confirming.then_some(self.stage_retry),
             self.active.previous.as_ref().map(|(_, until)| *until),
             self.previous_control.as_ref().map(|(_, _, until)| *until),
             self.retiring.as_ref().map(|retiring| retiring.1),
             self.lapsed.as_ref().map(|(_, until)| *until),
+            self.next_takeover_due(),
             self.next_rekey_due(),
             self.next_watch_due(core, paths),
             self.next_probe_due(paths),

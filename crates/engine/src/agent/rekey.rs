@@ -19,7 +19,7 @@ const MAX_DOUBLINGS: u32 = 4;
 /// Requests of one rekey before it is abandoned and tried anew 10 s later.
 const ATTEMPT_COUNT: u32 = 8;
 /// Never more often than this (docs/protocol.md, rekey).
-const MIN_INTERVAL: Duration = Duration::from_secs(10);
+pub(super) const MIN_INTERVAL: Duration = Duration::from_secs(10);
 /// Generations of 2^24 packets after which a rekey is due: 2^32 packets (docs/protocol.md, rekey).
 const GENERATION_LIMIT: u32 = 256;
 /// How long packets of the epoch before are still opened; the gateway keeps them as long.
@@ -66,10 +66,8 @@ impl Live {
     pub(super) fn next_rekey_due(&self) -> Option<Time> {
         match &self.rekey {
             Some(rekey) => Some(rekey.retry_at),
-            None => (self.stage != Stage::Confirming { hybrid: true }
-                && self.stage != Stage::Confirming { hybrid: false }
-                && !self.is_jumping())
-            .then_some(self.rekey_at),
+            None => (matches!(self.stage, Stage::Hardening | Stage::Ready) && !self.is_jumping())
+                .then_some(self.rekey_at),
         }
     }
 
@@ -107,6 +105,11 @@ impl Live {
             }
             Wear::Fresh => {}
         }
+    }
+
+    /// REKEY_WANTED: the gateway asks for new keys. It takes no request sooner than this.
+    pub(super) fn rekey_wanted(&mut self, now: Time) {
+        self.rekey_at = self.rekey_at.min(now.max(self.epoch_since + MIN_INTERVAL));
     }
 
     /// Asks for the next key epoch.
@@ -167,6 +170,7 @@ impl Live {
         let old_control = std::mem::replace(&mut self.control, control);
         self.previous_control = Some((self.epoch.n, old_control, now + PREVIOUS_TTL));
         self.epoch = context;
+        self.keyring.rekeyed(finished.secret.credentials(&context), context.owner_epoch);
         self.secret = finished.secret;
         self.epoch_since = now;
         self.token_config = finished.terms.token_config;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jumpvpn_events::{BindingState, PathLabel, SessionLabel, State, Time};
 use jumpvpn_policy::{Health, Policy, rank};
+use jumpvpn_session::PublicKey;
 
 use super::{Agent, LastJump, Phase};
 
@@ -24,6 +25,8 @@ pub struct Status {
     pub key_epoch: u32,
     /// Where the gateway is reached now.
     pub gateway: Option<SocketAddr>,
+    /// The gateway that serves the session, or is asked for one.
+    pub gateway_key: PublicKey,
     /// Inner IPv4 address and prefix length.
     pub inner_v4: Option<(Ipv4Addr, u8)>,
     /// Inner IPv6 address and prefix length.
@@ -36,7 +39,7 @@ pub struct Status {
     pub last_jump: Option<LastJump>,
     /// Name of the pinned path.
     pub pinned: Option<PathLabel>,
-    /// Every path known.
+    /// Every path to that gateway.
     pub paths: Vec<PathStatus>,
 }
 
@@ -88,9 +91,10 @@ impl Agent {
             session: self.session(),
             step: live.map_or(0, |live| live.machine.step()),
             version: live.map_or(0, |live| live.version),
-            epoch: live.map_or(0, |live| live.epoch.owner_epoch),
+            epoch: live.map_or(0, |live| live.told_epoch),
             key_epoch: live.map_or(0, |live| live.epoch.n),
             gateway: live.and_then(|live| self.paths.by_key(live.active.path)).map(|path| path.remote),
+            gateway_key: self.core.config.gateways[self.paths.home()].public,
             inner_v4: live.and_then(|live| live.inner_v4),
             inner_v6: live.and_then(|live| live.inner_v6),
             age: live.map_or(Duration::ZERO, |live| now.since(live.born)),
@@ -107,7 +111,9 @@ impl Agent {
             _ => (0, 0, Duration::ZERO),
         };
         let policy = &self.core.config.policy;
-        let views: Vec<_> = self.paths.iter().map(|path| path.view(version, epoch, age, now)).collect();
+        let home = self.paths.home();
+        let paths: Vec<_> = self.paths.iter().filter(|path| path.gateway == home).collect();
+        let views: Vec<_> = paths.iter().map(|path| path.view(version, epoch, age, now)).collect();
         let ranks = rank(policy, now, &views);
         let row = |path: &super::path::Path| {
             let place = ranks.iter().find(|rank| rank.id == path.key);
@@ -129,7 +135,7 @@ impl Agent {
                 band: place.map_or("", |rank| rank.band.as_str()),
             }
         };
-        self.paths.iter().map(row).collect()
+        paths.into_iter().map(row).collect()
     }
 
     /// The policy in force.

@@ -369,9 +369,12 @@ impl Live {
         if let Some(path) = paths.by_key_mut(self.active.path) {
             path.note_dead(&core.config.policy, now);
         }
-        if self.stage != Stage::Ready {
+        if self.is_newborn() {
             // Not yet carrying anything: a new handshake is cheaper than a rescue.
             return self.finish(reason, false);
+        }
+        if self.stage == Stage::Claiming {
+            return self.claim_failed(core, paths, reason, now);
         }
         if self.state() == State::Attached {
             self.transition(core, Trigger::Suspect, reason, now);
@@ -383,6 +386,7 @@ impl Live {
 
     /// Whether the session's path is doubted or lost at the moment.
     pub(super) fn is_in_doubt(&self) -> bool {
-        self.watch.suspicion.is_some() || self.recovering_since.is_some() || self.is_jumping()
+        let asks = self.watch.suspicion.is_some() || self.is_jumping();
+        asks || self.recovering_since.is_some() || self.stage == Stage::Claiming
     }
 }

@@ -177,6 +177,11 @@ impl Town {
         (gateway, incarnation)
     }
 
+    /// The process died, and everybody knows.
+    pub fn bury(&mut self, at: usize) {
+        self.store.dead.insert(self.incarnations[at]);
+    }
+
     /// The process dies, is known to be dead, and starts again without anything in memory.
     pub fn restart(&mut self, at: usize) {
         self.store.dead.insert(self.incarnations[at]);

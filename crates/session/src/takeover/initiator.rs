@@ -148,17 +148,19 @@ impl TakeoverInitiator {
         Ok(())
     }
 
+    /// What reads refusals of the message as last sent, also when a response has come before.
+    pub fn refusals(&self) -> TakeoverRefusals {
+        let mut mac = [0; 16];
+        mac.copy_from_slice(&self.message[TakeoverInit::MAC]);
+        TakeoverRefusals { key: self.refusal.clone(), cseq: self.cseq, epoch: self.before.n as u16, mac }
+    }
+
     /// Reads a refusal. The takeover stays as it is: what follows from a refusal is the caller's to decide.
     ///
     /// # Errors
-    /// `Malformed`, `NotOurs` (another request), `Mac` (not made by somebody who knows the session, for this request).
+    /// As [`TakeoverRefusals::read`].
     pub fn read_refusal(&self, datagram: &[u8]) -> Result<TakeoverRefusal, HandshakeError> {
-        let refusal = TakeoverRefusal::decode(datagram)?;
-        if (refusal.cseq, refusal.epoch) != (self.cseq, self.before.n as u16) {
-            return Err(HandshakeError::NotOurs);
-        }
-        let covered: [&[u8]; 2] = [&datagram[TakeoverRefusal::MAC_INPUT], &self.mac()?];
-        if self.refusal.verify(&covered, &refusal.mac) { Ok(refusal) } else { Err(HandshakeError::Mac) }
+        self.refusals().read(datagram)
     }
 
     /// Finishes the takeover. A response that is refused does not destroy the attempt: it comes back with the error,
@@ -197,6 +199,35 @@ impl TakeoverInitiator {
         let binding = BindingContext::takeover(self.cseq, self.payload.path_id);
         let (local_cid, peer_cid) = (self.payload.client_cid, payload.server_cid);
         Ok((TakenOver { secret, context, binding, local_cid, peer_cid }, payload))
+    }
+}
+
+/// Reads refusals of one request.
+pub struct TakeoverRefusals {
+    key: MacKey,
+    cseq: u64,
+    epoch: u16,
+    mac: [u8; 16],
+}
+
+impl TakeoverRefusals {
+    /// Reads a refusal.
+    ///
+    /// # Errors
+    /// `Malformed`, `NotOurs` (another request), `Mac` (not made by somebody who knows the session, for this request).
+    pub fn read(&self, datagram: &[u8]) -> Result<TakeoverRefusal, HandshakeError> {
+        let refusal = TakeoverRefusal::decode(datagram)?;
+        if (refusal.cseq, refusal.epoch) != (self.cseq, self.epoch) {
+            return Err(HandshakeError::NotOurs);
+        }
+        let covered: [&[u8]; 2] = [&datagram[TakeoverRefusal::MAC_INPUT], &self.mac];
+        if self.key.verify(&covered, &refusal.mac) { Ok(refusal) } else { Err(HandshakeError::Mac) }
+    }
+}
+
+impl fmt::Debug for TakeoverRefusals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TakeoverRefusals").field("cseq", &self.cseq).finish_non_exhaustive()
     }
 }
 

@@ -3,9 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failing test may panic")]
 
 mod bed;
-mod conforming;
 mod crash;
 mod disk;
-mod etcd;
 mod refused;
 mod sqlite;

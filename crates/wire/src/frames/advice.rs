@@ -45,7 +45,7 @@ pub struct MoveAdvice<'a> {
     pub reason: u16,
     /// Over which time the clients should spread their moves, milliseconds from the arrival.
     pub window_ms: u32,
-    /// When the sender stops serving, milliseconds from the arrival; 0 when that is not decided.
+    /// When the sender stops serving, milliseconds from the arrival.
     pub deadline_ms: u32,
     entries: &'a [[u8; AdvisedGateway::LEN]],
 }

@@ -1,0 +1,565 @@
+//! Asking a gateway to go on with the session: when, which one, how often.
+//!
+//! One request is under way at a time. It goes out without a cookie over every path to the gateway; the path whose
+//! HS_RETRY comes first carries the rest. An answer that agrees is taken by `claim`. While the session may still come
+//! back by itself, probes go on beside it, and whichever ends first wins.
+use std::hash::Hasher as _;
+use std::time::Duration;
+
+use jumpvpn_events::{Reason, Time};
+use jumpvpn_policy::{PostQuantum, recovery};
+use jumpvpn_session::{
+    Credentials, HandshakeError, PublicKey, TakeoverConfig, TakeoverInitiator, is_reset_token, orphaned_proof,
+};
+use jumpvpn_wire::{
+    Cid, Kind, MoveAdvice, NoSession, PathId, SessionId, TAKEOVER_INIT_LEN, TakeoverInitPayload,
+    TakeoverRefusal, features,
+};
+use siphasher::sip::SipHasher13;
+
+use super::Core;
+use super::live::{Live, Stage};
+use super::path::Paths;
+use super::recover::SLOW_PAUSE;
+use crate::Received;
+
+/// The own gateway is silent on every path for this long: another one is asked. Eight rounds of probes, and longer than
+/// a gateway on the same machine needs to come back and say so itself.
+const ELSEWHERE_AFTER: Duration = Duration::from_millis(1_200);
+/// Up to this much later, at random: a gateway that died had more clients than this one.
+const ELSEWHERE_JITTER: Duration = Duration::from_millis(400);
+/// The same for a gateway that came back: short, because it serves nobody yet and its clients wait.
+const ORPHANED_JITTER: Duration = Duration::from_millis(32);
+/// A request is repeated after this time, then doubling: above the round trip of most paths.
+const REPEAT_PAUSE: Duration = Duration::from_millis(200);
+/// How often a request is sent before it is given up: at once, after 200 ms and after 600 ms.
+const SEND_COUNT: u32 = 3;
+/// An attempt without an answer is over after this time.
+const ATTEMPT_TIME: Duration = Duration::from_millis(1_000);
+/// Cookies taken in one attempt. The second one replaces one that aged on a slow path; whoever sees our requests can
+/// forge more, and each would make us send again.
+const COOKIE_COUNT: u32 = 2;
+/// Paths over which one request goes out at a time, as in a handshake.
+const RACE_WIDTH: usize = 4;
+/// An orphaned session is told of in the answer to one of the last control messages. An older one was recorded.
+const ORPHAN_WINDOW: u64 = 64;
+/// Pause after a refusal that names none, and the shortest and longest that is obeyed: an owner is given up after some
+/// two seconds, and a client that waits longer than that is of no use to anybody.
+const REFUSED_PAUSE: Duration = Duration::from_millis(500);
+const REFUSED_PAUSE_MIN: Duration = Duration::from_millis(50);
+const REFUSED_PAUSE_MAX: Duration = Duration::from_secs(2);
+/// Shortest pause between two attempts.
+const PAUSE_MIN: Duration = Duration::from_millis(1);
+/// For so long after its deadline a gateway is left that has not stopped yet; then its advice is forgotten.
+const ADVICE_TTL: Duration = Duration::from_secs(60);
+/// Longest window and deadline that are obeyed: a gateway that drains for longer advises again.
+const ADVICE_WINDOW_MAX: Duration = Duration::from_secs(300);
+/// Epochs whose credentials are kept: one that nobody has confirmed, the newest one, and the one before it, which a
+/// store holds as long as nobody has told it better.
+const KEYRING_LEN: usize = 3;
+
+/// Credentials that a store may hold, and the owner epoch that goes with them.
+pub(crate) struct Entry {
+    pub credentials: Credentials,
+    pub owner_epoch: u64,
+}
+
+/// The credentials kept, newest first.
+pub(crate) struct Keyring(Vec<Entry>);
+
+impl Keyring {
+    /// With those of a birth, or of a takeover that was confirmed.
+    pub fn new(credentials: Credentials, owner_epoch: u64) -> Keyring {
+        Keyring(vec![Entry { credentials, owner_epoch }])
+    }
+
+    /// A new key epoch; the oldest one is erased when there are too many.
+    pub fn push(&mut self, credentials: Credentials, owner_epoch: u64) {
+        self.0.truncate(KEYRING_LEN - 1);
+        self.0.insert(0, Entry { credentials, owner_epoch });
+    }
+
+    /// What was agreed under an owner epoch beyond this one never counted.
+    pub fn forget_beyond(&mut self, owner_epoch: u64) {
+        self.0.retain(|entry| entry.owner_epoch <= owner_epoch);
+    }
+
+    /// A rekey has a new epoch: of those before it the store keeps one.
+    pub fn rekeyed(&mut self, credentials: Credentials, owner_epoch: u64) {
+        self.0.truncate(1);
+        self.push(credentials, owner_epoch);
+    }
+
+    /// The store names an owner epoch for the credentials of epoch `n`. Whether that is news.
+    fn raise(&mut self, n: u32, owner_epoch: u64) -> bool {
+        let known = |entry: &&mut Entry| entry.credentials.n() == n && entry.owner_epoch < owner_epoch;
+        self.0.iter_mut().find(known).map(|entry| entry.owner_epoch = owner_epoch).is_some()
+    }
+
+    fn turn(&self, turn: usize) -> &Entry {
+        &self.0[turn % self.0.len()]
+    }
+}
+
+/// Why another gateway, or the own one anew, is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// This gateway says that nobody serves the session.
+    Orphaned(usize),
+    /// The own gateway is silent.
+    Unreachable,
+    /// The gateway of the last claim is silent, or has refused.
+    Unclaimed,
+}
+
+/// The way to another gateway.
+pub(crate) struct Takeover {
+    pub reason: Reason,
+    /// Gateways in the order in which they are asked, as indices of the configuration.
+    order: Vec<usize>,
+    /// Attempts made so far.
+    turn: usize,
+    /// When the next attempt begins.
+    next: Time,
+    attempt: Option<Box<Attempt>>,
+    /// The session works where it is; nothing is tried beyond that time.
+    planned_until: Option<Time>,
+}
+
+/// A request under way.
+pub(crate) struct Attempt {
+    pub initiator: TakeoverInitiator,
+    pub gateway: usize,
+    /// Owner epoch of the credentials.
+    pub owner_epoch: u64,
+    pub path_id: PathId,
+    /// The path whose cookie came first.
+    path: Option<u32>,
+    pub sent: Time,
+    ends: Time,
+    retry_at: Time,
+    pub sends: u32,
+    cookies: u32,
+}
+
+impl Takeover {
+    fn due(&self) -> Time {
+        self.attempt.as_ref().map_or(self.next, |attempt| attempt.retry_at.min(attempt.ends))
+    }
+}
+
+/// A random time below `most`.
+fn jitter(core: &mut Core, most: Duration) -> Duration {
+    let share = u32::from(u16::from_le_bytes(core.random()));
+    most.mul_f64(f64::from(share) / 65_536.0)
+}
+
+impl Live {
+    /// When this file has something to do.
+    pub(super) fn next_takeover_due(&self) -> Option<Time> {
+        self.takeover.as_ref().map(|takeover| takeover.due())
+    }
+
+    /// Gateways by the hash of session and name, so that the clients of one that died spread over the others, and each
+    /// begins with the same one every time.
+    fn rendezvous(&self, core: &Core) -> Vec<usize> {
+        let score = |public: &PublicKey| {
+            let mut hasher = SipHasher13::new_with_key(&self.epoch.sid.0);
+            hasher.write(&public.0);
+            hasher.finish()
+        };
+        let gateways = &core.config.gateways;
+        let mut order: Vec<usize> = (0..gateways.len()).collect();
+        order.sort_by_key(|&gateway| std::cmp::Reverse(score(&gateways[gateway].public)));
+        order
+    }
+
+    /// Begins to ask, or asks the gateway that has something to say first.
+    pub(super) fn start_takeover(&mut self, core: &mut Core, paths: &Paths, cause: Cause, now: Time) {
+        if self.is_newborn() {
+            return;
+        }
+        let home = paths.home();
+        let mut order = self.rendezvous(core);
+        let (reason, wait) = match cause {
+            Cause::Orphaned(first) => {
+                order.retain(|&gateway| gateway != first);
+                order.insert(0, first);
+                (Reason::NotOwner, jitter(core, ORPHANED_JITTER))
+            }
+            Cause::Unreachable => {
+                // As long as there are keys for it, the own one is asked by probes.
+                order.retain(|&gateway| gateway != home);
+                (Reason::PathSilent, jitter(core, ELSEWHERE_JITTER))
+            }
+            Cause::Unclaimed => {
+                let at = order.iter().position(|&gateway| gateway == home).unwrap_or(0);
+                order.rotate_left(at + 1);
+                (Reason::PathSilent, jitter(core, ORPHANED_JITTER))
+            }
+        };
+        if order.is_empty() {
+            return;
+        }
+        let next = now + wait;
+        let attempt = None;
+        self.takeover =
+            Some(Box::new(Takeover { reason, order, turn: 0, next, attempt, planned_until: None }));
+    }
+
+    /// The session is back, or moves on at its own gateway. A takeover that was advised goes on.
+    pub(super) fn cancel_takeover(&mut self) {
+        self.takeover.take_if(|takeover| takeover.planned_until.is_none());
+    }
+
+    /// Whether the own gateway has been silent for too long.
+    pub(super) fn look_elsewhere(&mut self, core: &mut Core, paths: &Paths, now: Time) {
+        let Some(since) = self.recovering_since else { return };
+        let patience = ELSEWHERE_AFTER.min(core.config.policy.volatility.volatile_to_degraded);
+        if now.since(since) < patience || core.config.gateways.len() < 2 {
+            return;
+        }
+        match &mut self.takeover {
+            None => self.start_takeover(core, paths, Cause::Unreachable, now),
+            // It is no longer a matter of choice.
+            Some(takeover) => takeover.planned_until = None,
+        }
+    }
+
+    /// MOVE_ADVICE: the gateway is going to stop. Only gateways of our configuration are taken, and known by their keys.
+    pub(super) fn handle_advice(
+        &mut self,
+        core: &mut Core,
+        paths: &Paths,
+        advice: &MoveAdvice<'_>,
+        now: Time,
+    ) {
+        if self.stage != Stage::Ready || self.takeover.is_some() {
+            return;
+        }
+        let home = paths.home();
+        let known = |public: [u8; 32]| {
+            core.config.gateways.iter().position(|gateway| gateway.public == PublicKey(public))
+        };
+        let mut order: Vec<usize> = Vec::new();
+        let named = advice.gateways().filter_map(|gateway| known(gateway.public));
+        for gateway in named.chain(self.rendezvous(core)) {
+            if gateway != home && !order.contains(&gateway) {
+                order.push(gateway);
+            }
+        }
+        if order.is_empty() {
+            return;
+        }
+        let millis = |millis: u32| Duration::from_millis(u64::from(millis));
+        let deadline = millis(advice.deadline_ms).min(ADVICE_WINDOW_MAX);
+        let window = millis(advice.window_ms).min(deadline);
+        let reason = Reason::from_number(advice.reason).unwrap_or(Reason::GatewayDraining);
+        let next = now + jitter(core, window);
+        self.takeover = Some(Box::new(Takeover {
+            reason,
+            order,
+            turn: 0,
+            next,
+            attempt: None,
+            planned_until: Some(now + deadline + ADVICE_TTL),
+        }));
+    }
+
+    /// NO_SESSION with the flag *orphaned*: believed only in doubt, for a recent message, with the proof of who knows the
+    /// reset token.
+    pub(super) fn handle_orphaned(
+        &mut self,
+        core: &mut Core,
+        paths: &Paths,
+        key: u32,
+        message: &NoSession,
+        now: Time,
+    ) -> Result<Received, Reason> {
+        let proof = orphaned_proof(&self.reset_token, message.cseq);
+        let recent = message.cseq <= self.cseq && self.cseq - message.cseq < ORPHAN_WINDOW;
+        if !is_reset_token(&proof, &message.reset_token) || !recent || !self.is_in_doubt() {
+            return Err(Reason::BadProof);
+        }
+        let gateway = paths.by_key(key).ok_or(Reason::UnknownPath)?.gateway;
+        let asked = self.takeover.as_ref().is_some_and(|takeover| {
+            takeover.reason == Reason::NotOwner && takeover.order.first() == Some(&gateway)
+        });
+        if asked {
+            return Ok(Received::Consumed);
+        }
+        self.abandon_jump(core, now);
+        if self.recovering_since.is_none() {
+            self.lose_gateway(core, now);
+        }
+        self.start_takeover(core, paths, Cause::Orphaned(gateway), now);
+        Ok(Received::Consumed)
+    }
+
+    /// Attempts that are due, requests to repeat.
+    pub(super) fn run_takeover(&mut self, core: &mut Core, paths: &mut Paths, now: Time) {
+        let Some(takeover) = &mut self.takeover else { return };
+        if takeover.due() > now {
+            return;
+        }
+        if takeover.planned_until.is_some_and(|until| until <= now) {
+            self.takeover = None;
+            return;
+        }
+        match &mut takeover.attempt {
+            Some(attempt) if attempt.ends <= now => {
+                takeover.attempt = None;
+                self.pause_takeover(core, now, Duration::ZERO);
+            }
+            Some(attempt) => {
+                attempt.retry_at = now + REPEAT_PAUSE * (1 << attempt.sends);
+                attempt.sends += 1;
+                if attempt.sends > SEND_COUNT {
+                    attempt.retry_at = attempt.ends;
+                } else {
+                    send_attempt(core, paths, attempt);
+                }
+            }
+            None => self.start_attempt(core, paths, now),
+        }
+    }
+
+    /// The next attempt comes after `least`, and after a pause when every gateway has been asked.
+    fn pause_takeover(&mut self, core: &mut Core, now: Time, least: Duration) {
+        let exhausted =
+            self.recovering_since.is_some_and(|since| recovery::exhausted(&core.config.policy, since, now));
+        let spread = jitter(core, ORPHANED_JITTER);
+        let Some(takeover) = &mut self.takeover else { return };
+        // Every gateway with all credentials.
+        let round = takeover.order.len() * self.keyring.0.len();
+        let rounds = (takeover.turn / round) as u32;
+        let pause = if !takeover.turn.is_multiple_of(round) {
+            Duration::ZERO
+        } else if exhausted {
+            SLOW_PAUSE
+        } else {
+            recovery::backoff(&core.config.policy, recovery::EARLY_TRIES + rounds)
+        };
+        takeover.next = now + pause.max(least).max(PAUSE_MIN) + spread;
+    }
+
+    fn start_attempt(&mut self, core: &mut Core, paths: &mut Paths, now: Time) {
+        let path_id = PathId(self.next_path_id);
+        let cseq = self.next_cseq();
+        let token = self.tokens.pop().unwrap_or(self.last_token);
+        let Some(takeover) = &mut self.takeover else { return };
+        let gateway = takeover.order[takeover.turn % takeover.order.len()];
+        // The newest credentials first; a gateway that has others says nothing.
+        let entry = self.keyring.turn(takeover.turn / takeover.order.len());
+        takeover.turn += 1;
+        if paths.to_gateway(gateway).next().is_none() {
+            return self.pause_takeover(core, now, Duration::ZERO);
+        }
+        self.next_path_id += 1;
+        let config = TakeoverConfig {
+            private: &core.config.private,
+            gateway: &core.config.gateways[gateway].public,
+            credentials: &entry.credentials,
+            sid: SessionId(self.label.0),
+            owner_epoch: entry.owner_epoch,
+            version: self.version,
+            cseq,
+            token,
+            token_config: self.token_config,
+            payload: TakeoverInitPayload {
+                client_cid: Cid(core.rng.next_u64()),
+                path_id,
+                features: takeover_features(core.config.policy.security.pq),
+                suites: core.config.suites.bits(),
+                lanes: 1,
+                random: [0; 12],
+            },
+        };
+        let mut out = [0; TAKEOVER_INIT_LEN];
+        let owner_epoch = entry.owner_epoch;
+        match TakeoverInitiator::start(config, &mut *core.rng, &mut out) {
+            Ok(initiator) => {
+                let attempt = takeover.attempt.insert(Box::new(Attempt {
+                    initiator,
+                    gateway,
+                    owner_epoch,
+                    path_id,
+                    path: None,
+                    sent: now,
+                    ends: now + ATTEMPT_TIME,
+                    retry_at: now + REPEAT_PAUSE,
+                    sends: 1,
+                    cookies: 0,
+                }));
+                send_attempt(core, paths, attempt);
+            }
+            Err(_) => {
+                core.counters.drops.record(Reason::BadHandshake);
+                self.pause_takeover(core, now, Duration::ZERO);
+            }
+        }
+    }
+
+    /// HS_RETRY and TAKEOVER_RESP. A forged answer never destroys an attempt.
+    pub(super) fn handle_takeover(
+        &mut self,
+        core: &mut Core,
+        paths: &mut Paths,
+        key: u32,
+        kind: Kind,
+        datagram: &[u8],
+        now: Time,
+    ) -> Result<Received, Reason> {
+        let gateway = paths.by_key(key).ok_or(Reason::UnknownPath)?.gateway;
+        if kind == Kind::TakeoverResp && datagram.len() == TakeoverRefusal::LEN {
+            return self.handle_refusal(core, paths, gateway, datagram, now);
+        }
+        let attempt = self.takeover.as_mut().and_then(|takeover| takeover.attempt.as_mut());
+        let attempt = attempt.filter(|attempt| attempt.gateway == gateway).ok_or(Reason::UnknownCid)?;
+        if kind == Kind::HsRetry {
+            if attempt.path.is_some_and(|chosen| chosen != key) {
+                // The answer to the same request over another path.
+                return Ok(Received::Consumed);
+            }
+            if attempt.cookies == COOKIE_COUNT {
+                return Err(Reason::RateLimited);
+            }
+            let mut out = [0; TAKEOVER_INIT_LEN];
+            attempt.initiator.handle_retry(datagram, &mut out).map_err(|_| Reason::BadCookie)?;
+            attempt.cookies += 1;
+            attempt.path = Some(key);
+            (attempt.sent, attempt.sends) = (now, 1);
+            (attempt.retry_at, attempt.ends) = (now + REPEAT_PAUSE, now + ATTEMPT_TIME);
+            send_attempt(core, paths, attempt);
+            return Ok(Received::Consumed);
+        }
+        if attempt.path != Some(key) {
+            return Err(Reason::AddressMismatch);
+        }
+        self.handle_agreement(core, paths, key, datagram, now)
+    }
+
+    /// A gateway agrees to go on with the session.
+    fn handle_agreement(
+        &mut self,
+        core: &mut Core,
+        paths: &mut Paths,
+        key: u32,
+        datagram: &[u8],
+        now: Time,
+    ) -> Result<Received, Reason> {
+        let Some(takeover) = &mut self.takeover else { return Err(Reason::UnknownCid) };
+        let Some(attempt) = takeover.attempt.take() else { return Err(Reason::UnknownCid) };
+        let refusals = attempt.initiator.refusals();
+        let Attempt { initiator, gateway, owner_epoch, path_id, path, sent, ends, retry_at, sends, cookies } =
+            *attempt;
+        match initiator.handle_response(datagram) {
+            Ok((taken, payload)) => {
+                let reason = takeover.reason;
+                // A request to move is at the own gateway: it may be committed already, and counts. Or a move was
+                // committed since the request, or these keys would be less than those before.
+                let pq = core.config.policy.security.pq;
+                let weaker = pq == PostQuantum::Required && payload.features & features::PQ == 0;
+                if self.pending.is_some() || payload.version <= self.version || weaker {
+                    self.pause_takeover(core, now, REFUSED_PAUSE);
+                    return Ok(Received::Consumed);
+                }
+                if let Some(path) = paths.by_key_mut(key).filter(|_| sends == 1) {
+                    path.rtt.update(now.since(sent));
+                }
+                self.takeover = None;
+                let agreed = super::claim::Agreed { gateway, path: key, owner_epoch, refusals, reason };
+                self.claim(core, paths, agreed, taken, payload, now);
+                Ok(Received::Consumed)
+            }
+            Err((initiator, error)) => {
+                let initiator = *initiator;
+                takeover.attempt = Some(Box::new(Attempt {
+                    initiator,
+                    gateway,
+                    owner_epoch,
+                    path_id,
+                    path,
+                    sent,
+                    ends,
+                    retry_at,
+                    sends,
+                    cookies,
+                }));
+                Err(error.reason())
+            }
+        }
+    }
+
+    /// A gateway refuses: authenticated by who can read the store, for this very request.
+    fn handle_refusal(
+        &mut self,
+        core: &mut Core,
+        paths: &mut Paths,
+        gateway: usize,
+        datagram: &[u8],
+        now: Time,
+    ) -> Result<Received, Reason> {
+        let reason_of = |error: HandshakeError| match error {
+            HandshakeError::Mac => Reason::BadProof,
+            other => other.reason(),
+        };
+        let attempt = self.takeover.as_ref().and_then(|takeover| takeover.attempt.as_ref());
+        let refused = match attempt.filter(|attempt| attempt.gateway == gateway) {
+            Some(attempt) => {
+                let refusal = attempt.initiator.read_refusal(datagram).map_err(reason_of)?;
+                (refusal, attempt.initiator.n())
+            }
+            None => {
+                let refused = self.refused_claim(gateway, datagram).ok_or(Reason::UnknownCid)?;
+                let refused = refused.map_err(reason_of)?;
+                self.void_claim();
+                refused
+            }
+        };
+        let (refusal, n) = refused;
+        // Upwards only: a store that lost what it had must not take us back.
+        let news = self.keyring.raise(n, refusal.owner_epoch);
+        let reason = Reason::from_number(refusal.reason).unwrap_or(Reason::Internal);
+        if reason == Reason::OwnerAlive && self.degraded_since.is_some() {
+            // Somebody who knows says that the session lives; the limit without a transport still ends it.
+            self.degraded_since = Some(now);
+        }
+        core.counters.drops.record(reason);
+        if self.stage == Stage::Claiming && self.takeover.is_none() {
+            self.claim_failed(core, paths, reason, now);
+        }
+        let pause = match refusal.retry_after_ms {
+            0 if news => REFUSED_PAUSE_MIN,
+            0 => REFUSED_PAUSE,
+            millis => Duration::from_millis(u64::from(millis)).clamp(REFUSED_PAUSE_MIN, REFUSED_PAUSE_MAX),
+        };
+        if let Some(takeover) = &mut self.takeover {
+            takeover.attempt = None;
+            if news {
+                // The same question again, with what was learned.
+                takeover.turn = takeover.turn.saturating_sub(1);
+            }
+            takeover.next = now + pause;
+        }
+        Ok(Received::Consumed)
+    }
+}
+
+/// Sends the request over the path of its cookie, without one over every path to the gateway.
+fn send_attempt(core: &mut Core, paths: &Paths, attempt: &Attempt) {
+    let chosen = |path: &&super::path::Path| attempt.path.is_none_or(|key| key == path.key);
+    let message = attempt.initiator.message();
+    for path in paths.to_gateway(attempt.gateway).filter(chosen).take(RACE_WIDTH) {
+        core.send(path.link.socket, path.remote, |slot| super::birth::copy_into(slot, message));
+    }
+}
+
+fn takeover_features(pq: PostQuantum) -> u16 {
+    let bits = match pq {
+        PostQuantum::Off => 0,
+        PostQuantum::On => features::PQ,
+        PostQuantum::Required => features::PQ | features::PQ_REQUIRED,
+    };
+    bits as u16
+}

@@ -1,0 +1,423 @@
+//! The agent takes its session to another gateway, or back to its own after a restart.
+use std::time::Duration;
+
+use jumpvpn_engine::agent::Notice;
+use jumpvpn_engine::gateway::Command;
+use jumpvpn_events::{EventKind, Reason, SessionLabel, State, Time};
+use jumpvpn_policy::Policy;
+use jumpvpn_wire::{Kind, NoSession, TakeoverInit, TakeoverRefusal};
+
+use crate::journey::Journey;
+use crate::town::Manner;
+use crate::world::ms;
+
+/// What a takeover must not change.
+fn anchor(journey: &Journey) -> (Option<SessionLabel>, [Option<String>; 2]) {
+    let status = journey.status();
+    let inner = [
+        status.inner_v4.map(|inner| format!("{inner:?}")),
+        status.inner_v6.map(|inner| format!("{inner:?}")),
+    ];
+    assert!(status.session.is_some() && inner.iter().all(Option::is_some));
+    (status.session, inner)
+}
+
+fn takeovers(journey: &Journey) -> Vec<(u64, u64)> {
+    let taken = journey.agent_events.iter().filter(|event| matches!(event.kind, EventKind::Takeover { .. }));
+    taken.map(|event| (event.epoch, event.version)).collect()
+}
+
+fn never_ended(journey: &Journey) {
+    let ended = journey.notices.iter().any(|notice| matches!(notice, Notice::Terminated { .. }));
+    assert!(!ended, "{:#?}", journey.agent_events);
+}
+
+fn kind(bytes: &[u8]) -> Option<Kind> {
+    Kind::of(bytes).ok()
+}
+
+/// Datagrams of a kind that arrived since.
+fn arrived(journey: &Journey, since: Time, wanted: Kind) -> usize {
+    journey.seen.iter().filter(|(at, _, _, bytes)| *at > since && kind(bytes) == Some(wanted)).count()
+}
+
+#[test]
+fn a_gateway_that_was_started_again_serves_its_sessions_within_300_ms() {
+    let mut slowest = Duration::ZERO;
+    for seed in 0..20 {
+        // Away for the blink of an eye, and up to almost three seconds.
+        let away = ms(20 + seed * 140);
+        // Who knows another gateway may be on its way there after a while, and that is as good.
+        let known = 1 + (seed % 2) as usize;
+        let mut journey = Journey::begun_with(known, 100 + seed);
+        let before = anchor(&journey);
+        journey.kill(0);
+        journey.run_with_traffic(away);
+        journey.restart(0);
+        let listens = journey.now;
+        journey.run_with_traffic(ms(2000));
+        let back = journey.back_after(listens).expect("it never came back");
+        slowest = slowest.max(back);
+        assert!(back <= ms(300), "{back:?} after {away:?}: {:#?}", journey.agent_events);
+        assert_eq!(anchor(&journey), before);
+        assert_eq!(journey.agent.state(), State::Attached);
+        assert!(known == 2 || journey.serving() == 0);
+        assert_eq!(takeovers(&journey).iter().map(|(epoch, _)| *epoch).collect::<Vec<_>>(), [2]);
+        if seed % 5 == 0 {
+            assert_eq!(journey.status().key_epoch, 2);
+            journey.run(ms(21_000));
+            assert_eq!(journey.status().key_epoch, 3, "and hybrid keys again");
+        }
+        never_ended(&journey);
+        journey.audit();
+    }
+    assert!(slowest > ms(60), "three round trips take 60 ms: {slowest:?}");
+}
+
+#[test]
+fn an_idle_session_comes_back_too() {
+    let mut journey = Journey::begun(1);
+    journey.run(ms(60_000));
+    journey.kill(0);
+    journey.run(ms(1000));
+    journey.restart(0);
+    // The first packet finds out.
+    journey.run_with_traffic(ms(2000));
+    assert_eq!(takeovers(&journey).len(), 1);
+    never_ended(&journey);
+    journey.audit();
+}
+
+#[test]
+fn a_gateway_that_is_gone_for_good_is_left_for_another() {
+    for seed in 0..8 {
+        let mut journey = Journey::begun(seed);
+        let before = anchor(&journey);
+        journey.kill(0);
+        journey.town.bury(0);
+        let since = journey.now;
+        journey.run_with_traffic(ms(4000));
+        let back = journey.back_after(since).expect("it never went on");
+        assert!(back <= ms(2500), "{back:?}");
+        assert_eq!((journey.serving(), anchor(&journey)), (1, before));
+        assert_eq!(takeovers(&journey).len(), 1);
+        never_ended(&journey);
+        journey.audit();
+        // Jumps go on there.
+        journey.set_links(&[1]);
+        journey.run_with_traffic(ms(1000));
+        assert_eq!(journey.agent.state(), State::Attached);
+        assert!(journey.status().paths.iter().any(|path| path.iface.as_str() == "lte"));
+        never_ended(&journey);
+        journey.audit();
+    }
+}
+
+#[test]
+fn a_client_that_cannot_reach_its_gateway_gets_it_to_give_the_session_away() {
+    let mut journey = Journey::begun(2);
+    // Client and gateway do not reach each other; both reach the other gateway or the store.
+    journey.intercept = Some(Box::new(|flight| flight.at == 0));
+    journey.run_with_traffic(ms(4000));
+    assert_eq!(journey.serving(), 1, "{:#?}", journey.agent_events);
+    assert!(journey.town.rows(0).is_empty());
+    never_ended(&journey);
+    journey.audit();
+}
+
+#[test]
+fn an_owner_that_lives_is_waited_for_within_the_limit_and_no_longer() {
+    let mut policy = Policy::laptop();
+    policy.session.transport_lost_ttl = ms(20_000);
+    policy.switching.degraded_timeout = ms(9_000);
+    let mut journey = Journey::new(policy, 3);
+    journey.run_with_traffic(ms(3000));
+    journey.town.refuse_release = Some(Reason::OwnerAlive);
+    journey.intercept = Some(Box::new(|flight| flight.at == 0));
+    let since = journey.now;
+    journey.run_with_traffic(ms(12_000));
+    never_ended(&journey);
+    assert!(arrived(&journey, since, Kind::TakeoverResp) > 2, "it is refused again and again");
+    // Once for each attempt that is answered, and not in a hurry.
+    assert!(arrived(&journey, since, Kind::TakeoverInit) < 60);
+    journey.run_with_traffic(ms(9000));
+    let ended = journey.notices.iter().find_map(|notice| match notice {
+        Notice::Terminated { reason, .. } => Some(*reason),
+        _ => None,
+    });
+    assert_eq!(ended, Some(Reason::TransportLostTtl));
+}
+
+#[test]
+fn an_owner_that_lets_go_later_is_not_too_late() {
+    let mut journey = Journey::begun(4);
+    journey.town.refuse_release = Some(Reason::OwnerAlive);
+    journey.intercept = Some(Box::new(|flight| flight.at == 0));
+    journey.run_with_traffic(ms(6000));
+    journey.town.refuse_release = None;
+    let since = journey.now;
+    journey.run_with_traffic(ms(6000));
+    assert!(journey.back_after(since).is_some_and(|back| back < ms(5000)));
+    assert_eq!(journey.serving(), 1);
+    never_ended(&journey);
+    journey.audit();
+}
+
+#[test]
+fn advice_is_followed_while_the_old_gateway_still_serves() {
+    let mut journey = Journey::begun(5);
+    let before = anchor(&journey);
+    let (since, sent) = (journey.now, journey.at_agent.len());
+    journey.town.gateways[0].handle_command(Command::Drain { span: ms(2000) }, journey.now);
+    journey.run_with_traffic(ms(4000));
+    assert_eq!((journey.serving(), anchor(&journey)), (1, before));
+    // One exchange without a usable binding: a round trip, and what was under way.
+    let gaps = journey.at_agent.windows(2).map(|pair| pair[1].since(pair[0])).max().unwrap();
+    assert!(gaps <= ms(100), "{gaps:?}");
+    assert!(journey.at_agent.len() - sent > 700, "{}", journey.at_agent.len() - sent);
+    assert!(!journey.agent_events.iter().any(|event| {
+        event.at > since && matches!(event.kind, EventKind::StateChange { to: State::Volatile, .. })
+    }));
+    never_ended(&journey);
+    journey.audit();
+}
+
+#[test]
+fn a_gateway_that_dies_before_its_store_agrees_is_left_with_the_same_credentials() {
+    let mut journey = Journey::begun(6);
+    journey.kill(0);
+    journey.town.bury(0);
+    // Gateway 1 answers, and never hears the confirmation.
+    journey.intercept =
+        Some(Box::new(|flight| flight.at == 1 && flight.up && kind(&flight.bytes) == Some(Kind::Data)));
+    journey.run_with_traffic(ms(3000));
+    assert_eq!(journey.serving(), 1, "it has claimed");
+    assert_eq!(takeovers(&journey), []);
+    journey.kill(1);
+    journey.intercept = None;
+    journey.restart(0);
+    let since = journey.now;
+    journey.run_with_traffic(ms(6000));
+    assert!(journey.back_after(since).is_some(), "{:#?}", journey.agent_events);
+    assert_eq!(journey.serving(), 0);
+    assert_eq!(takeovers(&journey).len(), 1);
+    never_ended(&journey);
+    journey.audit();
+}
+
+#[test]
+fn a_takeover_whose_proof_was_lost_is_found_with_the_new_credentials() {
+    let mut journey = Journey::begun(7);
+    journey.kill(0);
+    journey.town.bury(0);
+    // The store agrees, and nobody tells the client.
+    journey.intercept =
+        Some(Box::new(|flight| flight.at == 1 && !flight.up && kind(&flight.bytes) == Some(Kind::Data)));
+    journey.run_with_traffic(ms(7000));
+    assert_eq!(takeovers(&journey), []);
+    journey.kill(1);
+    journey.run_with_traffic(ms(100));
+    journey.intercept = None;
+    journey.restart(1);
+    let since = journey.now;
+    journey.run_with_traffic(ms(12_000));
+    assert!(journey.back_after(since).is_some(), "{:#?} {:?}", journey.agent_events, journey.drops);
+    assert_eq!(journey.serving(), 1);
+    never_ended(&journey);
+}
+
+#[test]
+fn nothing_of_the_old_owner_opens_after_the_confirmation() {
+    let mut journey = Journey::begun(8);
+    journey.kill(0);
+    journey.run_with_traffic(ms(100));
+    let old: Vec<Vec<u8>> =
+        journey.seen.iter().filter(|(_, up, ..)| !up).map(|(.., bytes)| bytes.clone()).collect();
+    journey.restart(0);
+    journey.run_with_traffic(ms(1000));
+    assert_eq!(takeovers(&journey).len(), 1);
+    let from = crate::journey::AT[0].parse().unwrap();
+    for mut datagram in old {
+        let received =
+            journey.agent.handle_datagram(jumpvpn_engine::SocketKey(0), from, &mut datagram, journey.now);
+        assert!(matches!(received, jumpvpn_engine::Received::Dropped(_)), "{received:?}");
+    }
+}
+
+#[test]
+fn forged_and_recorded_answers_change_nothing() {
+    // Each of them is handed in again with every bit of one byte changed, before the genuine one.
+    for (seed, wanted) in [Kind::NoSession, Kind::HsRetry, Kind::TakeoverResp].into_iter().enumerate() {
+        let mut journey = Journey::begun(20 + seed as u64);
+        let mut seen = 0;
+        journey.kill(0);
+        journey.run_with_traffic(ms(200));
+        journey.restart(0);
+        let since = journey.now;
+        for _ in 0..60 {
+            journey.run_with_traffic(ms(5));
+            let fresh: Vec<Vec<u8>> = journey
+                .seen
+                .iter()
+                .skip(seen)
+                .filter(|(_, up, _, bytes)| !up && kind(bytes) == Some(wanted))
+                .map(|(.., bytes)| bytes.clone())
+                .collect();
+            seen = journey.seen.len();
+            for (index, datagram) in
+                fresh.iter().flat_map(|bytes| (1..bytes.len()).map(move |at| (at, bytes)))
+            {
+                if wanted == Kind::NoSession && (4..12).contains(&index) {
+                    // The client's CID, which nobody looks at there.
+                    continue;
+                }
+                let mut forged = datagram.clone();
+                forged[index] ^= 0xFF;
+                let from = crate::journey::AT[0].parse().unwrap();
+                let socket = jumpvpn_engine::SocketKey(0);
+                let received = journey.agent.handle_datagram(socket, from, &mut forged, journey.now);
+                assert!(
+                    matches!(received, jumpvpn_engine::Received::Dropped(_)),
+                    "{wanted:?}, byte {index}: {received:?}"
+                );
+            }
+        }
+        journey.run_with_traffic(ms(1000));
+        assert!(journey.back_after(since).is_some(), "{wanted:?}");
+        assert_eq!(takeovers(&journey).len(), 1);
+        never_ended(&journey);
+    }
+}
+
+#[test]
+fn a_recorded_word_that_a_session_is_orphaned_ends_nothing_and_moves_nothing() {
+    let mut journey = Journey::begun(9);
+    journey.kill(0);
+    journey.run_with_traffic(ms(300));
+    journey.restart(0);
+    journey.run_with_traffic(ms(3000));
+    let words: Vec<Vec<u8>> = journey
+        .seen
+        .iter()
+        .filter(|(.., bytes)| kind(bytes) == Some(Kind::NoSession))
+        .map(|(.., bytes)| bytes.clone())
+        .collect();
+    assert!(!words.is_empty());
+    let epoch = journey.status().epoch;
+    // In doubt: nothing comes through.
+    journey.intercept = Some(Box::new(|_| true));
+    journey.run_with_traffic(ms(400));
+    for word in &words {
+        let mut gone = NoSession::decode(word).unwrap();
+        assert!(gone.orphaned);
+        gone.orphaned = false;
+        for mut forged in [gone.encode().to_vec(), word.clone()] {
+            let from = crate::journey::AT[0].parse().unwrap();
+            let socket = jumpvpn_engine::SocketKey(0);
+            journey.agent.handle_datagram(socket, from, &mut forged, journey.now);
+        }
+    }
+    journey.intercept = None;
+    journey.run_with_traffic(ms(2000));
+    assert_eq!(journey.status().epoch, epoch);
+    never_ended(&journey);
+}
+
+#[test]
+fn a_replayed_request_within_the_cookies_life_changes_nothing() {
+    let mut journey = Journey::begun(10);
+    journey.kill(0);
+    journey.run_with_traffic(ms(200));
+    journey.restart(0);
+    journey.run_with_traffic(ms(1000));
+    let requests: Vec<Vec<u8>> = journey
+        .seen
+        .iter()
+        .filter(|(.., bytes)| TakeoverInit::parse(bytes).is_ok_and(|init| init.cookie().is_some()))
+        .map(|(.., bytes)| bytes.clone())
+        .collect();
+    assert!(!requests.is_empty());
+    let record = journey.town.store.records.clone();
+    for request in requests {
+        for source in ["203.0.113.1:40000", "203.0.113.2:40000", "198.51.100.1:9"] {
+            journey.town.hand_in(0, source.parse().unwrap(), &request);
+            journey.town.hand_in(1, source.parse().unwrap(), &request);
+        }
+    }
+    journey.run_with_traffic(ms(6000));
+    assert_eq!(journey.town.store.records.len(), record.len());
+    let owners = |records: &std::collections::BTreeMap<_, (_, jumpvpn_ownership::SessionRecord)>| {
+        records.values().map(|(_, record)| (record.owner, record.owner_epoch)).collect::<Vec<_>>()
+    };
+    assert_eq!(owners(&journey.town.store.records), owners(&record));
+    assert_eq!(takeovers(&journey).len(), 1);
+    never_ended(&journey);
+}
+
+#[test]
+fn refusals_reach_the_client_and_a_store_that_is_ahead_is_caught_up_with() {
+    let mut journey = Journey::begun(11);
+    // The session was given to gateway 1, which died before it said so: the store is one owner epoch ahead.
+    let handle = *journey.town.store.records.keys().next().unwrap();
+    let next = journey.town.incarnations[1];
+    let (_, record) = journey.town.store.records.get_mut(&handle).unwrap();
+    (record.owner, record.owner_epoch) = (next, record.owner_epoch + 1);
+    journey.kill(0);
+    journey.restart(1);
+    let since = journey.now;
+    journey.run_with_traffic(ms(5000));
+    let refusals: Vec<Reason> = journey
+        .seen
+        .iter()
+        .filter_map(|(.., bytes)| TakeoverRefusal::decode(bytes).ok())
+        .filter_map(|refusal| Reason::from_number(refusal.reason))
+        .collect();
+    assert!(refusals.contains(&Reason::StaleOwnerEpoch), "{refusals:?}");
+    assert!(journey.back_after(since).is_some(), "{:#?}", journey.agent_events);
+    assert_eq!(takeovers(&journey).first().map(|(epoch, _)| *epoch), Some(3));
+    never_ended(&journey);
+    journey.audit();
+}
+
+#[test]
+fn a_jump_and_a_takeover_that_race_end_in_one_place() {
+    for seed in 0..12 {
+        let mut journey = Journey::begun(40 + seed);
+        journey.town.gateways[0].handle_command(Command::Drain { span: ms(200) }, journey.now);
+        journey.run_with_traffic(ms(10 + seed * 12));
+        let to = if seed % 2 == 0 { [1] } else { [0] };
+        journey.set_links(&to);
+        journey.run_with_traffic(ms(4000));
+        assert_eq!(journey.serving(), 1, "seed {seed}: {:#?}", journey.agent_events);
+        let rows = [journey.town.rows(0).len(), journey.town.rows(1).len()];
+        assert_eq!(rows, [0, 1], "seed {seed}");
+        never_ended(&journey);
+        journey.audit();
+    }
+}
+
+#[test]
+fn a_late_store_costs_time_and_nothing_else() {
+    let mut journey = Journey::begun(12);
+    journey.kill(0);
+    journey.run_with_traffic(ms(200));
+    journey.restart(0);
+    journey.town.manner = Manner::Late;
+    for _ in 0..200 {
+        journey.run_with_traffic(ms(50));
+        journey.town.answer_all(false);
+    }
+    assert_eq!(takeovers(&journey).len(), 1);
+    assert_eq!(journey.agent.state(), State::Attached);
+    never_ended(&journey);
+    journey.audit();
+}
+
+#[test]
+fn a_birth_goes_to_the_next_gateway_when_the_first_is_silent() {
+    let mut journey = Journey::new(Policy::laptop(), 13);
+    journey.kill(0);
+    journey.run_with_traffic(ms(4000));
+    assert_eq!((journey.serving(), journey.agent.state()), (1, State::Attached));
+    assert!(journey.at_agent.len() > 100);
+}
