@@ -196,7 +196,9 @@ impl Core {
 
     /// Counts and reports a refused datagram.
     pub fn reject(&mut self, rejection: Rejection, now: Time) -> Received {
-        rejection.note(&mut self.counters, &mut self.events, now)
+        self.counters.drops.record(rejection.reason);
+        rejection.note(&mut self.counters, &mut self.events, now);
+        Received::Dropped(rejection.reason)
     }
 
     /// What we say of ourselves to clients: bits of [`features`].

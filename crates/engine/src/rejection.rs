@@ -1,8 +1,8 @@
 //! Refused datagrams: each is counted, and one that no honest peer sends becomes a security event.
 use jumpvpn_events::{Event, EventKind, Reason, SessionLabel, Time};
 
+use crate::Counters;
 use crate::queue::EventQueue;
-use crate::{Counters, Received};
 
 /// Where a session stands, for an event about it.
 #[derive(Clone, Copy)]
@@ -27,17 +27,12 @@ impl From<Reason> for Rejection {
 }
 
 impl Rejection {
-    /// Counts it; the first of its reason is reported at once, the others once a second with their number.
-    pub fn note(self, counters: &mut Counters, events: &mut EventQueue, now: Time) -> Received {
-        counters.drops.record(self.reason);
-        if !is_innocent(self.reason) {
-            self.suspect(counters, events, now);
+    /// Reports it unless honest peers cause it: the first of its reason at once, the others once a second with their
+    /// number. Whoever refuses the datagram for it counts that; one that was served may say something too.
+    pub fn note(self, counters: &mut Counters, events: &mut EventQueue, now: Time) {
+        if is_innocent(self.reason) {
+            return;
         }
-        Received::Dropped(self.reason)
-    }
-
-    /// Reports it at the same pace without counting it as refused: the datagram was served, and says something.
-    pub fn suspect(self, counters: &mut Counters, events: &mut EventQueue, now: Time) {
         if let Some(count) = counters.note_security(self.reason, now) {
             self.report(count, counters, events, now);
         }

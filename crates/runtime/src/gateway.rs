@@ -156,7 +156,7 @@ impl Side {
 }
 
 impl Engine for Side {
-    fn foresee<'a>(&self, datagrams: impl Iterator<Item = &'a [u8]>) {
+    fn foresee<'a>(&mut self, datagrams: impl Iterator<Item = &'a [u8]>) {
         self.engine.foresee(datagrams);
     }
 

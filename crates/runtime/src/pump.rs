@@ -62,7 +62,7 @@ pub(crate) trait Engine {
     ) -> Received;
     /// These datagrams come next (at most as many as one receive fills buffers; of neighbours of one flow only the
     /// first): an engine with many sessions can fetch what it needs for all of them at once.
-    fn foresee<'a>(&self, _datagrams: impl Iterator<Item = &'a [u8]>) {}
+    fn foresee<'a>(&mut self, _datagrams: impl Iterator<Item = &'a [u8]>) {}
     /// These inner packets come next.
     fn foresee_packets<'a>(&self, _packets: impl Iterator<Item = &'a [u8]>) {}
     /// An inner packet leaves this machine: seal it in place. A refusal is counted by the engine.

@@ -375,9 +375,10 @@ impl TrafficReceiver {
         self.expect_next_from = u64::MAX;
     }
 
-    /// Whether a datagram of the current generation with this number on lane 0 would be the first; for looking ahead.
-    pub fn is_new(&self, pn: u32) -> bool {
-        self.current.windows[0].check(u64::from(pn))
+    /// Fetches what says whether a datagram of the current generation with this number on lane 0 is the first. A hint
+    /// to the processor; it changes nothing.
+    pub fn foresee(&self, pn: u32) {
+        self.current.windows[0].foresee(u64::from(pn));
     }
 
     /// Highest position opened, `None` before the first.
@@ -393,6 +394,11 @@ impl TrafficReceiver {
     /// Highest key generation opened; the peer may move one beyond it.
     pub fn generation_seen(&self) -> u32 {
         self.current.generation.number
+    }
+
+    /// The low bits of [`TrafficReceiver::generation_seen`], as a header carries them.
+    pub fn generation_bits(&self) -> u8 {
+        self.generation_seen() as u8
     }
 
     /// Datagrams the AEAD has refused; see [`Suite::forgery_limits`].

@@ -64,6 +64,13 @@ impl<const WORDS: usize> ReplayWindow<WORDS> {
         true
     }
 
+    /// Fetches the memory that [`ReplayWindow::check`] and [`ReplayWindow::commit`] of this number touch.
+    pub(crate) fn foresee(&self, number: u64) {
+        let (word, _) = Self::slot(number);
+        jumpvpn_prefetch::line(&self.next);
+        jumpvpn_prefetch::line(&self.ring[word]);
+    }
+
     fn advance_to(&mut self, number: u64) {
         let last_block = self.next.saturating_sub(1) / 64;
         let steps = (number / 64 - last_block).min(WORDS as u64);

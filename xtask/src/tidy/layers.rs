@@ -27,8 +27,13 @@ const ROOMS: &[Room] = &[
         why_no_other: "one call into the cryptographic library, nothing of ours",
     },
     Room {
+        name: "prefetch",
+        may_know: &[],
+        why_no_other: "one instruction of the processor, nothing of ours",
+    },
+    Room {
         name: "session",
-        may_know: &["events", "wire", "kem"],
+        may_know: &["events", "wire", "kem", "prefetch"],
         why_no_other: "the anchor knows neither paths nor rules nor stores",
     },
     Room {
@@ -43,7 +48,7 @@ const ROOMS: &[Room] = &[
     },
     Room {
         name: "engine",
-        may_know: &["events", "wire", "session", "policy", "ownership"],
+        may_know: &["events", "wire", "session", "policy", "ownership", "prefetch"],
         why_no_other: "the engine is driven from the first floor and never calls up",
     },
     Room {

@@ -4,8 +4,6 @@
 //! them, with a key drawn at start. Whoever does not hold the key sees 64 random bits; two CIDs of one session have
 //! nothing in common unless their random parts are equal. A CID that leads somewhere is not yet valid: the slot must
 //! hold this very CID (see [`Table`](super::table::Table)). The reasons are in docs/decisions/0016.
-use std::hash::Hasher as _;
-
 use jumpvpn_wire::Cid;
 use rand_core::CryptoRng;
 use siphasher::sip::SipHasher24;
@@ -49,9 +47,7 @@ impl CidKey {
 
     #[inline]
     fn mask(&self, random: u64) -> u64 {
-        let mut hasher = self.0;
-        hasher.write_u64(random);
-        hasher.finish()
+        self.0.hash(&random.to_le_bytes())
     }
 }
 

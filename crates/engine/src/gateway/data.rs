@@ -6,10 +6,10 @@
 //! | # | check | reason |
 //! |---|---|---|
 //! | 1 | length, byte 0, reserved bits | `MALFORMED`, `UNKNOWN_TYPE`, `RESERVED_BITS` |
-//! | 2 | CID in the table | `UNKNOWN_CID` |
+//! | 2 | CID in the table, and generation within one of the last received there: one line of memory says both | `UNKNOWN_CID`, `STALE_GENERATION` |
 //! | 3 | binding ACTIVE or RETIRING before its deadline; session alive; fence valid; key young enough | `BINDING_NOT_ACTIVE`, `SESSION_EXPIRED`, `FENCE_EXPIRED`, `KEY_EXPIRED` |
 //! | 4 | foreign source: budget for failed openings left | `FOREIGN_SOURCE_BUDGET` |
-//! | 5 | generation, 6 replay window before, 7 AEAD, 8 replay window after (`TrafficReceiver::open`) | `STALE_GENERATION`, `REPLAY_DETECTED`, `BAD_SEAL` |
+//! | 5 | generation at hand, 6 replay window before, 7 AEAD, 8 replay window after (`TrafficReceiver::open`) | `STALE_GENERATION`, `REPLAY_DETECTED`, `BAD_SEAL` |
 //! | 9 | inner source belongs to the session | `INNER_SOURCE` |
 //! | 10 | foreign source: deliver, hint; never move | – |
 use std::net::IpAddr;
@@ -23,7 +23,7 @@ use jumpvpn_wire::{
 };
 
 use super::session::Session;
-use super::table::{CidEntry, CidRole};
+use super::table::{CidEntry, CidRole, is_near};
 use super::takeover::Takeovers;
 use super::{From, Gateway};
 use crate::rejection::Rejection;
@@ -33,13 +33,14 @@ use crate::{HEADROOM, Received, TAILROOM, Transmit, inner};
 pub(super) const KEY_HARD_LIMIT: Duration = Duration::from_secs(900);
 
 /// Sessions from which on [`Gateway::foresee`] fetches ahead. What a packet touches of a session (about 2 KiB with its
-/// keys) is in the nearest caches (2 MiB) as long as there are fewer.
+/// keys) is in the nearest caches (2 MiB) as long as there are fewer; then to announce a datagram would cost 10 ns and
+/// save none.
 const FORESEE_FROM: usize = 1000;
 
 impl Gateway {
     /// Says which datagrams come next, at most 128, so that what they need is fetched from memory for all of them at
     /// once instead of for each in turn. It changes nothing, and leaving it out costs time only.
-    pub fn foresee<'a>(&self, datagrams: impl Iterator<Item = &'a [u8]>) {
+    pub fn foresee<'a>(&mut self, datagrams: impl Iterator<Item = &'a [u8]>) {
         if self.table.len() >= FORESEE_FROM {
             self.table.foresee(datagrams.filter_map(|datagram| DataHeader::parse(datagram).ok()));
         }
@@ -70,7 +71,10 @@ impl Gateway {
                 };
                 confirmed.map(|()| Received::Consumed).map_err(Into::into)
             }
-            Some(CidEntry::Session { slot, role }) => {
+            Some(CidEntry::Session { generation, .. }) if !is_near(header.generation, generation) => {
+                Err(Reason::StaleGeneration.into())
+            }
+            Some(CidEntry::Session { slot, role, .. }) => {
                 self.open_data(slot, role, header.cid, from, datagram, now).map_err(|reason| Rejection {
                     reason,
                     stamp: self.table.session(slot).map(|held| held.stamp()),
@@ -114,6 +118,8 @@ impl Gateway {
                 return Err(reason);
             }
         };
+        let generation = recv.generation_bits();
+        self.table.note_generation(slot, role, generation);
         self.note_heard(slot, role, from, now);
         if !is_ip_packet(&datagram[opened.range.clone()]) {
             let asked_at = (cid, opened.position);

@@ -154,7 +154,7 @@ impl Gateway {
         }
         if is_copy {
             let copied = Rejection { reason: Reason::PathDuplication, stamp: Some(session.stamp()) };
-            copied.suspect(&mut self.core.counters, &mut self.core.events, now);
+            copied.note(&mut self.core.counters, &mut self.core.events, now);
         }
         let session = self.table.session(proven.slot).ok_or(Reason::UnknownSession)?;
         if !session.buckets.probe.take(now) {
@@ -340,10 +340,11 @@ impl Gateway {
         let older = session.retiring.take().map(|retiring| retiring.local_cid);
         let previous = session.previous.take().map(|previous| previous.local_cid);
         let active = session.binding.channel.local_cid;
+        let generation = session.binding.channel.traffic.recv.generation_bits();
         for cid in [older, previous].into_iter().flatten() {
             self.table.release_cid(cid);
         }
-        self.table.move_cid(active, CidRole::Retiring);
+        self.table.move_cid(active, CidRole::Retiring, generation);
         let event = self.table.session(slot).map(|session| {
             let kind = EventKind::PathState {
                 path: session.binding.label,

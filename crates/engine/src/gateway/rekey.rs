@@ -143,6 +143,8 @@ impl Gateway {
         let new_cid = next.channel.local_cid;
         let old_channel = std::mem::replace(&mut session.binding.channel, next.channel);
         let (old_cid, old_recv) = (old_channel.local_cid, old_channel.traffic.recv);
+        let new_generation = session.binding.channel.traffic.recv.generation_bits();
+        let old_generation = old_recv.generation_bits();
         let stale = session.previous.replace(Box::new(PreviousEpoch {
             number: old_epoch.context.n,
             control: old_epoch.control.c2s,
@@ -155,8 +157,8 @@ impl Gateway {
         if let Some(stale) = stale {
             self.table.release_cid(stale.local_cid);
         }
-        self.table.move_cid(new_cid, CidRole::Active);
-        self.table.move_cid(old_cid, CidRole::Previous);
+        self.table.move_cid(new_cid, CidRole::Active, new_generation);
+        self.table.move_cid(old_cid, CidRole::Previous, old_generation);
         self.core.event(event);
         self.arm(slot, now);
     }

@@ -1,10 +1,12 @@
 //! What a gateway knows about one session.
+use std::mem::offset_of;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use jumpvpn_events::{PathLabel, Reason, SessionLabel, State, Time};
 use jumpvpn_ownership::{Expected, Fence, Incarnation, RequestId};
 use jumpvpn_policy::SwitchHistory;
+use jumpvpn_prefetch as prefetch;
 use jumpvpn_session::{
     AeadKey, BindingContext, ControlKeys, ControlWindow, EpochContext, EpochSecret, Machine, RebindCheck,
     RekeyReassembly, Traffic, TrafficReceiver,
@@ -165,7 +167,7 @@ impl Buckets {
 /// One live session. At most one binding is ACTIVE: `binding` is the only place for it.
 ///
 /// What a packet touches comes first and lies together, because with many sessions each line of memory it touches has
-/// to be fetched ([`Session::touch`]).
+/// to be fetched ([`Session::foresee`]).
 #[repr(C, align(64))]
 pub(crate) struct Session {
     pub expires: Time,
@@ -292,17 +294,11 @@ impl Session {
         })
     }
 
-    /// Reads one field of each line that a packet touches, so that they are fetched; the value means nothing.
-    pub fn touch(&self) -> u64 {
-        let binding = &self.binding;
-        let traffic = &binding.channel.traffic;
-        self.expires.as_nanos()
-            ^ u64::from(binding.address.port())
-            ^ binding.heard.as_nanos()
-            ^ u64::from(traffic.recv.generation_seen())
-            ^ traffic.recv.received_count()
-            ^ traffic.send.next_position()
-            ^ self.epoch.since.as_nanos()
+    /// Fetches the lines that a packet touches: from the beginning to the keys of the binding, and those of the key epoch
+    /// that say how old it is and by which suite.
+    pub fn foresee(&self) {
+        prefetch::lines(self, offset_of!(Session, binding) + offset_of!(Binding, path_id));
+        prefetch::line(&self.epoch.since);
     }
 
     /// Owner epoch under which this session is served.

@@ -2,11 +2,12 @@
 //! one timer each.
 //!
 //! A CID of ours leads to its slot by arithmetic ([`CidKey`]). The slot's entry is one cache line: the CIDs that are
-//! valid there, each at the place of its role, and the way to the session. Sessions and handshakes that wait for
+//! valid there, each at the place of its role with the key generation it is at, and the way to the session. Sessions and handshakes that wait for
 //! their confirmation share the slots, so that a session keeps the CID it was given before it was born.
 use std::net::IpAddr;
 
 use jumpvpn_events::Time;
+use jumpvpn_prefetch as prefetch;
 use jumpvpn_wire::{Cid, DataHeader, Handle};
 use rand_core::CryptoRng;
 
@@ -39,8 +40,8 @@ impl CidRole {
 /// Where a CID leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CidEntry {
-    /// A live session.
-    Session { slot: u32, role: CidRole },
+    /// A live session, and the low bits of the last key generation that was received under the CID.
+    Session { slot: u32, role: CidRole, generation: u8 },
     /// A handshake that waits for its confirmation: its place among those.
     Pending(u32),
 }
@@ -58,15 +59,42 @@ struct Entry {
     /// In the order of [`CidRole::ALL`]; [`NO_CID`] where there is none.
     cids: [Cid; 4],
     holder: Holder,
+    /// Of each CID the low bits of the last key generation received under it: who is further from it than one is
+    /// refused in this line.
+    generations: [u8; 4],
 }
 
 impl Entry {
-    const EMPTY: Entry = Entry { cids: [NO_CID; 4], holder: Holder::Nobody };
+    const EMPTY: Entry = Entry { cids: [NO_CID; 4], holder: Holder::Nobody, generations: [0; 4] };
 
     fn role_of(&self, cid: Cid) -> Option<CidRole> {
         let at = self.cids.iter().position(|held| *held == cid)?;
         (cid != NO_CID).then_some(CidRole::ALL[at])
     }
+
+    fn session(&self) -> Option<&Session> {
+        match &self.holder {
+            Holder::Session(session) => Some(session),
+            _ => None,
+        }
+    }
+
+    fn put(&mut self, cid: Cid, role: CidRole, generation: u8) {
+        self.cids[role as usize] = cid;
+        self.generations[role as usize] = generation;
+    }
+}
+
+/// Whether a packet of `generation` may be opened where `last` was the last one received: a receiver has one neighbour
+/// of its generation at hand, the one before or the one after, and knows which.
+pub(crate) fn is_near(generation: u8, last: u8) -> bool {
+    matches!(generation.wrapping_sub(last), 0 | 1 | u8::MAX)
+}
+
+/// A datagram that comes next, and the slot it leads to.
+struct Foreseen {
+    header: DataHeader,
+    slot: u32,
 }
 
 /// The table. A full one refuses new sessions and never drops a live one to make room.
@@ -77,6 +105,9 @@ pub(crate) struct Table {
     live_count: usize,
     capacity: usize,
     cids: CidKey,
+    /// What [`Table::foresee`] was told last, and how far that has come.
+    foreseen: Vec<Foreseen>,
+    foreseen_at: usize,
     by_handle: KeyedMap<Handle, u32>,
     by_inner: KeyedMap<IpAddr, u32>,
     /// Timers of the sessions, by slot.
@@ -95,6 +126,8 @@ impl Table {
             live_count: 0,
             capacity,
             cids: CidKey::new(rng),
+            foreseen: Vec::with_capacity(FORESEEN_MAX),
+            foreseen_at: 0,
             by_handle: KeyedMap::with_capacity_and_hasher(capacity, KeyedState::new(rng)),
             by_inner: KeyedMap::with_capacity_and_hasher(capacity * 2, KeyedState::new(rng)),
             wheel: Wheel::new(slot_count, now),
@@ -142,7 +175,7 @@ impl Table {
             self.entries.push(Entry::EMPTY);
         }
         let entry = &mut self.entries[slot as usize];
-        entry.cids[CidRole::Active as usize] = cid;
+        entry.put(cid, CidRole::Active, 0);
         entry.holder = Holder::Pending(pending);
         true
     }
@@ -216,58 +249,85 @@ impl Table {
 
     /// Where `cid` leads.
     #[inline]
-    pub fn by_cid(&self, cid: Cid) -> Option<CidEntry> {
-        let slot = self.cids.slot(cid);
+    pub fn by_cid(&mut self, cid: Cid) -> Option<CidEntry> {
+        let slot = self.slot_of(cid);
         let entry = self.entries.get(slot as usize)?;
         let role = entry.role_of(cid)?;
         match entry.holder {
-            Holder::Session(_) => Some(CidEntry::Session { slot, role }),
+            Holder::Session(_) => {
+                let generation = entry.generations[role as usize];
+                Some(CidEntry::Session { slot, role, generation })
+            }
             Holder::Pending(place) => Some(CidEntry::Pending(place)),
             Holder::Nobody => None,
         }
     }
 
     /// Fetches what these datagrams (the first 128 of them) are looked up in, all at once. Reading memory that is in no
-    /// cache takes longer than handling a datagram; as long as no read waits for another, the processor overlaps them.
-    /// So first all entries are read, then all sessions, then all replay windows.
-    pub fn foresee(&self, headers: impl Iterator<Item = DataHeader>) {
+    /// cache takes longer than handling a datagram, so first the entries of all of them are fetched, then all sessions,
+    /// then all replay windows. Whatever does not get past its entry costs no more than that.
+    pub fn foresee(&mut self, headers: impl Iterator<Item = DataHeader>) {
+        self.foreseen.clear();
+        self.foreseen_at = 0;
+        for header in headers.take(FORESEEN_MAX) {
+            let slot = self.cids.slot(header.cid);
+            self.entries.get(slot as usize).into_iter().for_each(prefetch::line);
+            self.foreseen.push(Foreseen { header, slot });
+        }
         let mut found = [(0, 0); FORESEEN_MAX];
         let mut count = 0;
-        for (place, header) in found.iter_mut().zip(headers) {
-            *place = (self.cids.slot(header.cid), header.pn);
-            count += 1;
+        for next in &self.foreseen {
+            if let Some(session) = self.awaited(next) {
+                session.foresee();
+                found[count] = (next.slot, next.header.pn);
+                count += 1;
+            }
         }
-        let found = &found[..count];
-        let sessions = || found.iter().filter_map(|(slot, pn)| Some((self.peek(*slot)?, *pn)));
-        let lines = found.iter().filter_map(|(slot, _)| self.entries.get(*slot as usize));
-        let entries = lines.fold(0, |sum, entry| sum ^ entry.cids[0].0);
-        let hot = sessions().fold(0, |sum, (session, _)| sum ^ session.touch());
-        let windows = sessions().filter(|(session, pn)| session.binding.channel.traffic.recv.is_new(*pn));
-        std::hint::black_box((entries, hot, windows.count()));
+        for (slot, pn) in &found[..count] {
+            if let Some(session) = self.peek(*slot) {
+                session.binding.channel.traffic.recv.foresee(*pn);
+            }
+        }
     }
 
-    /// The same for packets to these inner addresses.
+    /// The session of a datagram, unless that is refused without it.
+    #[inline]
+    fn awaited(&self, next: &Foreseen) -> Option<&Session> {
+        let entry = self.entries.get(next.slot as usize)?;
+        let role = entry.role_of(next.header.cid)?;
+        is_near(next.header.generation, entry.generations[role as usize]).then_some(())?;
+        entry.session()
+    }
+
+    /// The slot of a CID, worked out already if its datagram was foreseen: those come in the same order, and only the
+    /// first of several of one flow was announced.
+    #[inline]
+    fn slot_of(&mut self, cid: Cid) -> u32 {
+        let here = self.foreseen_at;
+        for at in [here, here + 1] {
+            if let Some(next) = self.foreseen.get(at).filter(|next| next.header.cid == cid) {
+                self.foreseen_at = at;
+                return next.slot;
+            }
+        }
+        self.cids.slot(cid)
+    }
+
+    /// The same as [`Table::foresee`] for packets to these inner addresses.
     pub fn foresee_inner(&self, destinations: impl Iterator<Item = IpAddr>) {
         let mut slots = [0; FORESEEN_MAX];
         let mut count = 0;
         for (place, slot) in slots.iter_mut().zip(destinations.filter_map(|address| self.by_inner(&address)))
         {
             *place = slot;
+            self.entries.get(slot as usize).into_iter().for_each(prefetch::line);
             count += 1;
         }
-        let slots = &slots[..count];
-        let lines = slots.iter().filter_map(|slot| self.entries.get(*slot as usize));
-        let entries = lines.fold(0, |sum, entry| sum ^ entry.cids[0].0);
-        let sessions = slots.iter().filter_map(|slot| self.peek(*slot));
-        let hot = sessions.fold(0, |sum, session| sum ^ session.touch());
-        std::hint::black_box((entries, hot));
+        slots[..count].iter().filter_map(|slot| self.peek(*slot)).for_each(Session::foresee);
     }
 
     fn peek(&self, slot: u32) -> Option<&Session> {
-        match &self.entries.get(slot as usize)?.holder {
-            Holder::Session(session) => Some(session),
-            _ => None,
-        }
+        self.entries.get(slot as usize)?.session()
     }
 
     /// Makes a fresh CID valid in a role, in which it follows upon the one before; `false`, and no change, when it
@@ -277,16 +337,24 @@ impl Table {
         let Some(entry) = self.entries.get_mut(slot as usize).filter(|_| free) else { return false };
         let fresh = entry.role_of(cid).is_none();
         if fresh {
-            entry.cids[role as usize] = cid;
+            entry.put(cid, role, 0);
         }
         fresh
     }
 
-    /// Gives a valid CID another role.
-    pub fn move_cid(&mut self, cid: Cid, role: CidRole) {
+    /// Gives a CID, valid until now, another role; `generation` was the last one received under it.
+    pub fn move_cid(&mut self, cid: Cid, role: CidRole, generation: u8) {
         self.release_cid(cid);
         if let Some(entry) = self.entries.get_mut(self.cids.slot(cid) as usize) {
-            entry.cids[role as usize] = cid;
+            entry.put(cid, role, generation);
+        }
+    }
+
+    /// A packet of this key generation was opened under the CID in that role.
+    #[inline]
+    pub fn note_generation(&mut self, slot: u32, role: CidRole, generation: u8) {
+        if let Some(entry) = self.entries.get_mut(slot as usize) {
+            entry.generations[role as usize] = generation;
         }
     }
 

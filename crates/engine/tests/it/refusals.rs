@@ -98,7 +98,7 @@ const ROWS: &[Row] = &[
         }
         scene.data()
     }),
-    row("7.1/5", Reason::StaleGeneration, None, |scene| changed(scene.data(), 1, 7)),
+    row("7.1/2", Reason::StaleGeneration, None, |scene| changed(scene.data(), 1, 7)),
     row("7.1/6", Reason::ReplayDetected, None, |scene| {
         let data = scene.data();
         scene.world.hand_in(scene.source, &data);

@@ -61,6 +61,20 @@ impl Session {
         }
     }
 
+    /// A channel past its end is refused, and forgotten as soon as the session's timer fires: until then the CID is
+    /// still known. An unconfirmed epoch past its time may have been forgotten or kept.
+    fn check_known(&mut self, role: Role, arrival: &Arrival<'_>) -> Result<(), Reason> {
+        let Some(end) = self.ends(role).filter(|end| *end <= arrival.now) else { return Ok(()) };
+        let forgotten = arrival.observed == Err(Reason::UnknownCid);
+        if role == Role::Next {
+            match &mut self.next {
+                Some(next) if !forgotten => next.until = arrival.now.max(end + UNCONFIRMED_TTL),
+                _ => self.next = None,
+            }
+        }
+        if forgotten { Err(Reason::UnknownCid) } else { Ok(()) }
+    }
+
     /// When the channel of that role ends, if it ends by itself.
     fn ends(&self, role: Role) -> Option<Time> {
         match role {
@@ -100,20 +114,10 @@ impl Model {
     ) -> Result<Passed, Reason> {
         let now = arrival.now;
         let Some(session) = self.sessions.get_mut(&label) else { return Err(Reason::UnknownCid) };
-        // A channel past its end is refused, and forgotten as soon as the session's timer fires: until then the CID is
-        // still known. An unconfirmed epoch past its time may have been forgotten or kept.
-        if let Some(end) = session.ends(role).filter(|end| *end <= now) {
-            if role == Role::Next {
-                if arrival.observed == Err(Reason::UnknownCid) {
-                    session.next = None;
-                    return Err(Reason::UnknownCid);
-                }
-                if let Some(next) = &mut session.next {
-                    next.until = now.max(end + UNCONFIRMED_TTL);
-                }
-            } else if arrival.observed == Err(Reason::UnknownCid) {
-                return Err(Reason::UnknownCid);
-            }
+        session.check_known(role, arrival)?;
+        // 2, the other half: far from the generation that was last received under this CID.
+        if session.channel(role).is_some_and(|channel| !channel.is_near(header)) {
+            return Err(Reason::StaleGeneration);
         }
         // 3
         arrival.right(session)?;

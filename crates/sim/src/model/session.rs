@@ -40,13 +40,18 @@ impl Channel {
         Channel { cid, recv, window: Window::new(DATA_REACH) }
     }
 
+    /// Whether the generation of a packet is the last one opened or a neighbour of it.
+    pub fn is_near(&self, header: &DataHeader) -> bool {
+        matches!(header.generation.wrapping_sub(self.recv.generation_seen() as u8), 0 | 1 | u8::MAX)
+    }
+
     /// Opens a copy of the packet. The window is the model's own; the receiver's has to agree.
     pub fn open(&mut self, header: &DataHeader, datagram: &[u8]) -> Result<Vec<u8>, Closed> {
         if header.lane != 0 {
             return Err(Closed::Malformed);
         }
         let generation = self.recv.generation_seen() as u8;
-        if !matches!(header.generation.wrapping_sub(generation), 0 | 1 | u8::MAX) {
+        if !self.is_near(header) {
             return Err(Closed::Generation);
         }
         let number = u64::from(header.pn);

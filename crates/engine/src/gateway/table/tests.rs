@@ -59,13 +59,13 @@ fn roles_follow_each_other_as_in_a_rekey_and_a_jump() {
     let next = table.mint_cid(slot, &mut rng);
     assert!(table.claim_cid(next, slot, CidRole::Next));
     assert!(!table.claim_cid(next, slot, CidRole::Retiring), "valid already");
-    table.move_cid(next, CidRole::Active);
-    table.move_cid(first, CidRole::Previous);
+    table.move_cid(next, CidRole::Active, 0);
+    table.move_cid(first, CidRole::Previous, 0);
     assert_eq!((role(&table, next), role(&table, first)), (Some(CidRole::Active), Some(CidRole::Previous)));
     let jumped = table.mint_cid(slot, &mut rng);
     assert!(table.claim_cid(jumped, slot, CidRole::Active));
     table.release_cid(first);
-    table.move_cid(next, CidRole::Retiring);
+    table.move_cid(next, CidRole::Retiring, 0);
     assert_eq!((role(&table, jumped), role(&table, next)), (Some(CidRole::Active), Some(CidRole::Retiring)));
     assert_eq!(role(&table, first), None);
     table.release_cid(next);
@@ -104,4 +104,41 @@ fn looking_ahead_takes_anything_and_changes_nothing() {
     table.foresee(cids.iter().rev().map(|cid| DataHeader { generation: 0, lane: 0, cid: *cid, pn: 0 }));
     table.foresee_inner(std::iter::once(IpAddr::from([10, 0, 0, 1])));
     assert_eq!(table.by_cid(cid), Some(CidEntry::Pending(0)));
+}
+
+#[test]
+fn a_foreseen_datagram_is_found_in_whatever_order_it_comes() {
+    let (mut table, mut rng) = table();
+    let cids: Vec<Cid> = (0..4).map(|place| reserve(&mut table, &mut rng, place).1).collect();
+    let found = |table: &mut Table, place: u32| {
+        let entry = table.by_cid(cids[place as usize]);
+        assert_eq!(entry, Some(CidEntry::Pending(place)));
+        table.foreseen_at
+    };
+    let header = |cid: &Cid| DataHeader { generation: 0, lane: 0, cid: *cid, pn: 0 };
+    table.foresee(cids[..3].iter().map(header));
+    // Two of one flow, the next one, one that was passed over, one that was not announced, one of before.
+    let steps = [0, 0, 1, 3, 0, 2].map(|place| found(&mut table, place));
+    assert_eq!(steps, [0, 0, 1, 1, 1, 2]);
+    table.cancel(cids[2]);
+    assert_eq!(table.by_cid(cids[2]), None, "what was foreseen is no proof");
+}
+
+#[test]
+fn a_generation_goes_where_its_cid_goes() {
+    let (mut table, mut rng) = table();
+    let (slot, first) = reserve(&mut table, &mut rng, 0);
+    let generation = |table: &Table, role: CidRole| table.entries[slot as usize].generations[role as usize];
+    let next = table.mint_cid(slot, &mut rng);
+    assert!(table.claim_cid(next, slot, CidRole::Next));
+    table.note_generation(slot, CidRole::Next, 7);
+    assert_eq!(generation(&table, CidRole::Next), 7);
+    table.move_cid(next, CidRole::Active, 7);
+    table.move_cid(first, CidRole::Previous, 255);
+    assert_eq!((generation(&table, CidRole::Previous), generation(&table, CidRole::Active)), (255, 7));
+    let jumped = table.mint_cid(slot, &mut rng);
+    assert!(table.claim_cid(jumped, slot, CidRole::Active));
+    assert_eq!(generation(&table, CidRole::Active), 0, "a new CID begins at the first");
+    let near: Vec<u8> = (0..=255).filter(|other| is_near(*other, 255)).collect();
+    assert_eq!(near, [0, 254, 255]);
 }
