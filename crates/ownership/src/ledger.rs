@@ -1,96 +1,121 @@
-//! Ownership for one gateway, answered at once: nothing durable.
+//! Ownership for one gateway, answered at once: a node and a store in memory that nobody else can reach.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::collections::BTreeSet;
+use std::convert::Infallible;
 
 use jumpvpn_events::{Reason, Time};
+use rand_core::{TryCryptoRng, TryRng};
 
+use crate::node::keys;
 use crate::{
-    Answer, Expected, Fence, Handle, Incarnation, Owner, RecordState, Request, RequestId, Rev, SessionRecord,
+    Answer, Ask, Change, Fence, Handle, Incarnation, MemoryStore, Node, NodeConfig, OpId, Operation, Profile,
+    RecordState, Request, SessionRecord, Transaction, Upkeep, WallClock,
 };
 
 /// Ownership in memory, with a fixed number of places.
 ///
-/// Live sessions and tombstones share the places. When all are taken, tombstones whose time is over make room; a
-/// live session never does. Nobody else can own its sessions, so its fence never ends.
+/// Live sessions and tombstones share the places. When all are taken, tombstones make room, those first whose sessions would have been
+/// over first; a live session never does. Nobody else can own its sessions, so its fence never ends.
 #[derive(Clone, Debug)]
 pub struct Ledger {
-    me: Incarnation,
     capacity: usize,
-    fence: Fence,
-    last_rev: Rev,
-    records: BTreeMap<Handle, Entry>,
-    /// Inner addresses of live sessions.
-    addresses: BTreeMap<IpAddr, Handle>,
-    /// Terminated sessions by the time until which they are kept.
+    /// Fencing numbers begin behind this one.
+    epochs_before: u64,
+    node: Node<Seeded>,
+    store: MemoryStore,
+    record_count: usize,
+    /// Terminated sessions by the time at which they would have been over.
     tombstones: BTreeSet<(Time, Handle)>,
 }
 
-#[derive(Clone, Debug)]
-struct Entry {
-    rev: Rev,
-    /// The request that wrote it, to recognise its repetition.
-    written_by: RequestId,
-    record: SessionRecord,
-}
-
 impl Ledger {
-    /// An empty store for so many records. `epoch` is the fencing number of this incarnation, from 1.
+    /// An empty ledger for so many records. `epoch` is the fencing number of this incarnation, from 1.
     pub fn new(capacity: usize, epoch: u64) -> Ledger {
-        let mut random = [0; 12];
-        random[..8].copy_from_slice(&epoch.to_le_bytes());
-        Ledger {
-            me: Incarnation::new([0; 4], random),
+        let config = NodeConfig {
+            node_id: [0; 4],
+            name: String::new(),
+            cell: 0,
+            store_generation: None,
+            boot_id: [0; 16],
+            data_dir: [0; 16],
+            profile: Profile::ALONE,
+            clock: WallClock::default(),
+            upkeep: Upkeep::DEFAULT,
+            orphan_ttl: std::time::Duration::MAX,
+        };
+        let mut ledger = Ledger {
             capacity,
-            fence: Fence { epoch, valid_until: Time::MAX },
-            last_rev: Rev(0),
-            records: BTreeMap::new(),
-            addresses: BTreeMap::new(),
+            epochs_before: epoch.saturating_sub(1),
+            node: Node::new(config, Seeded(epoch), Time::ZERO),
+            store: MemoryStore::new(),
+            record_count: 0,
             tombstones: BTreeSet::new(),
-        }
+        };
+        ledger.exchange(Time::ZERO);
+        ledger
     }
 
     /// Carries out one request.
     pub fn submit(&mut self, request: &Request, now: Time) -> Answer {
-        match request {
-            Request::Create { id, record } => self.create(*id, record, now),
-            Request::Update { id, expected, record } => self.update(*id, expected, record),
-            Request::Terminate { id, handle, expected, reason_number } => {
-                self.terminate(*id, *handle, expected, *reason_number)
-            }
-            Request::Read { id, handle } => self.read(*id, *handle),
-            Request::Take { id, seen, record } => self.take(*id, seen, record),
-            // Nobody else is there to give a session to, or to ask for one.
-            Request::Release { id, .. } => Answer::Refused { id: *id, reason: Reason::NotOwner },
-            Request::Decline { id, .. } => Answer::Noted { id: *id },
+        if matches!(request, Request::Create { .. }) && !self.has_room() {
+            return Answer::Refused { id: request.id(), reason: Reason::TableFull };
         }
+        self.node.handle_request(request.clone(), now);
+        let answer = self.answer(request, now);
+        if matches!(answer, Answer::Committed { .. }) {
+            self.record_count += usize::from(matches!(request, Request::Create { .. }));
+            self.note_end(request);
+            if self.record_count > self.capacity {
+                self.drop_first_tombstone();
+            }
+        }
+        answer
     }
 
     /// The right to act.
     pub fn fence(&self) -> Fence {
-        self.fence
+        let fence = self.node.fence();
+        Fence { epoch: fence.epoch + self.epochs_before, ..fence }
     }
 
-    /// Puts a record there as another gateway would have written it, for tests; `false` if its handle is in use.
-    pub fn plant(&mut self, record: SessionRecord) -> bool {
-        let free = !self.records.contains_key(&record.handle);
-        if free {
-            self.put(RequestId(u64::MAX), record);
-        }
-        free
+    /// Its incarnation.
+    pub fn incarnation(&self) -> Incarnation {
+        self.node.incarnation()
+    }
+
+    /// What the engine is asked next.
+    pub fn poll_ask(&mut self) -> Option<Ask> {
+        self.node.poll_ask()
+    }
+
+    /// Puts a record there as another gateway would have written it, for tests; `false` if its handle is in use or the record is
+    /// none.
+    pub fn plant(&mut self, record: &SessionRecord) -> bool {
+        let Ok(value) = record.encode(OpId([0xff; 16]), WallClock::default()) else { return false };
+        let key = keys::session(record.handle);
+        let mut changes = vec![Change::Put { key: key.clone(), value: value.into() }];
+        let index = |address| Change::Put {
+            key: keys::address(address),
+            value: keys::handle_bytes(record.handle)[..].into(),
+        };
+        changes.extend(record.addresses().map(index));
+        let compares = vec![keys::absent(key)];
+        let planted = self.store.apply(&Operation::Commit(Transaction { compares, changes }));
+        let planted = matches!(planted, crate::Outcome::Committed(_));
+        self.record_count += usize::from(planted);
+        planted
     }
 
     /// Records kept now, tombstones included.
-    pub fn record_count(&self) -> usize {
-        self.records.len()
+    pub const fn record_count(&self) -> usize {
+        self.record_count
     }
 
-    /// Drops the tombstones whose time is over, and says how many.
+    /// Drops the tombstones whose sessions would be over, and says how many.
     pub fn evict(&mut self, now: Time) -> usize {
         let mut count = 0;
-        while let Some((_, handle)) = self.tombstones.first().copied().filter(|(until, _)| *until <= now) {
-            self.tombstones.pop_first();
-            self.records.remove(&handle);
+        while self.tombstones.first().is_some_and(|(until, _)| *until <= now) {
+            self.drop_first_tombstone();
             count += 1;
         }
         count
@@ -98,151 +123,85 @@ impl Ledger {
 
     /// A live session is worth more than the memory of a dead one: handles never repeat, so that an absent record and
     /// a tombstone say the same.
-    fn drop_oldest_tombstone(&mut self) {
+    fn has_room(&self) -> bool {
+        self.record_count - self.tombstones.len() < self.capacity
+    }
+
+    /// Nothing is under way, so no late copy of a creation could apply where the record was.
+    fn drop_first_tombstone(&mut self) {
         if let Some((_, handle)) = self.tombstones.pop_first() {
-            self.records.remove(&handle);
+            let changes = vec![Change::Delete { key: keys::session(handle) }];
+            self.store.apply(&Operation::Commit(Transaction { compares: Vec::new(), changes }));
+            self.record_count -= 1;
         }
     }
 
-    fn create(&mut self, id: RequestId, record: &SessionRecord, now: Time) -> Answer {
-        if record.state != RecordState::Live {
-            return Answer::Refused { id, reason: Reason::StateForbidden };
+    fn note_end(&mut self, request: &Request) {
+        let Request::Terminate { handle, .. } = request else { return };
+        let operation = Operation::Read(keys::session(*handle));
+        let crate::Outcome::Found(Some(stored)) = self.store.apply(&operation) else { return };
+        if let Ok((_, record)) = SessionRecord::decode(&stored.value, WallClock::default())
+            && record.state != RecordState::Live
+        {
+            self.tombstones.insert((record.expires, *handle));
         }
-        if let Some(entry) = self.records.get(&record.handle) {
-            return entry.repeated(id).unwrap_or_else(|| self.conflict(id, entry));
-        }
-        let holder = record.addresses().find_map(|address| self.addresses.get(&address));
-        if let Some(entry) = holder.and_then(|handle| self.records.get(handle)) {
-            return self.conflict(id, entry);
-        }
-        if self.records.len() >= self.capacity {
-            self.evict(now);
-        }
-        if self.records.len() >= self.capacity {
-            self.drop_oldest_tombstone();
-        }
-        if self.records.len() >= self.capacity {
-            return Answer::Refused { id, reason: Reason::TableFull };
-        }
-        self.write(id, record.clone())
     }
 
-    fn update(&mut self, id: RequestId, expected: &Expected, record: &SessionRecord) -> Answer {
-        let Some(entry) = self.records.get(&record.handle) else {
-            return Answer::Conflict { id, current: None, owner: None };
-        };
-        if let Some(answer) = entry.repeated(id) {
-            return answer;
+    /// Carries everything to the store and back.
+    fn exchange(&mut self, now: Time) {
+        while let Some((ticket, operation)) = self.node.poll_operation() {
+            let outcome = self.store.apply(&operation);
+            self.node.handle_outcome(ticket, outcome, now);
         }
-        if !entry.matches(expected) {
-            return self.conflict(id, entry);
-        }
-        if !may_follow(&entry.record, record) {
-            return Answer::Refused { id, reason: Reason::StateForbidden };
-        }
-        let taken = |handle: &&Handle| **handle != record.handle;
-        let holder = record.addresses().find_map(|address| self.addresses.get(&address).filter(taken));
-        if let Some(entry) = holder.and_then(|handle| self.records.get(handle)) {
-            return self.conflict(id, entry);
-        }
-        self.write(id, record.clone())
     }
 
-    fn terminate(
-        &mut self,
-        id: RequestId,
-        handle: Handle,
-        expected: &Expected,
-        reason_number: u16,
-    ) -> Answer {
-        let Some(entry) = self.records.get(&handle) else {
-            return Answer::Conflict { id, current: None, owner: None };
-        };
-        if let Some(answer) = entry.repeated(id) {
-            return answer;
-        }
-        if !entry.matches(expected) {
-            return self.conflict(id, entry);
-        }
-        let mut record = entry.record.clone();
-        record.state = RecordState::Terminated { reason_number };
-        record.version = record.version.saturating_add(1);
-        self.write(id, record)
-    }
-
-    fn read(&self, id: RequestId, handle: Handle) -> Answer {
-        match self.records.get(&handle) {
-            Some(entry) => {
-                let owner = self.owner_of(&entry.record);
-                Answer::Found { id, rev: entry.rev, record: Box::new(entry.record.clone()), owner }
+    /// The answer to the only request there is. Waiting for somebody else is over at once, because there is nobody.
+    fn answer(&mut self, request: &Request, now: Time) -> Answer {
+        let mut now = now;
+        loop {
+            self.exchange(now);
+            if let Some(answer) = self.node.poll_answer() {
+                return answer;
             }
-            None => Answer::Absent { id },
+            let Some(due) = self.node.poll_timeout() else {
+                return Answer::Refused { id: request.id(), reason: Reason::Internal };
+            };
+            now = now.max(due);
+            self.node.handle_timeout(now);
         }
-    }
-
-    fn take(&mut self, id: RequestId, seen: &(Rev, SessionRecord), record: &SessionRecord) -> Answer {
-        let expected = Expected { rev: seen.0, epoch: seen.1.owner_epoch, version: seen.1.version };
-        if record.owner_epoch.checked_sub(1) != Some(seen.1.owner_epoch) {
-            return Answer::Refused { id, reason: Reason::StateForbidden };
-        }
-        match self.records.get(&record.handle) {
-            Some(entry) if self.owner_of(&entry.record) == Owner::Alive => {
-                Answer::Refused { id, reason: Reason::OwnerAlive }
-            }
-            _ => self.update(id, &expected, record),
-        }
-    }
-
-    fn owner_of(&self, record: &SessionRecord) -> Owner {
-        if record.owner == self.me { Owner::Me } else { Owner::Alive }
-    }
-
-    fn conflict(&self, id: RequestId, entry: &Entry) -> Answer {
-        let owner = Some(self.owner_of(&entry.record));
-        Answer::Conflict { id, current: Some(Box::new((entry.rev, entry.record.clone()))), owner }
-    }
-
-    fn write(&mut self, id: RequestId, record: SessionRecord) -> Answer {
-        Answer::Committed { id, rev: self.put(id, SessionRecord { owner: self.me, ..record }) }
-    }
-
-    /// Puts the record in place of the one with its handle, with both indexes.
-    fn put(&mut self, id: RequestId, record: SessionRecord) -> Rev {
-        if let Some(old) = self.records.remove(&record.handle) {
-            old.record.addresses().for_each(|address| {
-                self.addresses.remove(&address);
-            });
-        }
-        if record.state == RecordState::Live {
-            self.addresses.extend(record.addresses().map(|address| (address, record.handle)));
-        } else {
-            self.tombstones.insert((record.expires, record.handle));
-        }
-        let rev = Rev(self.last_rev.0 + 1);
-        self.last_rev = rev;
-        self.records.insert(record.handle, Entry { rev, written_by: id, record });
-        rev
     }
 }
 
-impl Entry {
-    fn matches(&self, expected: &Expected) -> bool {
-        let record = &self.record;
-        let now = Expected { rev: self.rev, epoch: record.owner_epoch, version: record.version };
-        record.state == RecordState::Live && now == *expected
+/// Numbers for names that nobody else has to be unable to guess: splitmix64 (Steele, Lea, Flood 2014).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Seeded(u64);
+
+impl TryRng for Seeded {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        self.try_next_u64().map(|number| (number >> 32) as u32)
     }
 
-    fn repeated(&self, id: RequestId) -> Option<Answer> {
-        (self.written_by == id).then_some(Answer::Committed { id, rev: self.rev })
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        Ok(mixed ^ (mixed >> 31))
+    }
+
+    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
+        for part in out.chunks_mut(8) {
+            let number = self.try_next_u64()?.to_le_bytes();
+            part.copy_from_slice(&number[..part.len()]);
+        }
+        Ok(())
     }
 }
 
-/// Whether `new` may take the place of the live record `old`.
-fn may_follow(old: &SessionRecord, new: &SessionRecord) -> bool {
-    let same_session = (new.sid, new.peer) == (old.sid, old.peer);
-    let not_backwards = new.owner_epoch >= old.owner_epoch && new.version >= old.version;
-    same_session && not_backwards && new.state == RecordState::Live
-}
+/// Enough for a node whose names are seen by itself alone.
+impl TryCryptoRng for Seeded {}
 
 #[cfg(test)]
 pub(crate) mod rules;

@@ -1,12 +1,12 @@
-//! Who may act for a session: the record, the fence, and the contract of the store that keeps both.
+//! Who may act for a session: the record, the fence, the contract of the store that keeps both, and the algorithm.
 //!
 //! The engine never talks to a store. It emits a [`Request`] and goes on with other sessions; until the
-//! [`Answer`] arrives it does nothing that depends on it. Three outcomes of a change are told apart, because the third
-//! one is where real systems fork: committed, refused because somebody else was first, and *unknown*.
+//! [`Answer`] arrives it does nothing that depends on it. [`Node`] turns requests into transactions for an [`OwnershipStore`], renews
+//! the gateway's own right to act, and watches the others'. Three outcomes of a change are told apart, because the third
+//! one is where real systems fork: committed, refused because somebody else was first, and *unknown*, which the node settles.
 //!
-//! Deliberately not here: files, networks, clocks, threads, and rules of a cluster of gateways. What is here is
-//! what a single gateway needs: [`MemoryStore`], and the conformance suite (feature `conformance`) that every other
-//! store has to pass as well.
+//! Deliberately not here: files, networks, clocks, threads. The one store here is [`MemoryStore`]; a gateway that has no other one
+//! uses [`Ledger`], which answers at once. The conformance suite (feature `conformance`) says whether another store will do.
 
 #![forbid(unsafe_code)]
 
@@ -16,6 +16,7 @@ mod fence;
 mod incarnation;
 mod ledger;
 mod memory;
+mod node;
 mod record;
 mod request;
 mod store;
@@ -24,6 +25,8 @@ pub use fence::Fence;
 pub use incarnation::Incarnation;
 pub use ledger::Ledger;
 pub use memory::MemoryStore;
+
+pub use node::{Counts, Mutant, Node, NodeConfig, Peer, Profile, Standing, Status, Upkeep};
 pub use record::{BadRecord, Handle, OpId, RecordState, SessionRecord, WallClock};
 pub use request::{Answer, Ask, Expected, Owner, Request, RequestId, Rev};
 pub use store::{

@@ -21,7 +21,7 @@ pub struct OpId(pub [u8; 16]);
 /// Converts between the clock of the process and wall clock time, which is what a store keeps.
 ///
 /// Only lifetimes of sessions depend on it. No right to act does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct WallClock {
     /// Wall clock time at [`Time::ZERO`], in milliseconds since 1970.
     pub zero_ms: u64,
@@ -72,7 +72,7 @@ pub enum RecordState {
 }
 
 /// One session as the store keeps it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SessionRecord {
     /// Which session, for the gateway.
     pub handle: Handle,

@@ -4,8 +4,7 @@ use jumpvpn_events::Reason;
 
 use crate::{Handle, Incarnation, SessionRecord};
 
-/// Pairs an answer with its request. The asker numbers its requests upwards and never uses a number twice, except
-/// to repeat the identical request after [`Answer::Unknown`].
+/// Pairs an answer with its request. The asker never uses a number twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(pub u64);
 
@@ -15,7 +14,7 @@ pub struct Rev(pub u64);
 
 /// What the record must still be for a change to apply. All three have to match: a revision alone could be
 /// handed out again by a store that was restored from a backup.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Expected {
     /// Revision from the last answer about the record.
     pub rev: Rev,
@@ -26,7 +25,7 @@ pub struct Expected {
 }
 
 /// One thing asked of a store.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Request {
     /// Keep a new session. Refused if its handle, or one of its inner addresses, belongs to another one.
     Create {
@@ -36,7 +35,7 @@ pub enum Request {
         record: Box<SessionRecord>,
     },
     /// Replace the record of a live session. Neither `owner_epoch` nor `version` may fall, and the handle, the
-    /// session id and the peer may not change.
+    /// session id, the peer and the inner addresses may not change.
     Update {
         /// Number of the request.
         id: RequestId,
@@ -45,8 +44,8 @@ pub enum Request {
         /// What it becomes.
         record: Box<SessionRecord>,
     },
-    /// End a session: its version rises by one, its inner addresses become free, and a tombstone stays until the
-    /// session would have expired, so that the answer "it is over" is certain.
+    /// End a session: its version rises by one, its inner addresses become free, and a tombstone stays for at least ten
+    /// minutes, so that the answer "it is over" is certain.
     Terminate {
         /// Number of the request.
         id: RequestId,
@@ -126,7 +125,7 @@ impl Request {
 }
 
 /// What a store says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Answer {
     /// The change is made and will not be lost.
     Committed {
@@ -144,8 +143,8 @@ pub enum Answer {
         /// Whose it is; `None` if there is no record.
         owner: Option<Owner>,
     },
-    /// The change may or may not have been made. Only submitting the identical request again can tell; reading
-    /// cannot, because the change may still be under way.
+    /// The store did not answer a [`Request::Read`] in time. Of a change it may be reported by whoever stands between the engine and the
+    /// node, and means that it may or may not have been made.
     Unknown {
         /// Number of the request.
         id: RequestId,

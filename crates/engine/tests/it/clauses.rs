@@ -138,7 +138,7 @@ fn a_birth_that_somebody_else_owns_makes_no_session() {
         key_epoch: 0,
         sealed: Vec::new(),
     };
-    assert!(world.store.plant(record));
+    assert!(world.store.plant(&record));
     world.run(ms(3000));
     assert_eq!(world.gateway.sessions(world.now).count(), 0);
     assert!(!world.gateway_events.iter().any(|event| event.kind.is_commit()), "{:?}", world.gateway_events);

@@ -33,8 +33,8 @@ pub(super) fn run(open: Open<'_>) {
         updates_only_what_is_expected,
         lets_one_of_two_writers_win,
         absorbs_termination,
-        answers_a_repetition_the_same,
         refuses_what_breaks_the_rules,
+        takes_what_is_its_own,
         allows_acting,
     ];
     for check in checks {
@@ -113,6 +113,12 @@ impl Client {
         self.submit(&Request::Terminate { id, handle, expected, reason_number })
     }
 
+    fn take(&mut self, seen: &(Rev, SessionRecord), record: &SessionRecord) -> Answer {
+        let id = self.id();
+        let (seen, record) = (Box::new(seen.clone()), Box::new(record.clone()));
+        self.submit(&Request::Take { id, seen, record })
+    }
+
     fn read(&mut self, handle: Handle) -> Option<(Rev, SessionRecord)> {
         let id = self.id();
         match self.submit(&Request::Read { id, handle }) {
@@ -186,17 +192,12 @@ fn keeps_inner_addresses_unique(client: &mut Client) {
         let answer = client.create(thief);
         assert_eq!(obstacle(answer), Some((one.rev, record(1))), "an inner address was given away twice");
     }
-    let two = client.created(&record(2));
-    let answer = client.update(two, &SessionRecord { version: 2, ..same_v4.clone() });
-    assert_eq!(
-        obstacle(answer),
-        Some((one.rev, record(1))),
-        "an update takes the address of another session"
-    );
     committed(&client.terminate(one, handle(1)));
-    committed(&client.update(two, &SessionRecord { version: 2, ..same_v4 }));
-    let free = SessionRecord { inner_v4: record(2).inner_v4, inner_v6: None, ..record(3) };
+    client.created(&same_v4);
+    let free = SessionRecord { inner_v4: None, ..record(3) };
     client.created(&free);
+    let answer = client.create(&SessionRecord { inner_v6: free.inner_v6, ..record(4) });
+    assert!(obstacle(answer).is_some(), "a second address was given away twice");
 }
 
 fn updates_only_what_is_expected(client: &mut Client) {
@@ -252,34 +253,6 @@ fn absorbs_termination(client: &mut Client) {
     assert_eq!(client.read(handle(1)), Some((rev, tombstone)));
 }
 
-fn answers_a_repetition_the_same(client: &mut Client) {
-    let create = Request::Create { id: client.id(), record: Box::new(record(1)) };
-    let first = client.submit(&create);
-    assert_eq!(client.submit(&create), first, "a creation was carried out twice");
-    let new = SessionRecord { version: 2, ..record(1) };
-    let update = Request::Update {
-        id: client.id(),
-        expected: expected(committed(&first), &record(1)),
-        record: Box::new(new.clone()),
-    };
-    let second = client.submit(&update);
-    assert_eq!(client.submit(&update), second, "an update was carried out twice");
-    let terminate = Request::Terminate {
-        id: client.id(),
-        handle: handle(1),
-        expected: expected(committed(&second), &new),
-        reason_number: 1,
-    };
-    let third = client.submit(&terminate);
-    assert_eq!(client.submit(&terminate), third, "a termination was carried out twice");
-    assert_eq!(
-        client.read(handle(1)).map(|(rev, record)| (rev, record.version)),
-        Some((committed(&third), 3))
-    );
-    let late = client.submit(&update);
-    assert!(obstacle(late).is_some(), "an old update applied again");
-}
-
 fn refuses_what_breaks_the_rules(client: &mut Client) {
     let state = RecordState::Terminated { reason_number: 1 };
     let answer = client.create(&SessionRecord { state, ..record(1) });
@@ -292,12 +265,36 @@ fn refuses_what_breaks_the_rules(client: &mut Client) {
         SessionRecord { version: 4, ..original.clone() },
         SessionRecord { owner_epoch: 4, version: 6, ..original.clone() },
         SessionRecord { state, ..original.clone() },
+        SessionRecord { inner_v4: None, version: 6, ..original.clone() },
+        SessionRecord { inner_v6: record(2).inner_v6, version: 6, ..original.clone() },
+        SessionRecord { sealed: vec![0; SessionRecord::SEALED_MAX_LEN + 1], ..original.clone() },
     ];
     for new in forbidden {
         let answer = client.update(first, &new);
         assert_eq!(refusal(&answer), Reason::StateForbidden, "{new:?}");
     }
     assert_eq!(client.read(handle(1)), Some((first.rev, original)));
+}
+
+/// A client that lost its keys comes back: the same owner, the next epoch.
+fn takes_what_is_its_own(client: &mut Client) {
+    let rev = client.created(&record(1)).rev;
+    let seen = (rev, SessionRecord { owner: client.store.incarnation(), ..record(1) });
+    let next = SessionRecord { owner_epoch: 2, version: 4, key_epoch: 1, sealed: vec![9; 20], ..record(1) };
+    let kept = client.take(&seen, &record(1));
+    assert_eq!(refusal(&kept), Reason::StateForbidden, "the epoch has to rise");
+    let skipped = client.take(&seen, &SessionRecord { owner_epoch: 3, ..next.clone() });
+    assert_eq!(refusal(&skipped), Reason::StateForbidden, "by one");
+    let rev = committed(&client.take(&seen, &next));
+    assert_eq!(client.read(handle(1)), Some((rev, next.clone())), "and it has not moved");
+    let late = client.take(&seen, &next);
+    assert_eq!(obstacle(late), Some((rev, next.clone())), "the second of two");
+    committed(&client.terminate(expected(rev, &next), handle(1)));
+    let over = client.take(
+        &(rev, SessionRecord { owner: client.store.incarnation(), ..next.clone() }),
+        &SessionRecord { owner_epoch: 3, ..next },
+    );
+    assert!(obstacle(over).is_some(), "a session rose from the dead");
 }
 
 fn refuses_more_than_fits(client: &mut Client) {

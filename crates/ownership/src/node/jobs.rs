@@ -1,0 +1,284 @@
+//! Requests on their way: one at a time for each session, each with at most one operation under way.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use jumpvpn_events::{Reason, Time};
+use rand_core::CryptoRng;
+
+use super::{Held, Node, Purpose, RETRY};
+use crate::{
+    Answer, Expected, Handle, Incarnation, Operation, Outcome, Request, RequestId, Rev, SessionRecord,
+};
+
+/// Requests that wait at once, changes and ends of own sessions aside: 4,096 takeovers of 1 ms each are done before the first
+/// client asks again.
+const PENDING_MAX: usize = 4_096;
+
+/// How long a session's owner is waited for. Its mailbox is read four times a second, and a client asks again after a few
+/// seconds.
+pub(super) const OWNER_WAIT: Duration = Duration::from_secs(2);
+
+/// How long a look is tried for: a client that asked has then asked again.
+const READ_WAIT: Duration = Duration::from_secs(2);
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Task {
+    Create(Box<SessionRecord>),
+    Update(Expected, Box<SessionRecord>),
+    /// Without an expectation: whatever it is, if it is nobody else's.
+    Terminate(Option<Expected>, u16),
+    Read,
+    Take(Box<(Rev, SessionRecord)>, Box<SessionRecord>),
+    Release(Option<Expected>, Incarnation),
+}
+
+/// What the operation under way, or waiting, is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Step {
+    /// The session's record.
+    Record,
+    /// The tombstone of the record's owner.
+    Tombstone,
+    /// The change itself.
+    Write,
+    /// The tombstone of the owner of what is in the way; then it is told.
+    Obstacle,
+    /// A wish in the mailbox of the owner.
+    Ask,
+    /// The record, until it changes.
+    AwaitRecord,
+    /// What the owner says.
+    AwaitReply,
+    /// The session that has an inner address.
+    Holder,
+    /// The tombstone of its owner.
+    HolderTombstone,
+    /// Its end.
+    EndHolder,
+    /// A wish in the mailbox of its owner.
+    AskHolder,
+    /// Its record, until it changes.
+    AwaitHolder,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Job {
+    /// `None`: by the node itself.
+    pub id: Option<RequestId>,
+    pub handle: Handle,
+    pub task: Task,
+    pub step: Step,
+    operation: Option<Operation>,
+    sent: Time,
+    due: Option<Time>,
+    /// When waiting for others, or for a look, ends.
+    pub deadline: Time,
+    /// Attempts that failed because somebody else was faster.
+    pub rounds: u8,
+    /// What the change is based on.
+    pub base: Option<Held>,
+    /// What is in the way.
+    pub obstacle: Option<Held>,
+    /// What the change puts there.
+    pub written: Option<(Box<[u8]>, SessionRecord)>,
+}
+
+/// What a job does next.
+pub(super) enum Next {
+    Do(Step, Operation),
+    /// The same, at that time.
+    At(Time, Step, Operation),
+    Answer(Answer),
+    /// It is over, and there is nobody to tell.
+    Done,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Jobs {
+    last: u64,
+    running: BTreeMap<u64, Job>,
+    timers: BTreeSet<(Time, u64)>,
+    /// Sessions that a change is under way for, with the requests behind it.
+    queues: BTreeMap<Handle, VecDeque<Request>>,
+    queued: usize,
+}
+
+impl Jobs {
+    pub fn len(&self) -> usize {
+        self.running.len() + self.queued
+    }
+
+    pub fn is_busy(&self, handle: Handle) -> bool {
+        self.queues.contains_key(&handle)
+    }
+
+    pub fn due(&self) -> Option<Time> {
+        self.timers.first().map(|(due, _)| *due)
+    }
+
+    /// Forgets everything; the requests that are left without an answer.
+    pub fn clear(&mut self) -> Vec<RequestId> {
+        let running = std::mem::take(&mut self.running).into_values().filter_map(|job| job.id);
+        let queues = std::mem::take(&mut self.queues);
+        let queued = queues.into_values().flatten().map(|request| request.id());
+        let ids = running.chain(queued).collect();
+        self.timers.clear();
+        self.queued = 0;
+        ids
+    }
+}
+
+impl<R: CryptoRng> Node<R> {
+    pub(super) fn admit(&mut self, request: Request, now: Time) {
+        let id = request.id();
+        if let Request::Decline { handle, reason_number, .. } = request {
+            self.decline(handle, reason_number, now);
+            self.answers.push_back(Answer::Noted { id });
+            return;
+        }
+        let bounded = matches!(request, Request::Create { .. } | Request::Read { .. } | Request::Take { .. });
+        if bounded && self.jobs.len() >= PENDING_MAX {
+            return self.refuse(id, Reason::QueueFull);
+        }
+        let handle = request.handle();
+        if !matches!(request, Request::Read { .. })
+            && let Some(queue) = self.jobs.queues.get_mut(&handle)
+        {
+            if matches!(request, Request::Take { .. }) {
+                return self.refuse(id, Reason::StoreConflict);
+            }
+            queue.push_back(request);
+            self.jobs.queued += 1;
+            return;
+        }
+        self.start(request, now);
+    }
+
+    fn start(&mut self, request: Request, now: Time) {
+        let (id, handle) = (Some(request.id()), request.handle());
+        let task = match request {
+            Request::Create { record, .. } => Task::Create(record),
+            Request::Update { expected, record, .. } => Task::Update(expected, record),
+            Request::Terminate { expected, reason_number, .. } => {
+                Task::Terminate(Some(expected), reason_number)
+            }
+            Request::Take { seen, record, .. } => Task::Take(seen, record),
+            Request::Release { expected, to, .. } => Task::Release(Some(expected), to),
+            Request::Read { .. } | Request::Decline { .. } => Task::Read,
+        };
+        self.start_task(id, handle, task, now);
+    }
+
+    pub(super) fn start_task(&mut self, id: Option<RequestId>, handle: Handle, task: Task, now: Time) {
+        let wait = if task == Task::Read { READ_WAIT } else { OWNER_WAIT };
+        if task != Task::Read {
+            self.jobs.queues.entry(handle).or_default();
+        }
+        let mut job = Job {
+            id,
+            handle,
+            task,
+            step: Step::Record,
+            operation: None,
+            sent: now,
+            due: None,
+            deadline: now + wait,
+            rounds: 0,
+            base: None,
+            obstacle: None,
+            written: None,
+        };
+        self.jobs.last += 1;
+        let key = self.jobs.last;
+        let next = self.begin(&mut job, now);
+        self.follow(key, job, next, now);
+    }
+
+    fn follow(&mut self, key: u64, mut job: Job, next: Next, now: Time) {
+        match next {
+            Next::Do(step, operation) => {
+                job.step = step;
+                job.operation = Some(operation);
+                self.send_job(key, job, now);
+            }
+            Next::At(due, step, operation) => {
+                job.step = step;
+                job.operation = Some(operation);
+                self.delay(key, job, due);
+            }
+            Next::Answer(answer) => {
+                self.answers.extend(job.id.map(|_| answer));
+                self.end_job(&job, now);
+            }
+            Next::Done => self.end_job(&job, now),
+        }
+    }
+
+    fn send_job(&mut self, key: u64, mut job: Job, now: Time) {
+        if let Some(operation) = job.operation.clone() {
+            (job.sent, job.due) = (now, None);
+            self.outbox.submit(Purpose::Job(key), operation);
+            self.jobs.running.insert(key, job);
+        }
+    }
+
+    fn delay(&mut self, key: u64, mut job: Job, due: Time) {
+        job.due = Some(due);
+        self.jobs.timers.insert((due, key));
+        self.jobs.running.insert(key, job);
+    }
+
+    /// The next request for the same session begins.
+    fn end_job(&mut self, job: &Job, now: Time) {
+        // A lost right has forgotten the queues.
+        if job.task == Task::Read || !self.is_member() {
+            return;
+        }
+        let Some(queue) = self.jobs.queues.get_mut(&job.handle) else { return };
+        if let Some(request) = queue.pop_front() {
+            self.jobs.queued -= 1;
+            self.start(request, now);
+        } else {
+            self.jobs.queues.remove(&job.handle);
+        }
+    }
+
+    pub(super) fn jobs_timeout(&mut self, now: Time) {
+        while let Some((due, key)) = self.jobs.timers.first().copied().filter(|(due, _)| *due <= now) {
+            self.jobs.timers.remove(&(due, key));
+            if let Some(job) = self.jobs.running.remove(&key) {
+                self.send_job(key, job, now);
+            }
+        }
+    }
+
+    pub(super) fn job_outcome(&mut self, key: u64, outcome: Outcome, now: Time) {
+        let Some(mut job) = self.jobs.running.remove(&key) else { return };
+        if outcome == Outcome::Unknown {
+            if let Some(next) = self.despair(&job, now) {
+                return self.follow(key, job, next, now);
+            }
+            let due = now.max(job.sent + RETRY);
+            return self.delay(key, job, due);
+        }
+        let next = self.advance(&mut job, outcome, now);
+        self.follow(key, job, next, now);
+    }
+
+    /// A look has no consequences, so it need not be repeated for ever. A change must be.
+    fn despair(&self, job: &Job, now: Time) -> Option<Next> {
+        let id = job.id?;
+        if job.task == Task::Read && now >= job.deadline {
+            return Some(Next::Answer(Answer::Unknown { id }));
+        }
+        if self.is(super::Mutant::UnknownMeansFailed) && matches!(job.task, Task::Release(..)) {
+            return job
+                .base
+                .as_ref()
+                .map(|base| Next::Answer(self.conflict_with(id, base, crate::Owner::Me)));
+        }
+        None
+    }
+}
