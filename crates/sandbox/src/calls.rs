@@ -18,7 +18,8 @@ type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
 /// What is needed whatever its arguments are, by purpose.
 const ADMITTED: &[&[c_long]] = &[
-    // Packets, and the descriptors they come from. Sockets come ready-made; none of the internet can be opened.
+    // Packets, and the descriptors they come from. Sockets come ready-made; none of the internet can be opened, but for a
+    // store that is elsewhere.
     &[
         libc::SYS_read,
         libc::SYS_write,
@@ -155,19 +156,22 @@ const IOCTLS: [u64; 2] = [libc::FIONBIO, libc::TCGETS];
 /// Options of `prctl`: names of threads and of memory.
 const PRCTLS: [u64; 2] = [libc::PR_SET_NAME as u64, libc::PR_SET_VMA as u64];
 
+/// The bits of a socket's type that say its kind (`SOCK_TYPE_MASK` of the kernel).
+const SOCKET_KIND: u64 = 0xf;
+
 /// How many calls are let through, some of them with certain arguments alone.
 pub fn admitted_call_count() -> usize {
-    admitted().map_or(0, |rules| rules.len())
+    admitted(true).map_or(0, |rules| rules.len())
 }
 
-/// Puts both filters in force for the calling thread and what it starts.
-pub(crate) fn restrict() -> Result<(), SandboxError> {
+/// Puts both filters in force for the calling thread and what it starts. With `tcp`, sockets of TCP may be made.
+pub(crate) fn restrict(tcp: bool) -> Result<(), SandboxError> {
     let failed = |error: &dyn std::fmt::Display| SandboxError::Calls(error.to_string());
     let killing =
         program(killing().map_err(|error| failed(&error))?, SeccompAction::Allow, SeccompAction::KillProcess);
     let absent = u32::try_from(libc::ENOSYS).unwrap_or_default();
     let admitted = program(
-        admitted().map_err(|error| failed(&error))?,
+        admitted(tcp).map_err(|error| failed(&error))?,
         SeccompAction::Errno(absent),
         SeccompAction::Allow,
     );
@@ -192,11 +196,19 @@ fn killing() -> Result<Rules, Refusal> {
     Ok(rules)
 }
 
-fn admitted() -> Result<Rules, Refusal> {
+fn admitted(tcp: bool) -> Result<Rules, Refusal> {
     let plain = ADMITTED.iter().copied().flatten().chain(ADMITTED_HERE);
     let mut rules: Rules = plain.map(|call| (*call, Vec::new())).collect();
     let netlink = [(0, equal(libc::AF_NETLINK as u64)), (2, equal(libc::NETLINK_ROUTE as u64))];
-    rules.insert(libc::SYS_socket, vec![rule(&[(0, equal(libc::AF_UNIX as u64))])?, rule(&netlink)?]);
+    let mut sockets = vec![rule(&[(0, equal(libc::AF_UNIX as u64))])?, rule(&netlink)?];
+    if tcp {
+        for family in [libc::AF_INET, libc::AF_INET6] {
+            // The bits above the kind say that it does not block and is not passed on.
+            let stream = masked(SOCKET_KIND, libc::SOCK_STREAM as u64);
+            sockets.push(rule(&[(0, equal(family as u64)), (1, stream)])?);
+        }
+    }
+    rules.insert(libc::SYS_socket, sockets);
     rules.insert(libc::SYS_ioctl, one_of(1, &IOCTLS)?);
     rules.insert(libc::SYS_prctl, one_of(0, &PRCTLS)?);
     // Threads alone: without this flag it is another process.

@@ -1,10 +1,11 @@
-//! Landlock (landlock(7)): which files a process may still open, and no TCP at all.
+//! Landlock (landlock(7)): which files a process may still open, and which ports of others it may speak to by TCP.
 
 use std::path::{Path, PathBuf};
 
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, LandlockStatus, PathBeneath, PathFd,
-    RestrictionStatus, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
+    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, LandlockStatus, NetPort,
+    PathBeneath, PathFd, RestrictionStatus, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError,
+    RulesetStatus, Scope,
 };
 
 use crate::SandboxError;
@@ -13,8 +14,8 @@ use crate::SandboxError;
 /// signals and abstract sockets. Older kernels enforce what they know.
 const NEWEST: ABI = ABI::V6;
 
-/// The folders in which something may still be done. Everything else is out of reach, also for reading; what is open
-/// already stays usable.
+/// The folders in which something may still be done, and what lies behind sockets. Everything else is out of reach, also
+/// for reading; what is open already stays usable.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Files {
     /// Files in them may be made and written (not read, cut or removed): a log that is opened again.
@@ -25,6 +26,8 @@ pub struct Files {
     pub execute: Vec<PathBuf>,
     /// Files in them may be read and written, but not made: kernel switches.
     pub change: Vec<PathBuf>,
+    /// TCP connections may be made to these ports, of whatever machine: a store that is elsewhere.
+    pub tcp: Vec<u16>,
     /// Whether a Unix socket without a file may be spoken to: a service manager in a container has one of these.
     pub abstract_sockets: bool,
 }
@@ -94,6 +97,9 @@ fn enforce(files: &Files) -> Result<RestrictionStatus, RulesetError> {
                 rules = rules.add_rule(PathBeneath::new(open, fitting(folder, access)))?;
             }
         }
+    }
+    for port in &files.tcp {
+        rules = rules.add_rule(NetPort::new(*port, AccessNet::ConnectTcp))?;
     }
     rules.restrict_self()
 }

@@ -59,7 +59,7 @@ pub struct Report {
 pub fn confine(files: &Files, demand: Demand) -> Result<Report, SandboxError> {
     let mut report = restrain(CapabilitySet::empty(), files, demand)?;
     // Last, as the filter does not let through what the others need.
-    report.calls = report.warn_of(calls::restrict(), demand)?;
+    report.calls = report.warn_of(calls::restrict(!files.tcp.is_empty()), demand)?;
     Ok(report)
 }
 

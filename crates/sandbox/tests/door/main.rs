@@ -1,11 +1,12 @@
-//! A confined process for the tests: `sandbox-door ACT FOLDER` confines itself to FOLDER, does ACT, and prints how that
-//! went: `ok`, or the number of the error.
+//! A confined process for the tests: `sandbox-door ACT FOLDER [PORT]` confines itself to FOLDER and to servers on PORT, does
+//! ACT, and prints how that went: `ok`, or the number of the error.
 
 #![allow(unsafe_code, reason = "calls that have no wrapper are what is tried here")]
 #![allow(clippy::unwrap_used, reason = "a failing test may panic")]
 
 use std::fs::File;
 use std::io;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::FileExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -17,6 +18,7 @@ use rustix::net::{AddressFamily, Protocol, SocketType, netlink, socket};
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     let (act, folder) = (arguments[1].as_str(), Path::new(&arguments[2]));
+    let port: Option<u16> = arguments.get(3).map(|port| port.parse().unwrap());
     // A file that is open before: what a store goes on with.
     let database = File::options().read(true).write(true).open(folder.join("append/old")).unwrap();
     let outcome = match act {
@@ -24,13 +26,22 @@ fn main() {
         "late" => late(folder),
         "reduce" => reduced(),
         _ => {
-            let report = match confine(&files(folder), Demand::Everything) {
+            let report = match confine(
+                &Files { tcp: port.into_iter().collect(), ..files(folder) },
+                Demand::Everything,
+            ) {
                 Ok(report) => report,
                 Err(lacking) => return println!("SKIPPED: {lacking}"),
             };
             assert!(report.warnings.is_empty() && report.calls, "{report:?}");
             assert!(report.capabilities.permitted.is_empty(), "{report:?}");
-            if act == "database" { use_database(&database) } else { confined(act, folder) }
+            match act {
+                "database" => use_database(&database),
+                "connect" => TcpStream::connect(("127.0.0.1", port.unwrap())).map(drop),
+                "connect-elsewhere" => TcpStream::connect(("127.0.0.1", port.unwrap() ^ 1)).map(drop),
+                "listen" => TcpListener::bind("127.0.0.1:0").map(drop),
+                _ => confined(act, folder),
+            }
         }
     };
     match outcome {
@@ -83,6 +94,7 @@ fn confined(act: &str, folder: &Path) -> io::Result<()> {
             Ok(())
         }
         "packet" => open(AddressFamily::PACKET, SocketType::RAW, None),
+        "stream" => open(AddressFamily::INET, SocketType::STREAM, None),
         "inet" => open(AddressFamily::INET, SocketType::DGRAM, None),
         "unix" => open(AddressFamily::UNIX, SocketType::DGRAM, None),
         "routes" => open(AddressFamily::NETLINK, SocketType::RAW, None),

@@ -48,7 +48,10 @@ impl Folder {
     }
 
     fn run(&self, act: &str) -> (Ended, String) {
-        let output = self.door(act);
+        Folder::ended(act, self.door(act))
+    }
+
+    fn ended(act: &str, output: Output) -> (Ended, String) {
         let said = String::from_utf8(output.stdout).unwrap();
         let ended = match (output.status.signal(), said.trim().lines().last()) {
             (Some(signal), _) => Ended::Killed(signal),
@@ -61,6 +64,12 @@ impl Folder {
 
     fn tries(&self, act: &str) -> Ended {
         self.run(act).0
+    }
+
+    /// The same with servers on a port in reach.
+    fn tries_with(&self, act: &str, port: &str) -> Ended {
+        let mut door = Command::new(env!("CARGO_BIN_EXE_sandbox-door"));
+        Folder::ended(act, door.arg(act).arg(&self.0).arg(port).output().unwrap()).0
     }
 }
 
@@ -114,6 +123,18 @@ fn other_calls_do_not_exist() {
     for call in plain {
         assert_eq!(folder.tries(&call.to_string()), ABSENT, "call {call}");
     }
+}
+
+#[test]
+fn a_store_that_is_elsewhere_can_be_spoken_to() {
+    let Some(folder) = Folder::new("a_store_that_is_elsewhere_can_be_spoken_to") else { return };
+    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = server.local_addr().unwrap().port().to_string();
+    assert_eq!(folder.tries_with("connect", &port), Ended::Done);
+    assert_eq!(folder.tries_with("connect-elsewhere", &port), DENIED);
+    assert_eq!(folder.tries_with("listen", &port), DENIED);
+    assert_eq!(folder.tries_with("inet", &port), ABSENT, "no datagrams");
+    assert_eq!(folder.tries("stream"), ABSENT, "without such a store no TCP");
 }
 
 #[test]
