@@ -143,7 +143,7 @@ pub enum Operation {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// The transaction has been applied and is durable. Every key it put now has this revision, which is above that of every
-    /// transaction before it.
+    /// transaction before it. One that changed nothing may have the revision of the one before it.
     Committed(Rev),
     /// The transaction has not been applied and this copy of it never will be. For each of its compares, in order, what stood
     /// there when it was judged.

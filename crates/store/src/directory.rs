@@ -3,7 +3,7 @@
 use std::fs::{DirBuilder, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::OpenError;
 
@@ -40,6 +40,7 @@ pub struct Place {
 /// The folder, held by this process for as long as the value lives.
 #[derive(Debug)]
 pub struct DataDir {
+    path: PathBuf,
     place: Place,
     /// Closing it would let go of the folder.
     _lock: File,
@@ -58,12 +59,27 @@ impl DataDir {
         let lock = hold(path)?;
         let data_dir_id = identity(path, &lock, fresh)?;
         let place = Place { data_dir_id, boot_id: boot_id()? };
-        Ok(DataDir { place, _lock: lock })
+        Ok(DataDir { path: path.to_owned(), place, _lock: lock })
     }
 
     /// Where this process is.
     pub const fn place(&self) -> Place {
         self.place
+    }
+
+    /// A file in the folder.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// What a small file of the folder holds; nothing if there is none.
+    pub(crate) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, OpenError> {
+        read_small(&self.file(name))
+    }
+
+    /// Puts a small file in the folder, durably, as a whole or not at all.
+    pub(crate) fn write(&self, name: &str, content: &[u8]) -> Result<(), OpenError> {
+        write_small(&self.path, name, content)
     }
 }
 

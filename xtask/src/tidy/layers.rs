@@ -159,9 +159,10 @@ struct OutsideBan {
 const OUTSIDE: &[OutsideBan] = &[
     OutsideBan {
         krate: "tokio",
-        only_in: &[],
-        why: "the program polls its own sockets; there is no async runtime",
+        only_in: &["store"],
+        why: "the program polls its own sockets; one thread that speaks gRPC is the exception",
     },
+    OutsideBan { krate: "tonic", only_in: &["store"], why: "what is kept elsewhere is kept in one room" },
     OutsideBan { krate: "openssl", only_in: &[], why: "one provider of cryptography: aws-lc-rs" },
     OutsideBan { krate: "ring", only_in: &[], why: "one provider of cryptography: aws-lc-rs" },
     OutsideBan { krate: "aws-lc-rs", only_in: &["session"], why: "cryptography lives in one room" },

@@ -19,9 +19,8 @@ pub(super) fn one_by_one(client: &mut Client<'_>, seed: u64) {
     let mut state = State::new();
     for step in 0..STEPS {
         let mut transaction = random(&mut dice, &state, step);
-        // So that a copy whose answer was lost is recognised.
-        transaction.compares.extend(guard(&transaction, &state));
-        let holds = transaction.compares.iter().all(|compare| compare.holds(state.get(compare.key())));
+        guard(&mut transaction, &state, step);
+        let holds = holds(&transaction, &state);
         match client.commit(&transaction) {
             Ok(rev) => {
                 assert!(holds, "seed {seed}, step {step}: {transaction:?} in {state:?}");
@@ -73,21 +72,21 @@ fn explain(state: &State, asked: &[Operation], outcomes: &[Outcome], place: &str
         .collect();
     committed.sort_by_key(|(rev, _)| *rev);
     let mut states = vec![state.clone()];
-    for (rev, transaction) in committed {
+    while !committed.is_empty() {
         let mut state = states.last().expect("there is a first one").clone();
-        let holds = transaction.compares.iter().all(|compare| compare.holds(state.get(compare.key())));
-        assert!(holds, "{place}: {transaction:?} was committed as {rev:?} in {state:?}");
-        assert!(state.values().all(|stored| stored.rev < rev), "{place}: {rev:?} is not above {state:?}");
+        let (rev, transaction) = committed.remove(next(&committed, &state));
+        assert!(holds(transaction, &state), "{place}: {transaction:?} was committed as {rev:?} in {state:?}");
+        let is_new = state.values().all(|stored| stored.rev < rev);
+        assert!(is_new || !changes(transaction, &state), "{place}: {rev:?} is not above {state:?}");
         apply(&mut state, transaction, rev);
         states.push(state);
     }
     for (operation, outcome) in asked.iter().zip(outcomes) {
         let explained = match (operation, outcome) {
             (Operation::Commit(_), Outcome::Committed(_)) => true,
-            (Operation::Commit(transaction), Outcome::Conflict(current)) => states.iter().any(|state| {
-                let holds = |compare: &Compare| compare.holds(state.get(compare.key()));
-                !transaction.compares.iter().all(holds) && expected(state, transaction) == *current
-            }),
+            (Operation::Commit(transaction), Outcome::Conflict(current)) => states
+                .iter()
+                .any(|state| !holds(transaction, state) && expected(state, transaction) == *current),
             (Operation::Read(key), Outcome::Found(stored)) => {
                 states.iter().any(|state| state.get(key) == stored.as_ref())
             }
@@ -96,6 +95,32 @@ fn explain(state: &State, asked: &[Operation], outcomes: &[Outcome], place: &str
         assert!(explained, "{place}: {operation:?} has no place for {outcome:?} in {states:?}");
     }
     states.pop().expect("there is a first one")
+}
+
+/// Which of those with the lowest revision comes next. Transactions that change nothing may have the revision of the one
+/// before them, so that one comes first: the one that puts something, as it must have a revision of its own, or else the one
+/// that finds something to delete.
+fn next(committed: &[(Rev, &Transaction)], state: &State) -> usize {
+    let same = || {
+        committed.iter().take_while(|(rev, _)| *rev == committed[0].0).map(|(_, transaction)| *transaction)
+    };
+    let puts = |transaction: &Transaction| {
+        transaction.changes.iter().any(|change| matches!(change, Change::Put { .. }))
+    };
+    let deletes = |transaction: &Transaction| holds(transaction, state) && changes(transaction, state);
+    same().position(puts).or_else(|| same().position(deletes)).unwrap_or(0)
+}
+
+fn holds(transaction: &Transaction, state: &State) -> bool {
+    transaction.compares.iter().all(|compare| compare.holds(state.get(compare.key())))
+}
+
+/// Whether a transaction makes a difference: it puts something, or deletes what is there.
+fn changes(transaction: &Transaction, state: &State) -> bool {
+    transaction.changes.iter().any(|change| match change {
+        Change::Put { .. } => true,
+        Change::Delete { key } => state.contains_key(key),
+    })
 }
 
 /// Chains of writes whose answers get lost: repeating the identical transaction tells each time what became of it, and nothing
@@ -151,13 +176,24 @@ fn random(dice: &mut Dice, state: &State, number: u32) -> Transaction {
     transaction
 }
 
-/// A compare that is true now, and false once the transaction is applied.
-fn guard(transaction: &Transaction, state: &State) -> Option<Compare> {
-    let key = transaction.changes.iter().map(Change::key).next()?.clone();
-    Some(match state.get(&key) {
+/// Lets a copy whose answer was lost be recognised: one of the keys it puts has a compare that is true now, and false once it
+/// is applied.
+fn guard(transaction: &mut Transaction, state: &State, number: u32) {
+    let puts = |change: &&Change| matches!(change, Change::Put { .. });
+    let key = match transaction.changes.iter().find(puts) {
+        Some(change) => change.key().clone(),
+        None => {
+            let is_free = |key: &Key| transaction.changes.iter().all(|change| change.key() != key);
+            let free = (0..KEYS).map(|number| Key::new([b'k', number as u8])).find(is_free);
+            let key = free.expect("there are more keys than changes");
+            transaction.changes.push(put(&key, &number.to_be_bytes()));
+            key
+        }
+    };
+    transaction.compares.push(match state.get(&key) {
         Some(stored) => Compare::Is { key, rev: stored.rev, value: stored.value.clone() },
         None => Compare::Absent { key },
-    })
+    });
 }
 
 fn expected(state: &State, transaction: &Transaction) -> Vec<Option<Stored>> {

@@ -151,3 +151,16 @@ fn only_its_last_component_is_made() {
     assert!(matches!(refused, Err(OpenError::Io { .. })), "{refused:?}");
     assert!(!bed.0.join("no").exists());
 }
+
+#[test]
+fn small_files_are_replaced_as_a_whole() {
+    let bed = Bed::new();
+    let directory = DataDir::open(&bed.data(), FRESH).unwrap();
+    assert_eq!(directory.read("pin").unwrap(), None);
+    for content in [&b"first, which is longer"[..], b"second"] {
+        directory.write("pin", content).unwrap();
+        assert_eq!(directory.read("pin").unwrap().as_deref(), Some(content));
+        assert_eq!(mode(&bed.data().join("pin")), 0o600);
+    }
+    assert!(!bed.data().join("pin.new").exists());
+}

@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a failing test may panic")]
 
 mod bed;
+mod conforming;
 mod crash;
 mod disk;
+mod etcd;
 mod refused;
 mod sqlite;

@@ -1,0 +1,165 @@
+//! Answers that do not come: what is said then, and when.
+
+use std::time::{Duration, Instant};
+
+use jumpvpn_ownership::{Operation, Outcome, Transaction};
+use rustix::process::Signal;
+
+use super::cluster::{Cluster, settings};
+use super::proxy::{Mode, Proxy};
+use crate::bed::{absent, blind, key, put, waker};
+
+/// Far above a call's time limit of one second, far below what a gateway has until its right ends (six).
+const SOON: Duration = Duration::from_secs(4);
+
+fn create(name: &str) -> Operation {
+    Operation::Commit(Transaction { compares: vec![absent(name)], changes: vec![put(name, b"mine")] })
+}
+
+#[test]
+fn what_was_cut_off_may_have_happened_or_not() {
+    let Some(cluster) = Cluster::new("what_was_cut_off_may_have_happened_or_not", 1) else { return };
+    let proxy = Proxy::new(cluster.members[0].client);
+    let mut witness = cluster.store("witness", &cluster.settings("/cell/"));
+    let mut store = cluster.store("data", &settings(vec![proxy.endpoint.clone()], "/cell/"));
+
+    // Before it was passed on.
+    proxy.set(Mode::Mute);
+    store.submit(create("s/before"));
+    assert_eq!(store.wait().1, Outcome::Unknown);
+    assert!(store.store.trouble().is_some());
+    proxy.cut();
+    proxy.set(Mode::Pass);
+    assert_eq!(witness.read("s/before"), None);
+
+    // After: it is there, and the gateway does not know.
+    proxy.set(Mode::Deaf);
+    store.submit(create("s/after"));
+    let began = Instant::now();
+    while witness.read("s/after").is_none() {
+        assert!(began.elapsed() < SOON, "it reaches the member");
+    }
+    proxy.cut();
+    assert_eq!(store.wait().1, Outcome::Unknown);
+    proxy.set(Mode::Pass);
+
+    // The same again tells which of both it was.
+    let mut definite = |name: &str| {
+        let began = Instant::now();
+        loop {
+            let outcome = store.ask(create(name));
+            if outcome != Outcome::Unknown {
+                return outcome;
+            }
+            assert!(began.elapsed() < SOON, "it answers again");
+        }
+    };
+    assert!(matches!(definite("s/before"), Outcome::Committed(_)));
+    let Outcome::Conflict(found) = definite("s/after") else { panic!("it was there") };
+    assert_eq!(&*found[0].as_ref().unwrap().value, b"mine");
+    assert_eq!(store.store.trouble(), None);
+}
+
+/// The reason for sending heartbeats to two members at a time.
+#[test]
+fn a_frozen_member_holds_up_no_heartbeat() {
+    let Some(cluster) = Cluster::new("a_frozen_member_holds_up_no_heartbeat", 3) else { return };
+    let mut store = cluster.store("data", &cluster.settings("/cell/"));
+    // Warm connections, as after a minute of heartbeats.
+    for _ in 0..3 {
+        store.committed(blind(put("hb/me", b"before")));
+    }
+    for frozen in 0..3 {
+        cluster.signal(frozen, Signal::STOP);
+        // Where it leads the cluster, another one has to be elected first: at most a second or two.
+        let began = Instant::now();
+        while !matches!(store.ask(Operation::Commit(blind(put("hb/me", b"now")))), Outcome::Committed(_)) {
+            assert!(began.elapsed() < 2 * SOON, "member {frozen} is frozen");
+        }
+        // From then on not one is lost, though a usual operation still may be.
+        for number in 0..20u8 {
+            let outcome = store.ask(Operation::Commit(blind(put("hb/me", &[number]))));
+            assert!(
+                matches!(outcome, Outcome::Committed(_)),
+                "member {frozen}, heartbeat {number}: {outcome:?}"
+            );
+        }
+        cluster.signal(frozen, Signal::CONT);
+    }
+}
+
+#[test]
+fn a_usual_operation_goes_to_another_member_next_time() {
+    let Some(mut cluster) = Cluster::new("a_usual_operation_goes_to_another_member_next_time", 3) else {
+        return;
+    };
+    let mut store = cluster.store("data", &cluster.settings("/cell/"));
+    cluster.kill(0);
+    let began = Instant::now();
+    while !matches!(store.ask(create("s/1")), Outcome::Committed(_) | Outcome::Conflict(_)) {
+        assert!(began.elapsed() < 2 * SOON, "{:?}", store.store.trouble());
+    }
+    for number in 2..20 {
+        assert!(matches!(store.ask(create(&format!("s/{number}"))), Outcome::Committed(_)));
+    }
+}
+
+#[test]
+fn without_a_store_everything_is_unknown_soon_and_works_again_later() {
+    let test = "without_a_store_everything_is_unknown_soon_and_works_again_later";
+    let Some(mut cluster) = Cluster::new(test, 1) else { return };
+    let mut store = cluster.store("data", &cluster.settings("/cell/"));
+    store.committed(blind(put("s/1", b"one")));
+    cluster.signal(0, Signal::STOP);
+    let began = Instant::now();
+    // More than are on their way at a time, more than may wait.
+    for _ in 0..5000 {
+        store.submit(create("s/2"));
+    }
+    store.submit(Operation::Read(key("s/1")));
+    store.submit(Operation::Commit(blind(put("hb/me", b"beat"))));
+    for _ in 0..5002 {
+        assert_eq!(store.wait().1, Outcome::Unknown);
+    }
+    assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
+    cluster.signal(0, Signal::CONT);
+    cluster.kill(0);
+    assert_eq!(store.ask(Operation::Read(key("s/1"))), Outcome::Unknown);
+    cluster.start(0);
+    let began = Instant::now();
+    while store.ask(Operation::Read(key("s/1"))) == Outcome::Unknown {
+        assert!(began.elapsed() < 10 * SOON, "{:?}", store.store.trouble());
+    }
+    assert_eq!(&*store.read("s/1").unwrap().value, b"one");
+}
+
+#[test]
+fn a_store_that_is_dropped_answers_nobody_and_lets_go() {
+    let Some(cluster) = Cluster::new("a_store_that_is_dropped_answers_nobody_and_lets_go", 1) else { return };
+    let mut store = cluster.store("data", &cluster.settings("/cell/"));
+    cluster.signal(0, Signal::STOP);
+    store.submit(create("s/1"));
+    let began = Instant::now();
+    drop(store);
+    assert!(began.elapsed() < SOON, "it does not wait for what is on its way");
+    cluster.signal(0, Signal::CONT);
+    cluster.store("data", &cluster.settings("/cell/"));
+}
+
+/// A hint is no more than that, but where nothing goes wrong it comes.
+#[test]
+fn changes_below_a_prefix_are_hinted_at() {
+    let Some(cluster) = Cluster::new("changes_below_a_prefix_are_hinted_at", 1) else { return };
+    let store = cluster.store("data", &cluster.settings("/cell/"));
+    let mut other = cluster.store("other", &cluster.settings("/cell/"));
+    let (hint, hinted) = waker();
+    store.store.watch(key("req/me/"), hint);
+    hinted.recv_timeout(SOON).expect("a hint that the watch begins");
+    for number in 0..5 {
+        other.committed(blind(put("s/1", b"not of interest")));
+        other.committed(blind(put(&format!("req/me/{number}"), b"now")));
+        hinted.recv_timeout(SOON).expect("a hint");
+        assert!(hinted.try_recv().is_err(), "one change, one hint");
+    }
+    drop(store);
+}
