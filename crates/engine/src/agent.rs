@@ -8,6 +8,7 @@ mod birth;
 mod claim;
 mod frames;
 mod jump;
+mod keyring;
 mod links;
 mod live;
 mod operator;

@@ -8,8 +8,8 @@ use jumpvpn_session::{
 };
 use jumpvpn_wire::{Cid, HS_INIT_LEN, InitPayload, Kind, PathId, RespPayload, features};
 
+use super::keyring::Keyring;
 use super::live::{Binding, Channel, Limits, Live, Stage};
-use super::takeover::Keyring;
 use super::watch::Watch;
 use super::{Agent, Core, Phase, bare_event};
 use crate::Received;

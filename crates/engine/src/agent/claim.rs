@@ -11,11 +11,12 @@ use jumpvpn_session::{ControlWindow, HandshakeError, Side, TakenOver, TakeoverRe
 use jumpvpn_wire::{Frame, TakeoverRefusal, TakeoverRespPayload, features};
 
 use super::birth::{CONFIRM_PAUSE, stricter};
+use super::keyring::Keyring;
 use super::live::{Binding, Channel, Limits, Live, Stage};
 use super::path::Paths;
 use super::probe::ProbeOrder;
 use super::rekey::MIN_INTERVAL;
-use super::takeover::{Cause, Keyring};
+use super::takeover::Cause;
 use super::watch::Watch;
 use super::{Core, LastJump};
 use crate::rtt::ArrivalSpacing;
@@ -36,8 +37,6 @@ pub(super) struct Agreed {
     pub gateway: usize,
     /// Key of the path.
     pub path: u32,
-    /// Owner epoch of the credentials used.
-    pub owner_epoch: u64,
     pub refusals: TakeoverRefusals,
     pub reason: Reason,
 }
@@ -47,6 +46,8 @@ pub(crate) struct Claim {
     agreed: Agreed,
     /// Key epoch of the credentials used.
     n: u32,
+    /// Its place in the keyring.
+    serial: u64,
     payload: TakeoverRespPayload,
     /// Where the session was.
     from: PathLabel,
@@ -77,8 +78,7 @@ impl Live {
         let TakenOver { secret, context, binding, local_cid, peer_cid } = taken;
         let traffic = secret.binding(&context, &binding, Side::Client);
         let n = context.n - 1;
-        self.keyring.forget_beyond(agreed.owner_epoch);
-        self.keyring.push(secret.credentials(&context), context.owner_epoch);
+        let serial = self.keyring.push(secret.credentials(&context), context.owner_epoch);
         self.drop_old_keys();
         self.active = Binding {
             path: agreed.path,
@@ -98,7 +98,7 @@ impl Live {
         paths.set_home(agreed.gateway, now);
         paths.begin_session(agreed.path, self.active.path_id, payload.token);
         (self.stage, self.stage_attempts) = (Stage::Claiming, 0);
-        self.claim = Some(Box::new(Claim { agreed, n, payload, from, heard }));
+        self.claim = Some(Box::new(Claim { agreed, n, serial, payload, from, heard }));
         self.run_claim(core, paths, now);
     }
 
@@ -136,7 +136,7 @@ impl Live {
     /// The gateway that agreed has not got the session: what was agreed is void.
     pub(super) fn void_claim(&mut self) {
         if let Some(claim) = &self.claim {
-            self.keyring.forget_beyond(claim.agreed.owner_epoch);
+            self.keyring.void(claim.serial);
         }
     }
 

@@ -24,7 +24,7 @@ impl Live {
         if let Some((_, reason)) = active {
             self.path_died(core, paths, *reason, Duration::ZERO, now);
         }
-        if !change.gained.is_empty() {
+        if change.arrived {
             self.hurry_recovery(now);
         }
         for key in &change.gained {

@@ -11,9 +11,10 @@ use jumpvpn_wire::{Cid, Frame, PathId, ReceiveReport, ResetToken, RouteToken};
 
 use super::claim::Claim;
 use super::jump::{Intent, PendingJump};
+use super::keyring::Keyring;
 use super::path::Paths;
 use super::rekey::RekeyInFlight;
-use super::takeover::{Keyring, Takeover};
+use super::takeover::Takeover;
 use super::watch::Watch;
 use super::{Core, LastJump};
 use crate::rejection::Stamp;

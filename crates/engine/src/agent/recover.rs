@@ -47,6 +47,7 @@ impl Live {
             self.recovery_attempts = 0;
             self.next_recovery = Some(now);
         }
+        self.hurry_takeover(now);
     }
 
     /// The binding works again, or a new one does.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use jumpvpn_events::{Reason, Time};
 use jumpvpn_policy::{PostQuantum, recovery};
 use jumpvpn_session::{
-    Credentials, HandshakeError, PublicKey, TakeoverConfig, TakeoverInitiator, is_reset_token, orphaned_proof,
+    HandshakeError, PublicKey, TakeoverConfig, TakeoverInitiator, is_reset_token, orphaned_proof,
 };
 use jumpvpn_wire::{
     Cid, Kind, MoveAdvice, NoSession, PathId, SessionId, TAKEOVER_INIT_LEN, TakeoverInitPayload,
@@ -19,9 +19,9 @@ use siphasher::sip::SipHasher13;
 
 use super::Core;
 use super::live::{Live, Stage};
-use super::path::Paths;
+use super::path::{Path, Paths};
 use super::recover::SLOW_PAUSE;
-use crate::Received;
+use crate::{Received, SocketKey};
 
 /// The own gateway is silent on every path for this long: another one is asked. Eight rounds of probes, and longer than
 /// a gateway on the same machine needs to come back and say so itself.
@@ -54,53 +54,6 @@ const PAUSE_MIN: Duration = Duration::from_millis(1);
 const ADVICE_TTL: Duration = Duration::from_secs(60);
 /// Longest window and deadline that are obeyed: a gateway that drains for longer advises again.
 const ADVICE_WINDOW_MAX: Duration = Duration::from_secs(300);
-/// Epochs whose credentials are kept: one that nobody has confirmed, the newest one, and the one before it, which a
-/// store holds as long as nobody has told it better.
-const KEYRING_LEN: usize = 3;
-
-/// Credentials that a store may hold, and the owner epoch that goes with them.
-pub(crate) struct Entry {
-    pub credentials: Credentials,
-    pub owner_epoch: u64,
-}
-
-/// The credentials kept, newest first.
-pub(crate) struct Keyring(Vec<Entry>);
-
-impl Keyring {
-    /// With those of a birth, or of a takeover that was confirmed.
-    pub fn new(credentials: Credentials, owner_epoch: u64) -> Keyring {
-        Keyring(vec![Entry { credentials, owner_epoch }])
-    }
-
-    /// A new key epoch; the oldest one is erased when there are too many.
-    pub fn push(&mut self, credentials: Credentials, owner_epoch: u64) {
-        self.0.truncate(KEYRING_LEN - 1);
-        self.0.insert(0, Entry { credentials, owner_epoch });
-    }
-
-    /// What was agreed under an owner epoch beyond this one never counted.
-    pub fn forget_beyond(&mut self, owner_epoch: u64) {
-        self.0.retain(|entry| entry.owner_epoch <= owner_epoch);
-    }
-
-    /// A rekey has a new epoch: of those before it the store keeps one.
-    pub fn rekeyed(&mut self, credentials: Credentials, owner_epoch: u64) {
-        self.0.truncate(1);
-        self.push(credentials, owner_epoch);
-    }
-
-    /// The store names an owner epoch for the credentials of epoch `n`. Whether that is news.
-    fn raise(&mut self, n: u32, owner_epoch: u64) -> bool {
-        let known = |entry: &&mut Entry| entry.credentials.n() == n && entry.owner_epoch < owner_epoch;
-        self.0.iter_mut().find(known).map(|entry| entry.owner_epoch = owner_epoch).is_some()
-    }
-
-    fn turn(&self, turn: usize) -> &Entry {
-        &self.0[turn % self.0.len()]
-    }
-}
-
 /// Why another gateway, or the own one anew, is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cause {
@@ -122,29 +75,47 @@ pub(crate) struct Takeover {
     /// When the next attempt begins.
     next: Time,
     attempt: Option<Box<Attempt>>,
+    /// The link that won the last race and led to nothing: whoever sees our requests there can answer them first, and
+    /// must not keep us from a link where he does not. It is left out of the next race.
+    shunned: Option<SocketKey>,
     /// The session works where it is; nothing is tried beyond that time.
     planned_until: Option<Time>,
 }
 
 /// A request under way.
-pub(crate) struct Attempt {
-    pub initiator: TakeoverInitiator,
-    pub gateway: usize,
-    /// Owner epoch of the credentials.
-    pub owner_epoch: u64,
-    pub path_id: PathId,
+struct Attempt {
+    initiator: TakeoverInitiator,
+    terms: Terms,
+}
+
+/// Where a request goes, and when.
+#[derive(Clone, Copy)]
+struct Terms {
+    gateway: usize,
+    /// The link that is left out.
+    shunned: Option<SocketKey>,
     /// The path whose cookie came first.
     path: Option<u32>,
-    pub sent: Time,
+    sent: Time,
     ends: Time,
     retry_at: Time,
-    pub sends: u32,
+    sends: u32,
     cookies: u32,
+}
+
+impl Attempt {
+    /// Whether the request goes out over this path.
+    fn asks(&self, path: &Path) -> bool {
+        match self.terms.path {
+            Some(key) => key == path.key,
+            None => self.terms.shunned != Some(path.link.socket),
+        }
+    }
 }
 
 impl Takeover {
     fn due(&self) -> Time {
-        self.attempt.as_ref().map_or(self.next, |attempt| attempt.retry_at.min(attempt.ends))
+        self.attempt.as_ref().map_or(self.next, |attempt| attempt.terms.retry_at.min(attempt.terms.ends))
     }
 }
 
@@ -201,15 +172,24 @@ impl Live {
         if order.is_empty() {
             return;
         }
-        let next = now + wait;
-        let attempt = None;
+        // A claim that came to nothing did so on the link of the binding.
+        let claimed = self.claim.as_ref().and_then(|_| paths.by_key(self.active.path));
+        let shunned = claimed.map(|path| path.link.socket);
+        let (next, attempt) = (now + wait, None);
         self.takeover =
-            Some(Box::new(Takeover { reason, order, turn: 0, next, attempt, planned_until: None }));
+            Some(Box::new(Takeover { reason, order, turn: 0, next, attempt, shunned, planned_until: None }));
     }
 
     /// The session is back, or moves on at its own gateway. A takeover that was advised goes on.
     pub(super) fn cancel_takeover(&mut self) {
         self.takeover.take_if(|takeover| takeover.planned_until.is_none());
+    }
+
+    /// A link came: the next attempt is due now.
+    pub(super) fn hurry_takeover(&mut self, now: Time) {
+        if let Some(takeover) = self.takeover.as_mut().filter(|takeover| takeover.planned_until.is_none()) {
+            takeover.next = takeover.next.min(now);
+        }
     }
 
     /// Whether the own gateway has been silent for too long.
@@ -262,6 +242,7 @@ impl Live {
             turn: 0,
             next,
             attempt: None,
+            shunned: None,
             planned_until: Some(now + deadline + ADVICE_TTL),
         }));
     }
@@ -307,15 +288,18 @@ impl Live {
             return;
         }
         match &mut takeover.attempt {
-            Some(attempt) if attempt.ends <= now => {
+            Some(attempt) if attempt.terms.ends <= now => {
+                let path = attempt.terms.path.and_then(|key| paths.by_key(key));
+                takeover.shunned = path.map(|path| path.link.socket);
                 takeover.attempt = None;
                 self.pause_takeover(core, now, Duration::ZERO);
             }
             Some(attempt) => {
-                attempt.retry_at = now + REPEAT_PAUSE * (1 << attempt.sends);
-                attempt.sends += 1;
-                if attempt.sends > SEND_COUNT {
-                    attempt.retry_at = attempt.ends;
+                let terms = &mut attempt.terms;
+                terms.retry_at = now + REPEAT_PAUSE * (1 << terms.sends);
+                terms.sends += 1;
+                if terms.sends > SEND_COUNT {
+                    terms.retry_at = terms.ends;
                 } else {
                     send_attempt(core, paths, attempt);
                 }
@@ -331,7 +315,7 @@ impl Live {
         let spread = jitter(core, ORPHANED_JITTER);
         let Some(takeover) = &mut self.takeover else { return };
         // Every gateway with all credentials.
-        let round = takeover.order.len() * self.keyring.0.len();
+        let round = takeover.order.len() * self.keyring.len();
         let rounds = (takeover.turn / round) as u32;
         let pause = if !takeover.turn.is_multiple_of(round) {
             Duration::ZERO
@@ -352,8 +336,10 @@ impl Live {
         // The newest credentials first; a gateway that has others says nothing.
         let entry = self.keyring.turn(takeover.turn / takeover.order.len());
         takeover.turn += 1;
-        if paths.to_gateway(gateway).next().is_none() {
-            return self.pause_takeover(core, now, Duration::ZERO);
+        let reached = |gateway: usize| paths.to_gateway(gateway).next().is_some();
+        if !reached(gateway) {
+            let none = !takeover.order.iter().any(|&gateway| reached(gateway));
+            return self.pause_takeover(core, now, if none { SLOW_PAUSE } else { Duration::ZERO });
         }
         self.next_path_id += 1;
         let config = TakeoverConfig {
@@ -376,21 +362,21 @@ impl Live {
             },
         };
         let mut out = [0; TAKEOVER_INIT_LEN];
-        let owner_epoch = entry.owner_epoch;
         match TakeoverInitiator::start(config, &mut *core.rng, &mut out) {
             Ok(initiator) => {
-                let attempt = takeover.attempt.insert(Box::new(Attempt {
-                    initiator,
+                let shunned = takeover.shunned;
+                let other = paths.to_gateway(gateway).any(|path| Some(path.link.socket) != shunned);
+                let terms = Terms {
                     gateway,
-                    owner_epoch,
-                    path_id,
+                    shunned: shunned.filter(|_| other),
                     path: None,
                     sent: now,
                     ends: now + ATTEMPT_TIME,
                     retry_at: now + REPEAT_PAUSE,
                     sends: 1,
                     cookies: 0,
-                }));
+                };
+                let attempt = takeover.attempt.insert(Box::new(Attempt { initiator, terms }));
                 send_attempt(core, paths, attempt);
             }
             Err(_) => {
@@ -415,25 +401,27 @@ impl Live {
             return self.handle_refusal(core, paths, gateway, datagram, now);
         }
         let attempt = self.takeover.as_mut().and_then(|takeover| takeover.attempt.as_mut());
-        let attempt = attempt.filter(|attempt| attempt.gateway == gateway).ok_or(Reason::UnknownCid)?;
+        let attempt = attempt.filter(|attempt| attempt.terms.gateway == gateway).ok_or(Reason::UnknownCid)?;
         if kind == Kind::HsRetry {
-            if attempt.path.is_some_and(|chosen| chosen != key) {
+            let asked = paths.by_key(key).is_some_and(|path| attempt.asks(path));
+            if !asked {
                 // The answer to the same request over another path.
                 return Ok(Received::Consumed);
             }
-            if attempt.cookies == COOKIE_COUNT {
+            if attempt.terms.cookies == COOKIE_COUNT {
                 return Err(Reason::RateLimited);
             }
             let mut out = [0; TAKEOVER_INIT_LEN];
             attempt.initiator.handle_retry(datagram, &mut out).map_err(|_| Reason::BadCookie)?;
-            attempt.cookies += 1;
-            attempt.path = Some(key);
-            (attempt.sent, attempt.sends) = (now, 1);
-            (attempt.retry_at, attempt.ends) = (now + REPEAT_PAUSE, now + ATTEMPT_TIME);
+            let terms = &mut attempt.terms;
+            terms.cookies += 1;
+            terms.path = Some(key);
+            (terms.sent, terms.sends) = (now, 1);
+            (terms.retry_at, terms.ends) = (now + REPEAT_PAUSE, now + ATTEMPT_TIME);
             send_attempt(core, paths, attempt);
             return Ok(Received::Consumed);
         }
-        if attempt.path != Some(key) {
+        if attempt.terms.path != Some(key) {
             return Err(Reason::AddressMismatch);
         }
         self.handle_agreement(core, paths, key, datagram, now)
@@ -450,45 +438,31 @@ impl Live {
     ) -> Result<Received, Reason> {
         let Some(takeover) = &mut self.takeover else { return Err(Reason::UnknownCid) };
         let Some(attempt) = takeover.attempt.take() else { return Err(Reason::UnknownCid) };
-        let refusals = attempt.initiator.refusals();
-        let Attempt { initiator, gateway, owner_epoch, path_id, path, sent, ends, retry_at, sends, cookies } =
-            *attempt;
-        match initiator.handle_response(datagram) {
-            Ok((taken, payload)) => {
-                let reason = takeover.reason;
-                // A request to move is at the own gateway: it may be committed already, and counts. Or a move was
-                // committed since the request, or these keys would be less than those before.
-                let pq = core.config.policy.security.pq;
-                let weaker = pq == PostQuantum::Required && payload.features & features::PQ == 0;
-                if self.pending.is_some() || payload.version <= self.version || weaker {
-                    self.pause_takeover(core, now, REFUSED_PAUSE);
-                    return Ok(Received::Consumed);
-                }
-                if let Some(path) = paths.by_key_mut(key).filter(|_| sends == 1) {
-                    path.rtt.update(now.since(sent));
-                }
-                self.takeover = None;
-                let agreed = super::claim::Agreed { gateway, path: key, owner_epoch, refusals, reason };
-                self.claim(core, paths, agreed, taken, payload, now);
-                Ok(Received::Consumed)
-            }
+        let Attempt { initiator, terms } = *attempt;
+        let refusals = initiator.refusals();
+        let (taken, payload) = match initiator.handle_response(datagram) {
+            Ok(agreed) => agreed,
             Err((initiator, error)) => {
-                let initiator = *initiator;
-                takeover.attempt = Some(Box::new(Attempt {
-                    initiator,
-                    gateway,
-                    owner_epoch,
-                    path_id,
-                    path,
-                    sent,
-                    ends,
-                    retry_at,
-                    sends,
-                    cookies,
-                }));
-                Err(error.reason())
+                takeover.attempt = Some(Box::new(Attempt { initiator: *initiator, terms }));
+                return Err(error.reason());
             }
+        };
+        // A request to move is at the own gateway: it may be committed already, and counts. Or a move was committed
+        // since the request, or these keys would be less than those before.
+        let pq = core.config.policy.security.pq;
+        let weaker = pq == PostQuantum::Required && payload.features & features::PQ == 0;
+        if self.pending.is_some() || payload.version <= self.version || weaker {
+            self.pause_takeover(core, now, REFUSED_PAUSE);
+            return Ok(Received::Consumed);
         }
+        let reason = takeover.reason;
+        if let Some(path) = paths.by_key_mut(key).filter(|_| terms.sends == 1) {
+            path.rtt.update(now.since(terms.sent));
+        }
+        self.takeover = None;
+        let agreed = super::claim::Agreed { gateway: terms.gateway, path: key, refusals, reason };
+        self.claim(core, paths, agreed, taken, payload, now);
+        Ok(Received::Consumed)
     }
 
     /// A gateway refuses: authenticated by who can read the store, for this very request.
@@ -505,7 +479,8 @@ impl Live {
             other => other.reason(),
         };
         let attempt = self.takeover.as_ref().and_then(|takeover| takeover.attempt.as_ref());
-        let refused = match attempt.filter(|attempt| attempt.gateway == gateway) {
+        let of_claim = self.claim.is_some() && attempt.is_none_or(|attempt| attempt.terms.gateway != gateway);
+        let refused = match attempt.filter(|attempt| attempt.terms.gateway == gateway) {
             Some(attempt) => {
                 let refusal = attempt.initiator.read_refusal(datagram).map_err(reason_of)?;
                 (refusal, attempt.initiator.n())
@@ -534,7 +509,8 @@ impl Live {
             0 => REFUSED_PAUSE,
             millis => Duration::from_millis(u64::from(millis)).clamp(REFUSED_PAUSE_MIN, REFUSED_PAUSE_MAX),
         };
-        if let Some(takeover) = &mut self.takeover {
+        let others = |takeover: &&mut Box<Takeover>| of_claim && takeover.attempt.is_some();
+        if let Some(takeover) = self.takeover.as_mut().filter(|takeover| !others(takeover)) {
             takeover.attempt = None;
             if news {
                 // The same question again, with what was learned.
@@ -548,9 +524,8 @@ impl Live {
 
 /// Sends the request over the path of its cookie, without one over every path to the gateway.
 fn send_attempt(core: &mut Core, paths: &Paths, attempt: &Attempt) {
-    let chosen = |path: &&super::path::Path| attempt.path.is_none_or(|key| key == path.key);
     let message = attempt.initiator.message();
-    for path in paths.to_gateway(attempt.gateway).filter(chosen).take(RACE_WIDTH) {
+    for path in paths.to_gateway(attempt.terms.gateway).filter(|path| attempt.asks(path)).take(RACE_WIDTH) {
         core.send(path.link.socket, path.remote, |slot| super::birth::copy_into(slot, message));
     }
 }

@@ -414,6 +414,43 @@ fn a_late_store_costs_time_and_nothing_else() {
 }
 
 #[test]
+fn a_path_that_answers_and_leads_to_nothing_does_not_keep_the_session_from_another() {
+    // On one link somebody lets the race through and nothing behind it.
+    for dead_end in [0, 1] {
+        let mut journey = Journey::begun(60 + dead_end as u64);
+        journey.kill(0);
+        journey.town.bury(0);
+        journey.intercept = Some(Box::new(move |flight| {
+            let bare = TakeoverInit::parse(&flight.bytes).is_ok_and(|init| init.cookie().is_none());
+            flight.link == dead_end && !bare && kind(&flight.bytes) != Some(Kind::HsRetry)
+        }));
+        let since = journey.now;
+        journey.run_with_traffic(ms(6000));
+        let back = journey.back_after(since);
+        assert!(back.is_some_and(|back| back < ms(5000)), "link {dead_end}: {back:?}");
+        never_ended(&journey);
+        journey.audit();
+    }
+}
+
+#[test]
+fn without_any_link_nothing_is_asked_and_the_first_link_is_used() {
+    let mut journey = Journey::begun(14);
+    journey.kill(0);
+    journey.town.bury(0);
+    journey.set_links(&[]);
+    let since = journey.now;
+    journey.run(ms(10_000));
+    assert_eq!(arrived(&journey, since, Kind::TakeoverInit), 0);
+    journey.set_links(&[1]);
+    let since = journey.now;
+    journey.run_with_traffic(ms(3000));
+    assert!(journey.back_after(since).is_some_and(|back| back < ms(2000)), "{:#?}", journey.agent_events);
+    never_ended(&journey);
+    journey.audit();
+}
+
+#[test]
 fn a_birth_goes_to_the_next_gateway_when_the_first_is_silent() {
     let mut journey = Journey::new(Policy::laptop(), 13);
     journey.kill(0);
