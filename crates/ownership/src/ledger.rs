@@ -174,7 +174,7 @@ impl Ledger {
 
 /// Numbers for names that nobody else has to be unable to guess: splitmix64 (Steele, Lea, Flood 2014).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Seeded(u64);
+pub(crate) struct Seeded(pub u64);
 
 impl TryRng for Seeded {
     type Error = Infallible;

@@ -296,6 +296,12 @@ impl<R: CryptoRng> Node<R> {
 
     fn changed_by_another(&mut self, job: &mut Job, stored: Option<Stored>, now: Time) -> Next {
         let found = stored.and_then(|stored| self.decode(stored));
+        if let (Task::Release(_, to), Some(found)) = (&job.task, &found)
+            && found.record.owner == *to
+        {
+            // A copy was applied, and the new owner has gone on from there.
+            return self.settle(job, found.rev);
+        }
         let ours = found.as_ref().is_some_and(|found| {
             found.record.owner == self.life.me && found.record.state == RecordState::Live
         });

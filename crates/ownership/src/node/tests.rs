@@ -1,1 +1,553 @@
 //! Tests of the node.
+
+use std::time::Duration;
+
+use super::*;
+use crate::{MemoryStore, OwnershipStore, RecordState, Request};
+
+mod cell;
+
+use cell::{Cell, config, session};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn secs(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+fn is_committed(answer: &Answer) -> bool {
+    matches!(answer, Answer::Committed { .. })
+}
+
+fn refusal(answer: &Answer) -> Option<Reason> {
+    match answer {
+        Answer::Refused { reason, .. } => Some(*reason),
+        _ => None,
+    }
+}
+
+/// What the table of the design promises: one write per heartbeat and gateway, none for a session that nothing happens to.
+#[test]
+fn a_steady_session_costs_no_write() {
+    let mut cell = Cell::new(2);
+    assert!(is_committed(&cell.create(0, &session(1))));
+    cell.writes.clear();
+    cell.run(MINUTE);
+    let writes: Vec<(&str, u64)> = cell.writes.iter().map(|(kind, count)| (kind.as_str(), *count)).collect();
+    assert_eq!(writes, [("hb", 2 * 60)], "one per second and gateway");
+}
+
+#[test]
+fn a_crashed_owner_is_buried_after_its_time_and_not_before() {
+    let mut cell = Cell::new(3);
+    let handle = session(1).handle;
+    cell.create(0, &session(1));
+    cell.crash(0);
+    let crashed = cell.now;
+    let early = cell.take(1, handle);
+    assert_eq!(refusal(&early), Some(Reason::OwnerAlive), "{early:?}");
+    let owner = cell.members[0].node.incarnation();
+    let buried = |cell: &Cell| cell.members[1].node.dead.contains_key(&owner);
+    assert!(cell.run_until(crashed + secs(30), buried));
+    let waited = cell.now.since(crashed);
+    assert!(
+        waited >= Profile::DEFAULT.death - secs(1) && waited <= Profile::DEFAULT.death + secs(2),
+        "{waited:?}"
+    );
+    assert!(is_committed(&cell.take(1, handle)));
+    let (_, record, owner) = cell.read(2, handle);
+    assert_eq!((record.owner_epoch, record.moved, owner), (2, true, Owner::Alive));
+    assert_eq!(cell.read(1, handle).2, Owner::Me);
+}
+
+#[test]
+fn an_owner_that_is_cut_off_stops_before_another_one_begins() {
+    let mut cell = Cell::new(2);
+    let handle = session(1).handle;
+    cell.create(0, &session(1));
+    cell.members[0].cut = true;
+    let cut = cell.now;
+    let fenced = |cell: &Cell| cell.members[0].asks.contains(&Ask::Fenced);
+    assert!(cell.run_until(cut + secs(30), fenced));
+    let stopped = cell.now.since(cut);
+    assert!(stopped <= Profile::DEFAULT.lease && stopped >= Profile::DEFAULT.lease - secs(1), "{stopped:?}");
+    assert!(cell.members[0].serving.is_empty());
+    let former = cell.members[0].node.incarnation();
+    assert!(cell.run_until(cut + secs(30), |cell| cell.members[1].node.dead.contains_key(&former)));
+    assert!(is_committed(&cell.take(1, handle)));
+    cell.members[0].cut = false;
+    cell.run(secs(5));
+    assert_eq!(cell.members[0].node.status().standing, Standing::Member, "it joins again");
+    assert_ne!(cell.members[0].node.incarnation(), former);
+    assert_eq!(cell.members[0].node.fence().epoch, 2);
+    assert_eq!(cell.read(0, handle).2, Owner::Alive);
+}
+
+/// A gateway that can write but hears nothing must not keep others waiting: it stops beating when it stops serving.
+#[test]
+fn a_deaf_owner_stops_its_heart() {
+    let mut cell = Cell::new(2);
+    cell.create(0, &session(1));
+    cell.members[0].deaf = true;
+    let former = cell.members[0].node.incarnation();
+    let since = cell.now;
+    assert!(cell.run_until(since + secs(30), |cell| cell.members[0].asks.contains(&Ask::Fenced)));
+    // Its own tombstone gets through: nobody has to wait for D.
+    cell.run(secs(1));
+    let tombstone = Operation::Read(keys::tombstone(former));
+    assert!(matches!(cell.store.apply(&tombstone), Outcome::Found(Some(_))));
+    assert!(is_committed(&cell.take(1, session(1).handle)));
+}
+
+#[test]
+fn a_live_owner_gives_a_session_away() {
+    let mut cell = Cell::new(2);
+    let handle = session(1).handle;
+    cell.create(0, &session(1));
+    let begin = cell.now;
+    assert!(is_committed(&cell.take(1, handle)));
+    assert!(cell.now.since(begin) < Duration::from_millis(500), "{:?}", cell.now.since(begin));
+    assert!(!cell.members[0].serving.contains(&handle));
+    assert_eq!(cell.members[0].node.status().held_count, 0);
+    let (_, record, owner) = cell.read(1, handle);
+    assert_eq!((owner, record.owner_epoch, record.version, record.key_epoch), (Owner::Me, 2, 2, 1));
+    assert!(record.moved);
+    // And back.
+    assert!(is_committed(&cell.take(0, handle)));
+    assert_eq!(cell.read(0, handle).1.owner_epoch, 3);
+    cell.run(secs(20));
+    let left = cell.store.entries().filter(|(key, _)| key.0.starts_with(b"req/")).count();
+    assert_eq!(left, 0, "mailboxes are empty");
+}
+
+#[test]
+fn a_live_owner_may_decline_or_say_nothing() {
+    let mut cell = Cell::new(2);
+    let handle = session(1).handle;
+    cell.create(0, &session(1));
+    cell.members[0].generous = false;
+    let declined = cell.take(1, handle);
+    assert_eq!(refusal(&declined), Some(Reason::SwitchCooldown), "the owner's reason arrives: {declined:?}");
+    assert_eq!(cell.read(0, handle).2, Owner::Me);
+    cell.members[0].crashed = true;
+    let begin = cell.now;
+    assert_eq!(refusal(&cell.take(1, handle)), Some(Reason::OwnerAlive));
+    assert!(cell.now.since(begin) < secs(3));
+    cell.run(secs(1));
+    assert!(!cell.store.entries().any(|(key, _)| key.0.starts_with(b"req/")), "the wish is withdrawn");
+}
+
+/// The transfer is lost on its way back: the owner stays frozen until it knows.
+#[test]
+fn a_release_that_is_not_confirmed_is_repeated() {
+    let mut cell = Cell::new(2);
+    let handle = session(1).handle;
+    cell.create(0, &session(1));
+    let (rev, seen, _) = cell.read(1, handle);
+    let next = SessionRecord { owner_epoch: 2, ..seen.clone() };
+    let id = cell.ask(1, |id| Request::Take { id, seen: Box::new((rev, seen)), record: Box::new(next) });
+    assert!(cell.run_until(cell.now + secs(1), |cell| {
+        cell.members[0].asks.iter().any(|ask| matches!(ask, Ask::Release { .. }))
+    }));
+    cell.members[0].deaf = true;
+    assert!(is_committed(&cell.answer(1, id)), "the other side sees it in the record");
+    assert!(cell.members[0].node.held.contains_key(&handle), "the owner does not know yet");
+    cell.members[0].deaf = false;
+    cell.run(secs(2));
+    assert!(!cell.members[0].node.held.contains_key(&handle));
+    assert!(is_committed(cell.members[0].answers.last().unwrap()), "it is where it was to go");
+}
+
+#[test]
+fn a_restart_on_the_same_machine_does_not_wait() {
+    let mut cell = Cell::new(2);
+    let handle = session(1).handle;
+    cell.create(0, &session(1));
+    cell.crash(0);
+    cell.restart(0, config("gw1", 1));
+    let begin = cell.now;
+    let joined = |cell: &Cell| cell.members[0].node.status().standing == Standing::Member;
+    assert!(cell.run_until(begin + secs(30), joined));
+    assert!(cell.now.since(begin) < Duration::from_millis(100), "{:?}", cell.now.since(begin));
+    assert_eq!(cell.read(0, handle).2, Owner::Dead, "its former self is dead");
+    assert!(is_committed(&cell.take(0, handle)));
+}
+
+#[test]
+fn a_restart_elsewhere_waits_until_the_former_self_is_dead() {
+    let mut cell = Cell::new(2);
+    cell.create(0, &session(1));
+    cell.crash(0);
+    cell.restart(0, NodeConfig { boot_id: [99; 16], ..config("gw1", 1) });
+    let begin = cell.now;
+    let joined = |cell: &Cell| cell.members[0].node.status().standing == Standing::Member;
+    assert!(cell.run_until(begin + secs(30), joined));
+    let waited = cell.now.since(begin);
+    assert!(waited > secs(5) && waited < secs(9), "{waited:?}");
+}
+
+#[test]
+fn a_second_node_with_the_same_id_does_not_join() {
+    let mut cell = Cell::new(1);
+    let second = cell.add(NodeConfig { data_dir: [99; 16], ..config("gw1", 1) });
+    cell.run(MINUTE);
+    assert_eq!(cell.members[second].node.status().standing, Standing::SameName);
+    assert_eq!(cell.members[0].node.status().standing, Standing::Member);
+    assert!(!cell.members[second].node.fence().allows(cell.now));
+    cell.stop(0);
+    cell.run(secs(5));
+    assert_eq!(cell.members[0].node.status().standing, Standing::Stopped);
+    assert_eq!(cell.members[second].node.status().standing, Standing::Member, "it takes the place");
+}
+
+#[test]
+fn a_copy_of_a_machine_is_found_out() {
+    let mut cell = Cell::new(1);
+    let twin = cell.members[0].node.clone();
+    let copy = cell.add(config("unused", 9));
+    cell.members[copy].node = twin;
+    cell.members[copy].node.rng = crate::ledger::Seeded(77);
+    cell.run(secs(5));
+    let seen = cell.members.iter().filter(|member| member.node.status().clone_seen).count();
+    assert_eq!(seen, 1, "who was slower is told, and stops");
+}
+
+#[test]
+fn a_store_that_was_replaced_is_refused() {
+    let mut cell = Cell::new(1);
+    let generation = cell.members[0].node.status().store_generation;
+    assert!(generation.is_some());
+    let known = NodeConfig { store_generation: generation, ..config("gw2", 2) };
+    let right = cell.add(known.clone());
+    let foreign_cell = cell.add(NodeConfig { cell: 8, ..config("gw3", 3) });
+    let other = cell.add(NodeConfig { store_generation: Some(1), ..config("gw4", 4) });
+    cell.run(secs(1));
+    assert_eq!(cell.members[right].node.status().standing, Standing::Member);
+    for stranger in [foreign_cell, other] {
+        assert_eq!(cell.members[stranger].node.status().standing, Standing::Foreign);
+    }
+    cell.store = MemoryStore::new();
+    let emptied = cell.add(NodeConfig { node_id: [5; 4], ..known });
+    cell.run(secs(1));
+    assert_eq!(cell.members[emptied].node.status().standing, Standing::Foreign, "it is empty now");
+}
+
+#[test]
+fn a_store_that_is_lost_ends_everything() {
+    let mut cell = Cell::new(1);
+    cell.create(0, &session(1));
+    let now = cell.now;
+    let node = &mut cell.members[0].node;
+    node.handle_request(Request::Read { id: RequestId(9_999), handle: session(1).handle }, now);
+    let (ticket, _) = node.poll_operation().unwrap();
+    node.handle_outcome(ticket, Outcome::Lost(StoreError::Foreign), now);
+    assert_eq!(node.poll_ask(), Some(Ask::Fenced));
+    assert_eq!(node.poll_answer().as_ref().and_then(refusal), Some(Reason::FenceExpired));
+    assert!(!node.fence().allows(now));
+    node.handle_timeout(now + MINUTE);
+    assert_eq!(node.poll_operation(), None, "it is not asked again");
+    assert_eq!(node.status().standing, Standing::Lost(StoreError::Foreign));
+}
+
+/// A client that comes to life again elsewhere: its former session ends, whoever owns it.
+#[test]
+fn a_birth_elsewhere_ends_the_former_session() {
+    let mut cell = Cell::new(2);
+    cell.create(0, &session(1));
+    let again = SessionRecord { handle: session(0x0201).handle, sid: [7; 16], ..session(1) };
+    assert!(is_committed(&cell.create(1, &again)), "the owner lives and is asked");
+    assert!(cell.members[0].serving.is_empty());
+    assert!(matches!(cell.read(1, session(1).handle).1.state, RecordState::Terminated { .. }));
+    cell.crash(1);
+    cell.run(secs(10));
+    let third = SessionRecord { handle: session(0x0301).handle, sid: [8; 16], ..session(1) };
+    assert!(is_committed(&cell.create(0, &third)), "the owner is dead");
+    let stranger = SessionRecord { handle: session(0x0401).handle, peer: [0xaa; 32], ..session(1) };
+    let refused = cell.create(0, &stranger);
+    assert!(matches!(refused, Answer::Conflict { owner: Some(Owner::Me), .. }), "{refused:?}");
+}
+
+#[test]
+fn orphans_end_when_nobody_claims_them() {
+    let mut cell = Cell::new(3);
+    cell.create(0, &session(1));
+    cell.create(0, &session(2));
+    cell.crash(0);
+    cell.run(secs(20));
+    assert!(is_committed(&cell.take(1, session(1).handle)), "one is claimed");
+    cell.run(secs(240));
+    let (_, record, _) = cell.read(1, session(2).handle);
+    assert!(matches!(record.state, RecordState::Terminated { .. }), "the other one is not");
+    assert_eq!(cell.read(1, session(1).handle).1.state, RecordState::Live);
+    let swept: u64 = cell.members[1..].iter().map(|member| member.node.status().counts.swept).sum();
+    assert_eq!(swept, 1, "one of them did it");
+    let free = SessionRecord { handle: session(9).handle, ..session(2) };
+    assert!(is_committed(&cell.create(2, &free)), "the addresses are free again");
+}
+
+#[test]
+fn what_was_kept_long_enough_goes() {
+    let mut cell = Cell::new(2);
+    cell.create(0, &session(1));
+    let former = cell.members[0].node.incarnation();
+    cell.crash(0);
+    cell.run(secs(300));
+    // Swept by now; its record still names the dead.
+    let keys_left = |cell: &Cell, prefix: &[u8]| {
+        cell.store.entries().filter(|(key, _)| key.0.starts_with(prefix)).count()
+    };
+    assert_eq!((keys_left(&cell, b"s/"), keys_left(&cell, b"dead/")), (1, 1));
+    cell.run(secs(480));
+    assert_eq!(keys_left(&cell, b"s/"), 1, "ten minutes after its end, not before");
+    cell.run(secs(240));
+    assert_eq!((keys_left(&cell, b"s/"), keys_left(&cell, b"dead/")), (0, 0));
+    assert!(!cell.members[1].node.dead.contains_key(&former));
+    assert_eq!(keys_left(&cell, b"a/"), 0);
+}
+
+/// A gateway asked for a session and gave up before it came.
+#[test]
+fn a_record_that_nobody_holds_ends() {
+    let mut cell = Cell::new(2);
+    let handle = session(1).handle;
+    cell.create(0, &session(1));
+    let (rev, seen, _) = cell.read(1, handle);
+    let to = cell.members[1].node.incarnation();
+    let expected = Expected { rev, epoch: seen.owner_epoch, version: seen.version };
+    cell.members[0].serving.clear();
+    let id = cell.ask(0, |id| Request::Release { id, handle, expected, to });
+    assert!(is_committed(&cell.answer(0, id)));
+    cell.run(secs(30));
+    assert_eq!(cell.read(1, handle).2, Owner::Me, "it may still be claimed");
+    cell.run(secs(200));
+    assert!(matches!(cell.read(1, handle).1.state, RecordState::Terminated { .. }));
+    assert_eq!(cell.members[1].node.status().counts.reconciled, 1);
+}
+
+#[test]
+fn a_session_is_not_given_to_the_dead() {
+    let mut cell = Cell::new(2);
+    let handle = session(1).handle;
+    cell.create(0, &session(1));
+    let to = cell.members[1].node.incarnation();
+    cell.crash(1);
+    cell.run(secs(10));
+    let expected = cell.members[0].node.held[&handle].expected();
+    let id = cell.ask(0, |id| Request::Release { id, handle, expected, to });
+    let answer = cell.answer(0, id);
+    assert!(matches!(answer, Answer::Conflict { owner: Some(Owner::Me), .. }), "{answer:?}");
+    assert_eq!(cell.read(0, handle).2, Owner::Me);
+}
+
+#[test]
+fn a_revoked_client_is_neither_born_nor_taken_over() {
+    let mut cell = Cell::new(2);
+    cell.create(0, &session(1));
+    let changes = vec![crate::Change::Put { key: keys::revocation(&session(1).peer), value: Box::default() }];
+    cell.store.apply(&Operation::Commit(crate::Transaction { compares: Vec::new(), changes }));
+    assert_eq!(refusal(&cell.take(1, session(1).handle)), Some(Reason::PeerRevoked));
+    let again = SessionRecord { inner_v4: None, inner_v6: None, ..session(2) };
+    let again = SessionRecord { peer: session(1).peer, ..again };
+    assert_eq!(refusal(&cell.create(1, &again)), Some(Reason::PeerRevoked));
+}
+
+#[test]
+fn others_know_who_is_about_to_go() {
+    let mut cell = Cell::new(2);
+    cell.create(0, &session(1));
+    let now = cell.now;
+    cell.members[0].node.drain(true, now);
+    cell.run(secs(3));
+    let status = cell.members[1].node.status();
+    let peers: Vec<_> =
+        status.peers.iter().map(|peer| (peer.name.as_str(), peer.load, peer.draining)).collect();
+    assert_eq!(peers, [("gw1", 1, true)]);
+    cell.stop(0);
+    cell.run(secs(2));
+    assert!(is_committed(&cell.take(1, session(1).handle)), "nobody waits after a clean stop");
+    assert!(cell.members[1].node.status().peers.is_empty());
+}
+
+/// A node with its store in hand, for what a cell is too much for.
+fn alone() -> (Node<crate::ledger::Seeded>, MemoryStore, Time) {
+    let (mut store, now) = (MemoryStore::new(), Time::from_millis(1_000));
+    let mut node = Node::new(config("gw", 1), crate::ledger::Seeded(3), now);
+    exchange(&mut node, &mut store, now);
+    assert_eq!(node.poll_ask(), Some(Ask::Rejoined { incarnation: node.incarnation() }));
+    (node, store, now)
+}
+
+fn exchange(node: &mut Node<crate::ledger::Seeded>, store: &mut dyn OwnershipStore, now: Time) {
+    loop {
+        while let Some((ticket, operation)) = node.poll_operation() {
+            store.submit(ticket, operation);
+        }
+        let Some((ticket, outcome)) = store.poll() else { return };
+        node.handle_outcome(ticket, outcome, now);
+    }
+}
+
+#[test]
+fn the_fence_is_counted_from_the_sending() {
+    let (mut node, mut store, sent) = alone();
+    let first = node.fence().valid_until;
+    assert_eq!(first, sent + Profile::DEFAULT.lease);
+    let beat = sent + secs(1);
+    node.handle_timeout(beat);
+    exchange(&mut node, &mut store, beat + secs(3));
+    assert_eq!(node.fence().valid_until, beat + Profile::DEFAULT.lease);
+}
+
+/// The first confirmation was lost: the fence does not move, and the next heartbeat is one that is confirmed.
+#[test]
+fn a_lost_confirmation_extends_nothing() {
+    let (mut node, mut store, sent) = alone();
+    let fence = node.fence();
+    let mut now = sent + secs(1);
+    node.handle_timeout(now);
+    let beat = std::iter::from_fn(|| node.poll_operation())
+        .find(|(_, operation)| matches!(operation, Operation::Commit(_)))
+        .expect("a heartbeat");
+    store.apply(&beat.1);
+    now += secs(1);
+    node.handle_outcome(beat.0, Outcome::Unknown, now);
+    assert_eq!(node.fence(), fence);
+    node.handle_timeout(now);
+    let (ticket, again) = std::iter::from_fn(|| node.poll_operation())
+        .find(|(_, operation)| matches!(operation, Operation::Commit(_)))
+        .expect("it is repeated at once");
+    assert_eq!(again, beat.1, "unchanged");
+    let outcome = store.apply(&again);
+    assert!(matches!(outcome, Outcome::Conflict(_)));
+    node.handle_outcome(ticket, outcome, now);
+    assert_eq!(node.fence(), fence, "it was applied, but nobody knows when");
+    exchange(&mut node, &mut store, now);
+    assert_eq!(node.fence().valid_until, now + Profile::DEFAULT.lease);
+}
+
+#[test]
+fn a_confirmation_after_the_end_revives_nothing() {
+    let (mut node, mut store, sent) = alone();
+    node.handle_timeout(sent + secs(5));
+    let operations: Vec<_> = std::iter::from_fn(|| node.poll_operation()).collect();
+    let late = sent + Profile::DEFAULT.lease;
+    for (ticket, operation) in operations {
+        let outcome = store.apply(&operation);
+        node.handle_outcome(ticket, outcome, late);
+    }
+    assert_eq!(node.poll_ask(), Some(Ask::Fenced));
+    assert!(!node.fence().allows(late));
+}
+
+#[test]
+fn takes_are_bounded_and_one_at_a_time() {
+    let (mut node, _, now) = alone();
+    for number in 0..4_096 {
+        let handle = Handle::new(number).unwrap();
+        node.handle_request(Request::Read { id: RequestId(number), handle }, now);
+    }
+    assert_eq!(node.poll_answer(), None);
+    let with_store = std::iter::from_fn(|| node.poll_operation()).count();
+    assert_eq!(with_store, 64, "the store is not asked everything at once");
+    let more = Request::Read { id: RequestId(9_999), handle: Handle::MAX };
+    node.handle_request(more, now);
+    assert_eq!(node.poll_answer().as_ref().and_then(refusal), Some(Reason::QueueFull));
+
+    let (mut node, _, now) = alone();
+    let take = |id| {
+        let seen = Box::new((Rev(1), session(1)));
+        let record = Box::new(SessionRecord { owner_epoch: 2, ..session(1) });
+        Request::Take { id: RequestId(id), seen, record }
+    };
+    node.handle_request(take(1), now);
+    node.handle_request(take(2), now);
+    assert_eq!(node.poll_answer(), Some(Answer::Refused { id: RequestId(2), reason: Reason::StoreConflict }));
+}
+
+/// A node, a store that loses a third of what it is told, and time that passes when nothing else happens.
+struct Lossy {
+    node: Node<crate::ledger::Seeded>,
+    store: crate::conformance::Faulty<MemoryStore>,
+    now: Time,
+}
+
+impl Lossy {
+    fn new(seed: u64) -> Lossy {
+        let faults = crate::conformance::Faults { request_lost: 110, answer_lost: 110, late: 110 };
+        let store = crate::conformance::Faulty::new(MemoryStore::new(), faults, seed);
+        let now = Time::from_millis(1_000);
+        let mut lossy =
+            Lossy { node: Node::new(config("gw", 1), crate::ledger::Seeded(seed), now), store, now };
+        while !lossy.node.is_member() {
+            lossy.step();
+        }
+        lossy
+    }
+
+    fn step(&mut self) {
+        exchange(&mut self.node, &mut self.store, self.now);
+        self.now = self.now.max(self.node.poll_timeout().expect("there is always a heartbeat"));
+        self.node.handle_timeout(self.now);
+    }
+
+    fn ask(&mut self, request: Request) -> Answer {
+        let id = request.id();
+        self.node.handle_request(request, self.now);
+        let fence = self.node.fence().valid_until + Profile::DEFAULT.lease * 4;
+        while self.now < fence {
+            if let Some(answer) = self.node.poll_answer() {
+                assert_eq!(answer.id(), id);
+                return answer;
+            }
+            self.step();
+        }
+        panic!("nothing comes of {id:?}");
+    }
+}
+
+/// A third of everything goes wrong, and each change is made once; nothing stays open.
+#[test]
+fn unknown_outcomes_are_settled() {
+    for seed in 1..=30 {
+        let mut lossy = Lossy::new(seed);
+        for number in 1..=20_u16 {
+            let (id, handle) = (RequestId(u64::from(number) * 10), session(number).handle);
+            let create = lossy.ask(Request::Create { id, record: Box::new(session(number)) });
+            let Answer::Committed { rev, .. } = create else { panic!("seed {seed}: {create:?}") };
+            let expected = Expected { rev, epoch: 1, version: 1 };
+            let id = RequestId(id.0 + 1);
+            let ended = lossy.ask(Request::Terminate { id, handle, expected, reason_number: 1 });
+            assert!(is_committed(&ended), "seed {seed}: {ended:?}");
+        }
+        assert!(lossy.node.status().counts.unknown > 20, "seed {seed}: nothing went wrong");
+        assert_eq!(lossy.node.status().pending_count, 0);
+        lossy.store.arrive();
+        assert!(!lossy.store.inner().entries().any(|(key, _)| key.0.starts_with(b"a/")), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_heartbeat_survives_the_way_through_bytes() {
+    let beat = keys::Heartbeat {
+        draining: true,
+        load: 3,
+        counter: 9,
+        unix_ms: 12,
+        random: [1; 16],
+        boot_id: [2; 16],
+        data_dir: [3; 16],
+        name: "gw".into(),
+    };
+    assert_eq!(keys::Heartbeat::decode(&beat.encode()), Some(beat.clone()));
+    let long = keys::Heartbeat { name: "x".repeat(300), ..beat };
+    assert_eq!(keys::Heartbeat::decode(&long.encode()).map(|beat| beat.name.len()), Some(255));
+    assert_eq!(keys::Heartbeat::decode(b"short"), None);
+    for kind in [keys::WishKind::Handoff, keys::WishKind::Supersede, keys::WishKind::Declined(202)] {
+        let wish = keys::Wish { by: Incarnation([4; 16]), kind, unix_ms: 5 };
+        assert_eq!(keys::Wish::decode(&wish.encode()), Some(wish));
+    }
+    assert_eq!(keys::Wish::decode(&[1; 28]), None);
+    assert_eq!(keys::decode_cell(&keys::encode_cell(7, 9)), Some((7, 9)));
+    let request = keys::request(Incarnation([6; 16]), session(3).handle);
+    assert_eq!(keys::request_parts(&request), Some((Incarnation([6; 16]), session(3).handle)));
+}
