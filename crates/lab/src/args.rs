@@ -22,6 +22,9 @@ pub struct LabArgs {
     /// Name of the agent's policy.
     #[arg(long, global = true, value_name = "NAME", default_value = "laptop")]
     pub policy: String,
+    /// Gateways: 1, or 3 that share a store of three etcd members and are followed by a router with BIRD.
+    #[arg(long, value_name = "1 or 3", default_value_t = 1, value_parser = gateways)]
+    pub gateways: u8,
     /// Let the streams cross the Wi-Fi link without a tunnel: shows what the apparatus itself measures.
     #[arg(long, global = true, hide = true)]
     pub no_vpn: bool,
@@ -53,6 +56,19 @@ pub enum LabVerb {
     },
     /// List the built-in stories.
     Stories,
+    /// Let faults happen to a cell of three gateways, one after the other, and judge from what was written down and seen
+    /// on the wire whether a session ever had two owners; exits non-zero when it had, or when the run does not count.
+    Nemesis {
+        /// For how long.
+        #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+        seconds: u64,
+    },
+    /// Measure how long traffic stands still when gateways die, restart and are drained, in a cell of three.
+    Drill {
+        /// How often each.
+        #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+        runs: u32,
+    },
     /// Run a program as an ordinary user of a user namespace (for sshd).
     #[command(hide = true)]
     AsPlainUser {
@@ -60,4 +76,12 @@ pub enum LabVerb {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
         command: Vec<OsString>,
     },
+}
+
+fn gateways(text: &str) -> Result<u8, &'static str> {
+    match text {
+        "1" => Ok(1),
+        "3" => Ok(3),
+        _ => Err("a lab has 1 gateway, or 3"),
+    }
 }

@@ -11,14 +11,19 @@
 
 pub mod bird;
 pub mod cell;
+pub mod daemons;
 mod disk;
+pub mod drill;
 pub mod etcd;
 pub mod fault;
 pub mod judge;
+pub mod nemesis;
 pub mod plan;
+pub mod view;
 pub mod witness;
 
 pub use cell::Cell;
+pub use daemons::{Daemons, Programs};
 pub use disk::Disk;
 pub use etcd::Store;
 pub use fault::Fault;

@@ -5,8 +5,12 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::time::Duration;
 
 use crate::args::{LabArgs, LabVerb};
+use crate::cluster::nemesis::Arena;
+use crate::cluster::view::CellView;
+use crate::cluster::{Programs, drill, nemesis};
 use crate::live::{self, LiveLab};
 use crate::namespace;
 use crate::play::Stage;
@@ -45,6 +49,9 @@ pub fn main_lab(args: LabArgs) -> ExitCode {
             }
             shell(&args, node, command)
         }
+        Some(LabVerb::Nemesis { seconds }) => inside(|| nemesis(&args, *seconds)),
+        Some(LabVerb::Drill { runs }) => inside(|| drill(&args, *runs)),
+        None if args.gateways > 1 => inside(|| live_cell(&args)),
         None => inside(|| live(&args)),
     }
 }
@@ -121,6 +128,43 @@ fn live(args: &LabArgs) -> io::Result<ExitCode> {
     live::show(&mut lab)?;
     println!("events: {}", lab.stop()?.display());
     Ok(ExitCode::SUCCESS)
+}
+
+/// Keys and settings of a cell, whose gateways give up a silent one early: nobody wants to wait in a lab.
+fn cell_programs(args: &LabArgs, name: &str) -> io::Result<(Programs, PathBuf)> {
+    let folder = out_folder(args.out.as_deref(), name)?;
+    let path = std::env::var_os("JUMPVPN_BIN").map_or_else(|| "/proc/self/exe".into(), PathBuf::from);
+    Ok((Programs::prepare(path, &folder, "fast")?, folder))
+}
+
+fn live_cell(args: &LabArgs) -> io::Result<ExitCode> {
+    let (programs, folder) = cell_programs(args, "cell")?;
+    let mut view = CellView::new(Arena::open(programs, &folder, args.seed)?);
+    live::show(&mut view)?;
+    println!("events and logs: {}", folder.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn nemesis(args: &LabArgs, seconds: u64) -> io::Result<ExitCode> {
+    let (programs, folder) = cell_programs(args, "nemesis")?;
+    let order = nemesis::Order { time: Duration::from_secs(seconds), seed: args.seed };
+    let outcome = nemesis::run(order, programs, &folder, &mut |what| println!("{what}"))?;
+    outcome.findings.iter().for_each(|finding| println!("FINDING: {finding}"));
+    outcome.troubles.iter().for_each(|trouble| println!("FINDING: {trouble}"));
+    println!("seed {}: {}", args.seed, outcome.line());
+    Ok(ExitCode::from(if outcome.is_sound() { 0 } else { FAILED }))
+}
+
+fn drill(args: &LabArgs, runs: u32) -> io::Result<ExitCode> {
+    let (programs, folder) = cell_programs(args, "drill")?;
+    let mut arena = Arena::open(programs, &folder, args.seed)?;
+    let mut sound = true;
+    for drill in drill::ALL {
+        let measured = drill::measure(drill, &mut arena, runs)?;
+        sound &= measured.is_sound();
+        println!("{measured}");
+    }
+    Ok(ExitCode::from(if sound { 0 } else { FAILED }))
 }
 
 /// Where the files of a story go: the folder asked for, or one under the current folder, or under the system's folder

@@ -5,6 +5,7 @@
 mod keys;
 mod lab;
 mod screen;
+pub(crate) use screen::{BOLD, GREEN, PLAIN, RED, framed};
 
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
@@ -22,11 +23,49 @@ const ENTER: &str = "\x1b[?1049h\x1b[?25l";
 /// See above; also used by whoever finds the terminal left behind.
 pub(crate) const LEAVE: &str = "\x1b[?25h\x1b[?1049l";
 
-/// Shows `lab` until the person at the keyboard has seen enough.
+/// Something that can be looked at, and that keys change.
+pub trait View {
+    /// Looks at everything again.
+    fn look(&mut self);
+    /// The whole picture for a terminal of `width` columns.
+    fn picture(&self, width: usize) -> String;
+    /// Does what a key means; nothing when it means nothing.
+    fn handle_key(&mut self, key: u8) -> Option<Pressed>;
+}
+
+/// What a key that means something leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pressed {
+    /// It was done.
+    Done,
+    /// The person has seen enough.
+    Quit,
+}
+
+impl View for LiveLab<'_> {
+    fn look(&mut self) {
+        LiveLab::look(self);
+    }
+
+    fn picture(&self, width: usize) -> String {
+        screen::picture(self, width)
+    }
+
+    fn handle_key(&mut self, key: u8) -> Option<Pressed> {
+        match keys::meaning(key)? {
+            keys::Meaning::Quit => return Some(Pressed::Quit),
+            keys::Meaning::Select(uplink) => self.select(uplink),
+            keys::Meaning::Fault(fault) => self.cause(fault),
+        }
+        Some(Pressed::Done)
+    }
+}
+
+/// Shows `view` until the person at the keyboard has seen enough.
 ///
 /// # Errors
 /// There is no terminal, or it is gone.
-pub fn show(lab: &mut LiveLab<'_>) -> io::Result<()> {
+pub fn show(view: &mut dyn View) -> io::Result<()> {
     let stdin = io::stdin();
     if !stdin.is_terminal() || !io::stdout().is_terminal() {
         return Err(io::Error::other("the live view needs a terminal; `jumpvpn lab run STORY` does without"));
@@ -35,9 +74,9 @@ pub fn show(lab: &mut LiveLab<'_>) -> io::Result<()> {
     let mut due = Instant::now();
     loop {
         if Instant::now() >= due {
-            lab.look();
+            view.look();
             let width = rustix::termios::tcgetwinsize(io::stdout()).map_or(80, |size| size.ws_col);
-            let picture = screen::picture(lab, usize::from(if width < 40 { 80 } else { width }));
+            let picture = view.picture(usize::from(if width < 40 { 80 } else { width }));
             io::stdout().write_all(picture.as_bytes())?;
             io::stdout().flush()?;
             due = Instant::now() + REFRESH;
@@ -51,13 +90,11 @@ pub fn show(lab: &mut LiveLab<'_>) -> io::Result<()> {
             Err(error) => return Err(error.into()),
         };
         for key in &typed[..len] {
-            match keys::meaning(*key) {
-                Some(keys::Meaning::Quit) => return Ok(()),
-                Some(keys::Meaning::Select(uplink)) => lab.select(uplink),
-                Some(keys::Meaning::Fault(fault)) => lab.cause(fault),
-                None => continue,
+            match view.handle_key(*key) {
+                Some(Pressed::Quit) => return Ok(()),
+                Some(Pressed::Done) => due = Instant::now(),
+                None => {}
             }
-            due = Instant::now();
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The VPN under test: the real binary as gateway and as agent in their nodes, its configuration, its control sockets.
 
-mod control;
+pub(crate) mod control;
 mod events;
 
 use std::collections::BTreeMap;
@@ -113,16 +113,6 @@ impl Program {
         run(&self.path, "--version", "").ok().map(|text| text.trim().to_owned())
     }
 
-    fn command(&self, verb: &str, config: &Path, log: &Path) -> io::Result<Command> {
-        let log = File::options().create(true).append(true).open(log)?;
-        let mut command = Command::new(&self.path);
-        command.arg0("jumpvpn").arg(verb).arg("-c").arg(config);
-        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        // A notification of readiness would go to whoever started the lab.
-        command.env_remove("NOTIFY_SOCKET").env_remove("WATCHDOG_USEC").env_remove("WATCHDOG_PID");
-        Ok(command)
-    }
-
     fn gateway_config(&self, folder: &Path) -> String {
         let mut text = format!(
             "[gateway]\nprivate_key_file = {}\nlisten = [\"udp://{}:{}\"]\ninterface = \"jump0\"\n\
@@ -165,8 +155,19 @@ impl Program {
     }
 }
 
+/// The program as a daemon that appends to a log.
+pub(crate) fn daemon_command(path: &Path, verb: &str, config: &Path, log: &Path) -> io::Result<Command> {
+    let log = File::options().create(true).append(true).open(log)?;
+    let mut command = Command::new(path);
+    command.arg0("jumpvpn").arg(verb).arg("-c").arg(config);
+    command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+    // A notification of readiness would go to whoever started the lab.
+    command.env_remove("NOTIFY_SOCKET").env_remove("WATCHDOG_USEC").env_remove("WATCHDOG_PID");
+    Ok(command)
+}
+
 /// Makes a key pair with the program, keeps the private one in `file` and returns both as text.
-fn new_key(program: &Path, file: &Path) -> io::Result<(String, String)> {
+pub(crate) fn new_key(program: &Path, file: &Path) -> io::Result<(String, String)> {
     let private = run(program, "genkey", "")?;
     let mut options = File::options();
     let opened = options.write(true).create(true).truncate(true).mode(0o600).open(file)?;
@@ -353,10 +354,10 @@ impl Tunnel {
 
 /// One process of the program under test; killed when dropped.
 #[derive(Debug)]
-struct Daemon {
-    name: &'static str,
-    process: Child,
-    log: PathBuf,
+pub(crate) struct Daemon {
+    pub(crate) name: &'static str,
+    pub(crate) process: Child,
+    pub(crate) log: PathBuf,
 }
 
 /// A daemon that is told to stop says goodbye to its peer (one round trip, repeated a few times) and writes its events.
@@ -366,7 +367,7 @@ const LOG_TAIL: usize = 12;
 
 impl Daemon {
     /// Whether it still runs.
-    fn check(&mut self) -> io::Result<()> {
+    pub(crate) fn check(&mut self) -> io::Result<()> {
         match self.process.try_wait()? {
             None => Ok(()),
             Some(status) => {
@@ -376,7 +377,7 @@ impl Daemon {
         }
     }
 
-    fn log_tail(&self) -> String {
+    pub(crate) fn log_tail(&self) -> String {
         let text = fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(LOG_TAIL)..].join("\n")
@@ -399,7 +400,7 @@ impl Daemon {
         Some(TICK * (ticks(11)? + ticks(12)?))
     }
 
-    fn stop(&mut self) -> io::Result<()> {
+    pub(crate) fn stop(&mut self) -> io::Result<()> {
         let pid = rustix::process::Pid::from_child(&self.process);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
         let until = Instant::now() + STOP_TIMEOUT;
@@ -429,7 +430,8 @@ impl Drop for Daemon {
 /// Starts one side of the program in its node, with the configuration in `folder`.
 fn start_daemon(program: &Program, name: &'static str, node: &Node, folder: &Path) -> io::Result<Daemon> {
     let log = folder.join(format!("{name}.log"));
-    let mut command = program.command(name, &folder.join(format!("{name}.toml")), &log)?;
+    let config = folder.join(format!("{name}.toml"));
+    let mut command = daemon_command(&program.path, name, &config, &log)?;
     Ok(Daemon { name, process: node.spawn(&mut command)?, log })
 }
 
@@ -455,7 +457,7 @@ fn start_daemon_ahead(
 }
 
 /// A TOML string.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     toml::Value::from(text).to_string()
 }
 

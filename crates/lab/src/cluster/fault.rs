@@ -1,12 +1,16 @@
 //! What can go wrong in a cell, and how it is put right again.
+//!
+//! Faults of gateways need daemons; without them (`None`) there is nobody whom they could meet.
 
 use std::fmt;
 use std::io;
 use std::time::Duration;
 
 use super::cell::Cell;
+use super::daemons::Daemons;
 use super::etcd::Store;
 use crate::link::RadioLink;
+use crate::shaper::Conditions;
 use crate::story::{Direction, Directions};
 
 /// A fault, before it is known whom it meets where that depends on who leads the store.
@@ -30,6 +34,13 @@ pub enum Fault {
     DiskFull(usize),
     /// Two members of the store are stopped: nothing can be committed.
     NoQuorum,
+    /// A gateway and the store do not hear each other, and what clients send to that gateway comes this much later: it
+    /// still gets packets of its session when another gateway may own it.
+    Straggler(usize, Duration),
+    /// A gateway is stopped (SIGSTOP).
+    GatewayPaused(usize),
+    /// A gateway is killed, and started again in the end.
+    GatewayKilled(usize),
 }
 
 /// A fault that is happening.
@@ -44,18 +55,57 @@ impl Fault {
     /// Lets it happen.
     ///
     /// # Errors
-    /// It cannot happen here: nobody leads, or a disk is none of its own.
-    pub fn begin(self, cell: &Cell, store: &mut Store) -> io::Result<Ongoing> {
+    /// It cannot happen here: nobody leads, a disk is none of its own, or a gateway does not run.
+    pub fn begin(self, cell: &Cell, store: &mut Store, daemons: Option<&mut Daemons>) -> io::Result<Ongoing> {
         let leader = || store.leader(cell).ok_or_else(|| io::Error::other("the store has no leader"));
         let members = match self {
-            Fault::StoreCut(..) | Fault::ClientCut(..) | Fault::StoreSlow(..) => Vec::new(),
             Fault::DiskFull(member) => vec![member],
             Fault::NoQuorum => vec![0, 1],
-            _ => vec![leader()?],
+            Fault::LeaderCut | Fault::LeaderPaused | Fault::LeaderKilled | Fault::LeaderFrozen => {
+                vec![leader()?]
+            }
+            _ => Vec::new(),
         };
+        if let (Fault::GatewayPaused(gateway) | Fault::GatewayKilled(gateway), Some(daemons)) =
+            (self, daemons)
+        {
+            match self {
+                Fault::GatewayPaused(_) => daemons.pause_gateway(gateway)?,
+                _ => daemons.kill_gateway(gateway)?,
+            }
+        }
         let ongoing = Ongoing { fault: self, members };
         ongoing.apply(cell, store)?;
         Ok(ongoing)
+    }
+
+    /// The same fault, but it meets this gateway, or this member of the store, if it meets a named one.
+    #[must_use]
+    pub fn at(self, index: usize) -> Fault {
+        match self {
+            Fault::StoreCut(_, ways) => Fault::StoreCut(index, ways),
+            Fault::ClientCut(_, ways) => Fault::ClientCut(index, ways),
+            Fault::StoreSlow(_, delay) => Fault::StoreSlow(index, delay),
+            Fault::Straggler(_, delay) => Fault::Straggler(index, delay),
+            Fault::GatewayPaused(_) => Fault::GatewayPaused(index),
+            Fault::GatewayKilled(_) => Fault::GatewayKilled(index),
+            Fault::DiskFull(_) => Fault::DiskFull(index),
+            other => other,
+        }
+    }
+
+    /// The gateway that it meets, if it meets one alone.
+    #[must_use]
+    pub fn gateway(self) -> Option<usize> {
+        match self {
+            Fault::StoreCut(gateway, _)
+            | Fault::ClientCut(gateway, _)
+            | Fault::StoreSlow(gateway, _)
+            | Fault::Straggler(gateway, _)
+            | Fault::GatewayPaused(gateway)
+            | Fault::GatewayKilled(gateway) => Some(gateway),
+            _ => None,
+        }
     }
 }
 
@@ -64,7 +114,11 @@ impl Ongoing {
         match self.fault {
             Fault::StoreCut(gateway, directions) => cut(&cell.store[gateway], directions),
             Fault::ClientCut(gateway, directions) => cut(&cell.outer[gateway], directions),
-            Fault::StoreSlow(gateway, delay) => slow(&cell.store[gateway], delay),
+            Fault::StoreSlow(gateway, delay) => slow(&cell.store[gateway], &Direction::ALL, delay),
+            Fault::Straggler(gateway, delay) => {
+                cut(&cell.store[gateway], Directions::BOTH);
+                slow(&cell.outer[gateway], &[Direction::Up], delay);
+            }
             _ => {}
         }
         for member in self.members.iter().copied() {
@@ -84,11 +138,20 @@ impl Ongoing {
     /// Puts it right. Whoever was cut off or stopped finds its own way back afterwards.
     ///
     /// # Errors
-    /// A member of the store cannot be started again.
-    pub fn end(self, cell: &Cell, store: &mut Store) -> io::Result<()> {
+    /// A member of the store or a gateway cannot be started again.
+    pub fn end(self, cell: &Cell, store: &mut Store, daemons: Option<&mut Daemons>) -> io::Result<()> {
+        match (self.fault, daemons) {
+            (Fault::GatewayPaused(gateway), Some(daemons)) => daemons.resume_gateway(gateway)?,
+            (Fault::GatewayKilled(gateway), Some(daemons)) => daemons.start_gateway(cell, gateway)?,
+            _ => {}
+        }
         match self.fault {
             Fault::StoreCut(gateway, _) | Fault::StoreSlow(gateway, _) => calm(&cell.store[gateway]),
             Fault::ClientCut(gateway, _) => calm(&cell.outer[gateway]),
+            Fault::Straggler(gateway, _) => {
+                calm(&cell.store[gateway]);
+                calm(&cell.outer[gateway]);
+            }
             _ => {}
         }
         for member in self.members {
@@ -106,15 +169,21 @@ impl Ongoing {
 }
 
 fn cut(line: &RadioLink, directions: Directions) {
+    set_cut(line, directions, true);
+}
+
+/// Cuts a line, or mends it, one way or both.
+pub(super) fn set_cut(line: &RadioLink, directions: Directions, black_hole: bool) {
     for direction in Direction::ALL.into_iter().filter(|one| directions.includes(*one)) {
         let conditions = line.conditions(direction);
-        line.set_conditions(direction, crate::shaper::Conditions { black_hole: true, ..conditions });
+        line.set_conditions(direction, Conditions { black_hole, ..conditions });
     }
 }
 
-fn slow(line: &RadioLink, delay: Duration) {
-    for direction in Direction::ALL {
-        line.set_conditions(direction, crate::shaper::Conditions { delay, ..line.conditions(direction) });
+fn slow(line: &RadioLink, directions: &[Direction], delay: Duration) {
+    for direction in directions {
+        let direction = *direction;
+        line.set_conditions(direction, Conditions { delay, ..line.conditions(direction) });
     }
 }
 
@@ -148,6 +217,11 @@ impl fmt::Display for Fault {
             Fault::LeaderFrozen => write!(out, "the disk of the store's leader frozen"),
             Fault::DiskFull(member) => write!(out, "the disk of etcd{} full", member + 1),
             Fault::NoQuorum => write!(out, "two members of the store stopped"),
+            Fault::Straggler(gateway, delay) => {
+                write!(out, "gateway{} cut from the store, and clients {delay:?} late", gateway + 1)
+            }
+            Fault::GatewayPaused(gateway) => write!(out, "gateway{} stopped", gateway + 1),
+            Fault::GatewayKilled(gateway) => write!(out, "gateway{} killed", gateway + 1),
         }
     }
 }

@@ -13,18 +13,23 @@ const HOME: &str = "\x1b[H";
 /// Erase to the end of the line, to the end of the screen.
 const ERASE_LINE: &str = "\x1b[K";
 const ERASE_BELOW: &str = "\x1b[J";
-const BOLD: &str = "\x1b[1m";
-const GREEN: &str = "\x1b[32m";
-const RED: &str = "\x1b[31m";
-const PLAIN: &str = "\x1b[0m";
+pub(crate) const BOLD: &str = "\x1b[1m";
+pub(crate) const GREEN: &str = "\x1b[32m";
+pub(crate) const RED: &str = "\x1b[31m";
+pub(crate) const PLAIN: &str = "\x1b[0m";
 
 /// The whole picture for a terminal of `width` columns.
 pub fn picture(lab: &LiveLab<'_>, width: usize) -> String {
     let mut text = String::new();
     // Writing into a string cannot fail.
     draw(lab, &mut text).ok();
-    let colour = std::env::var_os("NO_COLOR").is_none();
+    framed(&text, width)
+}
+
+/// Text as a whole picture that replaces the one before.
+pub(crate) fn framed(text: &str, width: usize) -> String {
     let mut picture = HOME.to_owned();
+    let colour = std::env::var_os("NO_COLOR").is_none();
     for line in text.lines() {
         picture.push_str(&fitted(line, width, colour));
         picture.push_str(ERASE_LINE);

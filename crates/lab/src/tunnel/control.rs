@@ -138,7 +138,7 @@ pub struct SessionRow {
 }
 
 /// Asks a gateway for its sessions.
-pub(super) fn sessions(socket: &Path) -> io::Result<Vec<SessionRow>> {
+pub(crate) fn sessions(socket: &Path) -> io::Result<Vec<SessionRow>> {
     #[derive(Deserialize)]
     struct Shown {
         sessions: Vec<SessionRow>,
@@ -156,7 +156,7 @@ pub(super) fn drops(socket: &Path) -> io::Result<BTreeMap<String, u64>> {
 }
 
 /// Asks for the status.
-pub(super) fn status(socket: &Path) -> io::Result<Status> {
+pub(crate) fn status(socket: &Path) -> io::Result<Status> {
     ask(socket, &json!({"request": "status"}))
 }
 
@@ -173,7 +173,7 @@ pub(super) fn steer(socket: &Path, action: &Action) -> io::Result<()> {
     ask::<Value>(socket, &request).map(|_| ())
 }
 
-fn ask<T: DeserializeOwned>(socket: &Path, request: &Value) -> io::Result<T> {
+pub(crate) fn ask<T: DeserializeOwned>(socket: &Path, request: &Value) -> io::Result<T> {
     let mut stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;

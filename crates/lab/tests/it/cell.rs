@@ -180,22 +180,22 @@ fn faults(cell: &Cell, store: &mut Store) {
     };
 
     for directions in [Directions::BOTH, Directions::only(Direction::Up), Directions::only(Direction::Down)] {
-        let fault = Fault::StoreCut(0, directions).begin(cell, store).unwrap();
+        let fault = Fault::StoreCut(0, directions).begin(cell, store, None).unwrap();
         (0..3).for_each(|member| _ = from(0, member, SOON).unwrap_err());
         from(1, 0, PATIENT).unwrap();
-        fault.end(cell, store).unwrap();
+        fault.end(cell, store, None).unwrap();
         whole(store);
     }
-    let slow = Fault::StoreSlow(2, Duration::from_millis(150)).begin(cell, store).unwrap();
+    let slow = Fault::StoreSlow(2, Duration::from_millis(150)).begin(cell, store, None).unwrap();
     let began = Instant::now();
     from(2, 0, PATIENT).unwrap();
     // Two round trips: the connection and the request.
     assert!(began.elapsed() >= Duration::from_millis(600), "{:?}", began.elapsed());
-    slow.end(cell, store).unwrap();
+    slow.end(cell, store, None).unwrap();
 
-    let no_quorum = Fault::NoQuorum.begin(cell, store).unwrap();
+    let no_quorum = Fault::NoQuorum.begin(cell, store, None).unwrap();
     from(0, 2, Duration::from_secs(3)).unwrap_err();
-    no_quorum.end(cell, store).unwrap();
+    no_quorum.end(cell, store, None).unwrap();
     whole(store);
 
     for fault in [Fault::LeaderCut, Fault::LeaderPaused, Fault::LeaderKilled, Fault::LeaderFrozen] {
@@ -213,14 +213,14 @@ fn leader_fault(cell: &Cell, store: &mut Store, fault: Fault) {
     if let (Fault::LeaderFrozen, Some(why)) = (fault, store.disk(old).why_shared()) {
         println!("no disk of its own, so {fault} means stopped: {why}");
     }
-    let ongoing = fault.begin(cell, store).unwrap();
+    let ongoing = fault.begin(cell, store, None).unwrap();
     etcd::put(&cell.gateways[0], old, "key", b"lost", SOON).unwrap_err();
     let others = || (0..3).filter(|member| *member != old);
     // A frozen leader still says that it is there until it has to write; so somebody wants to write.
     wait_until("the others go on", || {
         others().any(|member| etcd::put(&cell.gateways[0], member, "key", b"value", SOON).is_ok())
     });
-    ongoing.end(cell, store).unwrap();
+    ongoing.end(cell, store, None).unwrap();
 }
 
 fn full_disk(cell: &Cell, store: &mut Store) {
@@ -228,7 +228,7 @@ fn full_disk(cell: &Cell, store: &mut Store) {
         println!("no disk of its own, so it cannot be full: {why}");
         return;
     }
-    let ongoing = Fault::DiskFull(1).begin(cell, store).unwrap();
+    let ongoing = Fault::DiskFull(1).begin(cell, store, None).unwrap();
     // More than fits into what etcd has reserved for its log.
     let large = vec![7; 1 << 20];
     let put =
@@ -241,7 +241,7 @@ fn full_disk(cell: &Cell, store: &mut Store) {
     });
     wait_until("the others go on", || put(0).is_ok());
     println!("the member with the full disk failed after {count} MiB, and the others go on");
-    ongoing.end(cell, store).unwrap();
+    ongoing.end(cell, store, None).unwrap();
 }
 
 /// Two gateways serve one session at once, on the wire as in what they say: the same judge that passes the sound part
