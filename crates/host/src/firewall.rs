@@ -25,6 +25,7 @@ const KILL_OUTPUT: &str = "kill_output_";
 const KILL_FORWARD: &str = "kill_forward_";
 const GUARD: &str = "guard_";
 const NAT: &str = "nat_";
+const RESET: &str = "reset_";
 
 /// What the table holds.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -110,7 +111,7 @@ impl State {
         let mut left = self.clone();
         let mut script = String::new();
         let kill: &[&str] = if kill_switch_too { &[KILL_OUTPUT, KILL_FORWARD] } else { &[] };
-        let prefixes = kill.iter().chain(&[GUARD, NAT]).chain(&BEATS);
+        let prefixes = kill.iter().chain(&[GUARD, NAT, RESET]).chain(&BEATS);
         for chain in prefixes.map(|prefix| format!("{prefix}{ifname}")) {
             if left.chains.remove(&chain) {
                 line(&mut script, &format!("flush chain inet {TABLE} {chain}"));
@@ -171,6 +172,9 @@ pub fn script(spec: &TunnelSpec, guard: bool, switches: &[(Switch, String)]) -> 
             rules.push(format!("{} saddr {} {out} masquerade", version(source), source.trunc()));
         }
         push_chain(&mut script, NAT, ifname, "type nat hook postrouting priority srcnat;", &rules);
+        if nat.reset_unknown {
+            push_reset(&mut script, ifname);
+        }
     }
     script
 }
@@ -212,6 +216,18 @@ fn push_kill_switch(script: &mut String, ifname: &str) {
         "type filter hook forward priority filter; policy drop;",
         &forward,
     );
+}
+
+/// A TCP packet out of the tunnel that begins nothing and belongs to nothing we know is of a connection that another gateway
+/// translated: its far end would never hear of it again under our address. The client is told at once.
+///
+/// It is taken for new by connection tracking (which picks connections up in the middle), so looking at its flags
+/// does what turning that off for the whole machine would do.
+fn push_reset(script: &mut String, ifname: &str) {
+    let rule = format!(
+        "iifname \"{ifname}\" ct state new tcp flags & (fin | syn | rst | ack) != syn reject with tcp reset"
+    );
+    push_chain(script, RESET, ifname, "type filter hook forward priority filter;", &[rule]);
 }
 
 /// Nothing passes the tunnel's interface, in or out, while its heart does not beat.

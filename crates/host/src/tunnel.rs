@@ -54,6 +54,10 @@ pub struct NatSpec {
     pub sources: Vec<IpNet>,
     /// Outgoing interface; any but the tunnel when absent.
     pub out_interface: Option<String>,
+    /// Answer TCP connections that were translated elsewhere before with a reset, so that programs connect anew at once
+    /// instead of waiting for minutes. For gateways whose sessions come from others.
+    #[serde(default)]
+    pub reset_unknown: bool,
 }
 
 /// What a tunnel has put on this machine; dropping it removes it (errors are then lost).

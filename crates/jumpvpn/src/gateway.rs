@@ -97,6 +97,7 @@ fn tunnel(config: &GatewayConfig) -> TunnelSpec {
     let nat = config.nat.then(|| NatSpec {
         sources: config.address.iter().map(|network| network.trunc()).collect(),
         out_interface: config.uplink.clone(),
+        ..NatSpec::default()
     });
     TunnelSpec {
         ifname: config.interface.clone(),

@@ -1,12 +1,12 @@
 //! What a gateway of several puts on its machine: host routes of its sessions, and the kernel's dead-man switch.
 
-use std::net::{IpAddr, UdpSocket};
+use std::net::{IpAddr, TcpListener, UdpSocket};
 use std::time::{Duration, Instant};
 
-use jumpvpn_host::{DeadMan, HostError, SessionRoutes, TunnelNetwork, TunnelSpec, clock};
+use jumpvpn_host::{DeadMan, HostError, NatSpec, SessionRoutes, TunnelNetwork, TunnelSpec, clock};
 use jumpvpn_tun::{PacketBatch, Tun, TunOptions};
 
-use crate::netns::{in_namespace, in_namespace_with_devices, run, wait_until};
+use crate::netns::{Peer, in_namespace, in_namespace_with_devices, run, wait_until};
 
 fn address(text: &str) -> IpAddr {
     text.parse().unwrap()
@@ -269,3 +269,76 @@ fn names_are_checked_before_they_reach_a_script() {
         }
     });
 }
+
+/// A TCP segment of 10.77.0.2 to port 7000 of 192.0.2.`to`, with its checksums.
+fn segment(to: u8, from_port: u16, flags: u8) -> Vec<u8> {
+    let sum = |bytes: &[u8]| {
+        let sum: u32 = bytes.chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]]))).sum();
+        let folded = (sum & 0xffff) + (sum >> 16);
+        !((folded & 0xffff) as u16 + (folded >> 16) as u16)
+    };
+    let ends = [10, 77, 0, 2, 192, 0, 2, to];
+    let mut ip = vec![0x45, 0, 0, 40, 0, 0, 0, 0, 64, 6, 0, 0];
+    ip.extend(ends);
+    let checksum = sum(&ip).to_be_bytes();
+    ip[10..12].copy_from_slice(&checksum);
+    let mut tcp = from_port.to_be_bytes().to_vec();
+    tcp.extend(7_000_u16.to_be_bytes());
+    tcp.extend(1_000_u32.to_be_bytes());
+    tcp.extend(2_000_u32.to_be_bytes());
+    tcp.extend([0x50, flags, 0x10, 0, 0, 0, 0, 0]);
+    let checksum = sum(&[&ends[..], &[0, 6, 0, 20], &tcp].concat()).to_be_bytes();
+    tcp[16..18].copy_from_slice(&checksum);
+    [ip, tcp].concat()
+}
+
+#[test]
+fn a_connection_that_was_translated_elsewhere_is_reset_and_a_new_one_passes() {
+    in_namespace_with_devices(|| {
+        let peer = Peer::new();
+        run("ip link add up0 type veth peer name up1");
+        run(&format!("ip link set up1 netns {}", peer.netns()));
+        run("ip addr add 192.0.2.1/24 dev up0");
+        run("ip link set up0 up");
+        peer.command("ip addr add 192.0.2.2/24 dev up1");
+        peer.command("ip link set up1 up");
+        let mut device = tun();
+        let nat = |reset_unknown| {
+            let sources = vec!["10.77.0.1/24".parse().unwrap()];
+            let nat = Some(NatSpec { sources, out_interface: None, reset_unknown });
+            TunnelNetwork::apply(&TunnelSpec { dead_man: false, forward: true, nat, ..spec() }).unwrap()
+        };
+        let server = peer.run(|| TcpListener::bind("192.0.2.2:7000").unwrap());
+        server.set_nonblocking(true).unwrap();
+        let mut batch = PacketBatch::new(8, 1_420);
+        // Ports and flags of the segments that come back, up to the answer of a server that was asked last.
+        let mut answers = |device: &mut Tun, segments: &[Vec<u8>]| {
+            segments.iter().for_each(|segment| assert_eq!(device.try_send(&[segment]).unwrap(), 1));
+            let mut seen = Vec::new();
+            wait_until("the server answers", || {
+                if device.try_recv(&mut batch).is_ok() {
+                    let segments = batch.packets_mut().filter(|packet| packet.data()[9] == 6);
+                    seen.extend(segments.map(|packet| {
+                        let data = packet.data();
+                        (u16::from_be_bytes([data[22], data[23]]), data[33])
+                    }));
+                }
+                seen.iter().any(|(_, flags)| *flags == SYN | ACK)
+            });
+            seen
+        };
+        for (reset_unknown, port) in [(false, 40_000), (true, 50_000)] {
+            let applied = nat(reset_unknown);
+            // 192.0.2.3 does not exist, so nobody but this machine can answer for it.
+            let seen = answers(&mut device, &[segment(3, port, ACK), segment(2, port + 1, SYN)]);
+            let reset = seen.iter().any(|(to, flags)| *to == port && flags & RST != 0);
+            assert_eq!(reset, reset_unknown, "{seen:?}");
+            applied.remove().unwrap();
+            assert_eq!(run("nft list ruleset"), "");
+        }
+    });
+}
+
+const SYN: u8 = 0x02;
+const RST: u8 = 0x04;
+const ACK: u8 = 0x10;

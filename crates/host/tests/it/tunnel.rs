@@ -33,7 +33,7 @@ fn gateway(ifname: &str) -> TunnelSpec {
         ifname: ifname.to_owned(),
         addresses: nets(&["10.77.0.1/24", "fd77::1/64"]),
         mtu: 1_420,
-        nat: Some(NatSpec { sources: nets(&["10.77.0.1/24", "fd77::/64"]), out_interface: None }),
+        nat: Some(NatSpec { sources: nets(&["10.77.0.1/24", "fd77::/64"]), ..NatSpec::default() }),
         forward: true,
         ..TunnelSpec::default()
     }
