@@ -5,8 +5,9 @@
 //! only whoever asked knows whether to ask again. A heartbeat is the one exception, on purpose: it goes to two members at a
 //! time, as its compare can hold for one of the copies only.
 //!
-//! The cluster's identity is kept in the folder since the first time. A cluster that was set up anew or restored from a
-//! backup has another one, and is not believed: [`Outcome::Lost`].
+//! The cluster's identity is kept in the folder since the first time, and the revision it has reached. A cluster that was
+//! set up anew has another identity or, if it has the old addresses and the old token, lower revisions; one that was put back
+//! from a backup as well. Neither is believed: [`Outcome::Lost`].
 
 use std::fmt;
 use std::io;

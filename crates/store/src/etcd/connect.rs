@@ -1,7 +1,7 @@
 //! First contact: who answers, for which cluster, and whether we may.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::{DataDir, Place};
 /// How long a member may take at the start, where a connection is made first and nothing waits.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// The file with the cluster's identity, as sixteen digits.
+/// The file with the cluster's identity, as sixteen digits, and with the revision it had when it was last connected to.
 const PIN: &str = "etcd-cluster";
 
 /// A cluster that has answered, for this folder, to this user. No thread was started.
@@ -46,23 +46,29 @@ impl Etcd {
         drop(guard);
         let answers = runtime.block_on(introduce(&members))?;
         let cluster = one_cluster(&answers)?;
-        let pinned = pinned(&directory, cluster)?;
+        let pin = Pin::read(&directory)?;
+        if let Some(pin) = &pin {
+            pin.check_cluster(&directory, cluster)?;
+        }
         let first = members.iter().position(|member| answers.contains_key(&member.name)).unwrap_or_default();
         let shared = Shared {
             members,
             first: AtomicUsize::new(first),
             space: Space(settings.prefix),
             cluster,
+            revision: AtomicI64::new(0),
             login: settings.login,
             token: Mutex::new(None),
             signing_in: AtomicBool::new(false),
             lost: Mutex::new(None),
             trouble: Arc::default(),
         };
-        runtime.block_on(prove(&shared))?;
-        if !pinned {
-            directory.write(PIN, format!("{cluster:016x}\n").as_bytes())?;
+        let revision = runtime.block_on(prove(&shared))?;
+        if let Some(pin) = &pin {
+            pin.check_revision(&directory, revision)?;
         }
+        Pin { cluster, revision }.write(&directory)?;
+        shared.revision.store(revision, Ordering::Relaxed);
         let versions = answers.into_iter().map(|(name, answer)| (name, answer.version)).collect();
         Ok(Etcd { directory, runtime, shared: Arc::new(shared), versions })
     }
@@ -138,20 +144,43 @@ fn one_cluster(answers: &BTreeMap<String, StatusAnswer>) -> Result<u64, ConnectE
     }
 }
 
-/// Whether the folder knows the cluster already.
-fn pinned(directory: &DataDir, found: u64) -> Result<bool, ConnectError> {
-    let Some(content) = directory.read(PIN)? else { return Ok(false) };
-    let text = String::from_utf8_lossy(&content);
-    // What is no number is the pin of no cluster.
-    let expected = u64::from_str_radix(text.trim(), 16).unwrap_or_default();
-    if expected == found {
-        return Ok(true);
-    }
-    Err(ConnectError::Foreign { expected, found, pin: directory.file(PIN) })
+/// What the folder knows of the cluster.
+struct Pin {
+    cluster: u64,
+    revision: i64,
 }
 
-/// Signs in and reads, at the first member that lets us.
-async fn prove(shared: &Shared) -> Result<(), ConnectError> {
+impl Pin {
+    /// Nothing the first time. What makes no sense is the pin of no cluster.
+    fn read(directory: &DataDir) -> Result<Option<Pin>, ConnectError> {
+        let Some(content) = directory.read(PIN)? else { return Ok(None) };
+        let text = String::from_utf8_lossy(&content);
+        let (cluster, revision) = text.trim().split_once(' ').unwrap_or_default();
+        let cluster = u64::from_str_radix(cluster, 16).unwrap_or_default();
+        Ok(Some(Pin { cluster, revision: revision.parse().unwrap_or_default() }))
+    }
+
+    fn check_cluster(&self, directory: &DataDir, found: u64) -> Result<(), ConnectError> {
+        if self.cluster == found {
+            return Ok(());
+        }
+        Err(ConnectError::Foreign { expected: self.cluster, found, pin: directory.file(PIN) })
+    }
+
+    fn check_revision(&self, directory: &DataDir, found: i64) -> Result<(), ConnectError> {
+        if self.revision <= found {
+            return Ok(());
+        }
+        Err(ConnectError::WentBack { expected: self.revision, found, pin: directory.file(PIN) })
+    }
+
+    fn write(&self, directory: &DataDir) -> Result<(), ConnectError> {
+        Ok(directory.write(PIN, format!("{:016x} {}\n", self.cluster, self.revision).as_bytes())?)
+    }
+}
+
+/// Signs in and reads, at the first member that lets us; the revision of the store.
+async fn prove(shared: &Shared) -> Result<i64, ConnectError> {
     let mut last = ConnectError::NoEndpoint;
     for offset in 0..shared.members.len() {
         let at = &shared.members[shared.member(offset)];
@@ -165,7 +194,7 @@ async fn prove(shared: &Shared) -> Result<(), ConnectError> {
         let (key, range_end) = shared.space.range(&jumpvpn_ownership::Key::new([]));
         let asked = RangeAsked { key, range_end, limit: 1 };
         match at.call::<_, RangeAnswer>(RANGE, asked, shared.token().as_ref(), PATIENCE).await {
-            Ok(_) => return Ok(()),
+            Ok(answer) => return Ok(answer.header.map_or(0, |header| header.revision)),
             Err(Trouble::Unanswered(detail)) => last = ConnectError::NoQuorum { detail },
             Err(Trouble::SignedOut(detail)) => return Err(ConnectError::Credentials { detail }),
             Err(refused) => return Err(ConnectError::Denied { detail: refused.to_string() }),

@@ -71,6 +71,19 @@ pub enum ConnectError {
         /// Where the first one is kept.
         pin: PathBuf,
     },
+    /// It has forgotten what it knew: it was emptied, or put back to an earlier state.
+    #[error(
+        "etcd is at revision {found} and was at {expected} before; if that is meant, empty the prefix, raise the generation of \
+         the store, and remove {}", pin.display()
+    )]
+    WentBack {
+        /// The revision it had when this machine last began to work with it.
+        expected: i64,
+        /// The revision it has now.
+        found: i64,
+        /// Where the first one is kept.
+        pin: PathBuf,
+    },
     /// The endpoints belong to more than one cluster.
     #[error("{one} and {other} are members of different clusters")]
     Mixed {

@@ -45,8 +45,8 @@ pub(super) enum Trouble {
     Denied(String),
     /// The store cannot make sense of it, and never will.
     Senseless(String),
-    /// Another cluster has answered.
-    Foreign(u64),
+    /// Another cluster has answered, or this one as it was before.
+    Foreign(String),
 }
 
 impl fmt::Display for Trouble {
@@ -55,8 +55,8 @@ impl fmt::Display for Trouble {
             Trouble::Unanswered(why)
             | Trouble::SignedOut(why)
             | Trouble::Denied(why)
-            | Trouble::Senseless(why) => f.write_str(why),
-            Trouble::Foreign(cluster) => write!(f, "it is of another cluster now, {cluster:016x}"),
+            | Trouble::Senseless(why)
+            | Trouble::Foreign(why) => f.write_str(why),
         }
     }
 }

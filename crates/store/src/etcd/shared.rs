@@ -1,6 +1,6 @@
 //! What all calls share: the members and which of them is asked first, who we are, and which cluster it has to be.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jumpvpn_ownership::{Operation, Outcome, StoreError};
@@ -21,6 +21,8 @@ pub(super) struct Shared {
     pub(super) first: AtomicUsize,
     pub(super) space: Space,
     pub(super) cluster: u64,
+    /// The highest revision that an answer had: no later one is below it.
+    pub(super) revision: AtomicI64,
     pub(super) login: Option<Login>,
     pub(super) token: Mutex<Option<Token>>,
     /// Set while somebody signs in.
@@ -77,14 +79,15 @@ impl Shared {
         }
         let at = &self.members[member];
         let token = locked(&self.token).clone();
+        let before = self.revision.load(Ordering::Relaxed);
         let outcome = match call {
             Call::Txn(asked) => {
                 let answer = at.call(TXN, asked, token.as_ref(), TIMEOUT).await;
-                self.believed(answer, |answer| self.space.committed(answer, &reading))
+                self.believed(answer, before, |answer| self.space.committed(answer, &reading))
             }
             Call::Range(asked) => {
                 let answer = at.call(RANGE, asked, token.as_ref(), TIMEOUT).await;
-                self.believed(answer, |answer| self.space.found(answer, &reading))
+                self.believed(answer, before, |answer| self.space.found(answer, &reading))
             }
         };
         match outcome {
@@ -96,17 +99,25 @@ impl Shared {
         }
     }
 
-    /// An answer of the right cluster, read.
+    /// An answer of the right cluster, read. Calls are linearizable, so an answer below the revision that was known `before` the
+    /// call comes from a store that was emptied or put back. Its identity does not tell: it is made of the members' addresses and
+    /// their token, which may be the same as ever.
     fn believed<A: Headed>(
         &self,
         answer: Result<A, Trouble>,
+        before: i64,
         read: impl FnOnce(A) -> Option<Outcome>,
     ) -> Result<Outcome, Trouble> {
         let answer = answer?;
-        let from = answer.header().map_or(0, |header| header.cluster_id);
-        if from != self.cluster {
-            return Err(Trouble::Foreign(from));
+        let (cluster, revision) =
+            answer.header().map_or((0, 0), |header| (header.cluster_id, header.revision));
+        if cluster != self.cluster {
+            return Err(Trouble::Foreign(format!("it is of another cluster now, {cluster:016x}")));
         }
+        if revision < before {
+            return Err(Trouble::Foreign(format!("it is at revision {revision} and was at {before}")));
+        }
+        self.revision.fetch_max(revision, Ordering::Relaxed);
         read(answer).ok_or_else(|| Trouble::Senseless("the answer is not to what was asked".into()))
     }
 

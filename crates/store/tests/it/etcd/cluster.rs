@@ -87,9 +87,11 @@ impl Cluster {
         member.process = Some(command.spawn().unwrap());
     }
 
-    /// Starts the first member as the founder of another cluster.
-    pub fn renew(&mut self) {
-        self.more.extend(["--initial-cluster-token".into(), "another".into()]);
+    /// Starts the first member as the founder of a cluster, whose identity is another one or not.
+    pub fn renew(&mut self, is_another: bool) {
+        if is_another {
+            self.more.extend(["--initial-cluster-token".into(), "another".into()]);
+        }
         self.start(0);
         self.wait_for(0);
     }
