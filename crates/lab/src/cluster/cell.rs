@@ -1,7 +1,8 @@
 //! The network of a cell: nodes, cables and lines.
 
-use std::io;
+use std::io::{self, Write};
 use std::net::Ipv4Addr;
+use std::process::{Command, Stdio};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
@@ -12,6 +13,9 @@ use crate::plan::{GATEWAY_LAN, SERVER, UPLINKS, UplinkPlan};
 use crate::shaper::Conditions;
 use crate::wiring::{add_default_route, cable, route, with_link};
 use crate::world::{end, radio_link};
+
+/// What the router does with addresses of sessions, as recommended.
+const NAT_TIER: &str = include_str!("../../../../packaging/nftables/nat-tier.nft");
 
 /// The network, running; it ends with the process.
 #[derive(Debug)]
@@ -59,6 +63,7 @@ impl Cell {
         router.set("net.ipv4.conf.all.rp_filter", "1")?;
         cable(&router, ("srv0", GATEWAY_LAN), &server, ("eth0", SERVER))?;
         server.run(|| add_default_route("eth0", GATEWAY_LAN, 100))??;
+        translate(&router)?;
         // Lines must not share their luck.
         let mut seeds = (0..).map(|number| seed.wrapping_mul(16) + number);
         let mut seed = || seeds.next().unwrap_or(0);
@@ -78,6 +83,23 @@ impl Cell {
             node.run(|| add_default_route("eth0", plan::MEMBER[index].laptop, 100))??;
         }
         Ok(Cell { laptop, internet, gateways, members, core, router, server, uplinks, outer, store, member })
+    }
+}
+
+/// Lets the router be the tier that translates addresses behind the gateways, as the project recommends it.
+fn translate(router: &Node) -> io::Result<()> {
+    let mut command = Command::new("nft");
+    let path = std::env::var("PATH").unwrap_or_default();
+    command.arg("-f").arg("-").env("PATH", format!("{path}:/usr/sbin:/sbin")).stdin(Stdio::piped());
+    let mut nft = router.spawn(&mut command).map_err(|error| {
+        io::Error::new(error.kind(), format!("cannot run nft (package `nftables`): {error}"))
+    })?;
+    if let Some(mut stdin) = nft.stdin.take() {
+        stdin.write_all(NAT_TIER.as_bytes())?;
+    }
+    match nft.wait()? {
+        status if status.success() => Ok(()),
+        status => Err(io::Error::other(format!("nft refuses packaging/nftables/nat-tier.nft ({status})"))),
     }
 }
 
