@@ -25,20 +25,24 @@ pub(crate) fn run(args: &DaemonArgs) -> Outcome {
     daemon::check_room(args)?;
     let config = daemon::accepted(jumpvpn_config::load_agent(&args.config))?;
     let confinement = Confinement::begin(config.sandbox, config.user.as_deref(), &[], memory)?;
-    let (host, sockets) = keeper::start(&tunnel(&config), config.sandbox)?;
+    let keeper = keeper::start(&tunnel(&config), &config.uplinks, config.sandbox)?;
     let options = AgentOptions {
         engine: engine(&config)?,
         watch: Box::new(Links::new()?),
         uplinks: config.uplinks.clone(),
-        sockets: Box::new(sockets),
+        sockets: Box::new(keeper.sockets),
         kill_switch: config.routes.kill_switch,
         gateway: json!({
             "public_key": key::encode(&config.gateway.public_key),
             "endpoints": config.gateway.endpoints.iter().map(ToString::to_string).collect::<Vec<_>>(),
         }),
         daemon: DaemonOptions {
-            host: Box::new(host),
-            confine: confinement.when_open(&config.control_socket, config.events.as_deref()),
+            host: Box::new(keeper.host),
+            confine: confinement.when_open(
+                &config.control_socket,
+                config.events.as_deref(),
+                keeper.confinement,
+            ),
             mtu: config.routes.mtu.unwrap_or(daemon::DEFAULT_MTU),
             name: daemon::name(args),
             log_level: daemon::log_level(args),

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use jumpvpn_config::Sandbox;
 use jumpvpn_runtime::machine::{Confine, Confined, MachineError};
 use jumpvpn_sandbox::{
-    Capabilities, CapabilitySet, Demand, FileRules, Files, Memory, Report, SandboxError, become_user,
-    confine, held, is_readable,
+    CapabilitySet, Demand, FileRules, Files, Memory, Report, SandboxError, become_user, confine, held,
+    is_readable,
 };
 use serde_json::{Value, json};
 
@@ -43,48 +43,53 @@ impl Confinement {
         Ok(Confinement { sandbox, memory })
     }
 
-    /// The last step, which leaves the two paths as the only ones in reach.
-    pub(crate) fn when_open(self, control_socket: &Path, events: Option<&Path>) -> Confine {
+    /// The last step, which leaves the two paths as the only ones in reach. `keeper` is what the other process has
+    /// given up.
+    pub(crate) fn when_open(self, control_socket: &Path, events: Option<&Path>, keeper: Value) -> Confine {
         let files = Files {
             append: events.into_iter().map(folder).collect(),
             remove: vec![folder(control_socket)],
-            abstract_sockets: std::env::var("NOTIFY_SOCKET").is_ok_and(|name| name.starts_with('@')),
             ..Files::default()
         };
-        Box::new(move || self.end(&files).map_err(|error| refusal(&error)))
+        Box::new(move || self.end(&files, &keeper).map_err(|error| refusal(&error)))
     }
 
-    fn end(self, files: &Files) -> Result<Confined, SandboxError> {
+    fn end(self, files: &Files, keeper: &Value) -> Result<Confined, SandboxError> {
         // The filter of calls answers no such questions.
         let readable = is_readable();
-        let Some(demand) = demand(self.sandbox) else {
-            return Ok(Confined { report: self.report(&held()?, None, readable), warnings: Vec::new() });
-        };
-        let report = confine(files, demand)?;
-        let shown = self.report(&report.capabilities, Some(&report), readable);
-        Ok(Confined { report: shown, warnings: report.warnings })
+        let report = demand(self.sandbox).map(|demand| confine(files, demand)).transpose()?;
+        let Memory { locked, note } = self.memory;
+        let mut shown = described(report.as_ref(), readable)?;
+        shown["mode"] = self.sandbox.as_str().into();
+        shown["memory"] = if locked { "locked" } else { "not locked" }.into();
+        shown["memory_note"] = note.into();
+        shown["keeper"] = keeper.clone();
+        Ok(Confined { report: shown, warnings: report.map(|report| report.warnings).unwrap_or_default() })
     }
+}
 
-    fn report(&self, capabilities: &Capabilities, report: Option<&Report>, readable: bool) -> Value {
-        let names =
-            |set: CapabilitySet| set.iter_names().map(|(name, _)| format!("CAP_{name}")).collect::<Vec<_>>();
-        let files = match report.map(|report| report.files) {
-            Some(FileRules::All) => "restricted".to_owned(),
-            Some(FileRules::Part(abi)) => format!("restricted as far as version {abi} of Landlock goes"),
-            Some(FileRules::None) | None => "free".to_owned(),
-        };
-        let Memory { locked, note } = &self.memory;
-        json!({
-            "mode": self.sandbox.as_str(),
-            "user": rustix::process::geteuid().as_raw(),
-            "capabilities": names(capabilities.permitted),
-            "files": files,
-            "calls": if report.is_some_and(|report| report.calls) { "filtered" } else { "free" },
-            "core_dumps": readable,
-            "memory": if *locked { "locked" } else { "not locked" },
-            "memory_note": note,
-        })
-    }
+/// What a process has given up, as `status` shows it; `readable` is whether others may read its memory.
+///
+/// # Errors
+/// The kernel does not say which rights there are.
+pub(crate) fn described(report: Option<&Report>, readable: bool) -> Result<Value, SandboxError> {
+    let capabilities = match report {
+        Some(report) => report.capabilities.clone(),
+        None => held()?,
+    };
+    let names = capabilities.permitted.iter_names().map(|(name, _)| format!("CAP_{name}"));
+    let files = match report.map(|report| report.files) {
+        Some(FileRules::All) => "restricted".to_owned(),
+        Some(FileRules::Part(abi)) => format!("restricted as far as version {abi} of Landlock goes"),
+        Some(FileRules::None) | None => "free".to_owned(),
+    };
+    Ok(json!({
+        "user": rustix::process::geteuid().as_raw(),
+        "capabilities": names.collect::<Vec<_>>(),
+        "files": files,
+        "calls": if report.is_some_and(|report| report.calls) { "filtered" } else { "free" },
+        "core_dumps": readable,
+    }))
 }
 
 /// How much of it must be had; nothing when it is switched off.

@@ -30,14 +30,18 @@ pub(crate) fn run(args: &DaemonArgs) -> Outcome {
     let config = daemon::accepted(jumpvpn_config::load_gateway(&args.config))?;
     let confinement = Confinement::begin(config.sandbox, config.user.as_deref(), &config.listen, memory)?;
     // A gateway's sockets are opened before it gives up its rights.
-    let (host, _) = keeper::start(&tunnel(&config), config.sandbox)?;
+    let keeper = keeper::start(&tunnel(&config), &[], config.sandbox)?;
     let mtu = config.mtu.unwrap_or(daemon::DEFAULT_MTU);
     let options = GatewayOptions {
         engine: engine(&config, mtu)?,
         peers: config.peers.iter().map(peer_row).collect(),
         daemon: DaemonOptions {
-            host: Box::new(host),
-            confine: confinement.when_open(&config.control_socket, config.events.as_deref()),
+            host: Box::new(keeper.host),
+            confine: confinement.when_open(
+                &config.control_socket,
+                config.events.as_deref(),
+                keeper.confinement,
+            ),
             mtu,
             name: daemon::name(args),
             log_level: daemon::log_level(args),

@@ -12,8 +12,9 @@ use std::process::{Command, Stdio};
 use jumpvpn_config::Sandbox;
 use jumpvpn_host::{TUNNEL_MARK, TunnelSpec};
 use jumpvpn_runtime::keeper::{self, KeeperHost, KeeperSockets, MarkedSockets};
-use jumpvpn_sandbox::{CapabilitySet, Files, protect_memory, restrain};
+use jumpvpn_sandbox::{CapabilitySet, Files, is_readable, protect_memory, restrain};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::args::KeeperArgs;
 use crate::confine;
@@ -41,11 +42,22 @@ struct Order {
     tunnel: TunnelSpec,
     /// One of the names of [`Sandbox`].
     sandbox: String,
+    /// Devices that sockets may be bound to; any if it is empty.
+    uplinks: Vec<String>,
 }
 
-/// Starts a keeper for the tunnel.
-pub(crate) fn start(tunnel: &TunnelSpec, sandbox: Sandbox) -> Result<(KeeperHost, KeeperSockets), Failure> {
-    let order = Order { tunnel: tunnel.clone(), sandbox: sandbox.as_str().to_owned() };
+/// A keeper that is ready.
+pub(crate) struct Keeper {
+    pub(crate) host: KeeperHost,
+    pub(crate) sockets: KeeperSockets,
+    /// What it has given up, for `status`.
+    pub(crate) confinement: Value,
+}
+
+/// Starts a keeper for the tunnel, which opens sockets on these uplinks alone, on all links if there are none.
+pub(crate) fn start(tunnel: &TunnelSpec, uplinks: &[String], sandbox: Sandbox) -> Result<Keeper, Failure> {
+    let order =
+        Order { tunnel: tunnel.clone(), sandbox: sandbox.as_str().to_owned(), uplinks: uplinks.to_vec() };
     let failed = |error: io::Error| Failure::new(Code::Failed, format!("cannot start the keeper: {error}"));
     let (changes, its_changes) = UnixStream::pair().map_err(failed)?;
     let (sockets, its_sockets) = UnixStream::pair().map_err(failed)?;
@@ -58,7 +70,9 @@ pub(crate) fn start(tunnel: &TunnelSpec, sandbox: Sandbox) -> Result<(KeeperHost
     command.stdin(OwnedFd::from(its_changes)).stdout(OwnedFd::from(its_sockets)).stderr(Stdio::inherit());
     // It ends when the streams do; nobody waits for it.
     command.current_dir("/").spawn().map_err(failed)?;
-    Ok(keeper::connect(changes, sockets))
+    let (mut host, sockets) = keeper::connect(changes, sockets, keeper::PATIENCE).map_err(failed)?;
+    let confinement = host.confinement().map_err(|error| Failure::new(Code::Failed, error.message))?;
+    Ok(Keeper { host, sockets, confinement })
 }
 
 /// Runs the verb.
@@ -71,6 +85,7 @@ pub(crate) fn run(args: &KeeperArgs) -> Outcome {
     keeper::outlive_signals()?;
     let sandbox =
         Sandbox::ALL.iter().find(|(name, _)| *name == order.sandbox).map_or(Sandbox::On, |(_, found)| *found);
+    let mut report = None;
     if let Some(demand) = confine::demand(sandbox) {
         let files = Files {
             execute: PROGRAM_FOLDERS.map(PathBuf::from).to_vec(),
@@ -78,11 +93,15 @@ pub(crate) fn run(args: &KeeperArgs) -> Outcome {
             ..Files::default()
         };
         // What the kernel lacks is said by the daemon, which looks for more.
-        restrain(CapabilitySet::NET_ADMIN, &files, demand)
-            .map_err(|error| Failure::new(Code::Failed, format!("the keeper: {error}")))?;
+        let restrained = restrain(CapabilitySet::NET_ADMIN, &files, demand);
+        let failed = |error| Failure::new(Code::Failed, format!("the keeper: {error}"));
+        report = Some(restrained.map_err(failed)?);
     }
+    let confinement = confine::described(report.as_ref(), is_readable())
+        .map_err(|error| Failure::new(Code::Failed, format!("the keeper: {error}")))?;
     let mut machine = Machine::new(order.tunnel);
-    let served = keeper::serve(changes, sockets, &mut machine, MarkedSockets { mark: TUNNEL_MARK });
+    let opener = MarkedSockets { mark: TUNNEL_MARK, devices: order.uplinks };
+    let served = keeper::serve(changes, sockets, &mut machine, opener, &confinement);
     // The daemon took away what was to be taken away; a kill switch whose daemon was killed stays closed.
     std::mem::forget(machine);
     served.map_err(Failure::from)

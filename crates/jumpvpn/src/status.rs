@@ -95,6 +95,10 @@ fn sandbox(status: &Value, screen: &mut String) {
             cell("memory"),
         );
         line(screen, "sandbox", &text);
+        let keeper = &sandbox["keeper"];
+        let cell = |key: &str| show::cell(&keeper[key]);
+        let text = format!("capabilities {}, files {}", cell("capabilities"), cell("files"));
+        line(screen, "keeper", &text);
     }
 }
 

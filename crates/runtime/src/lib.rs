@@ -17,6 +17,7 @@ mod entropy;
 mod gateway;
 pub mod keeper;
 pub mod machine;
+mod manager;
 mod pump;
 mod report;
 mod settling;

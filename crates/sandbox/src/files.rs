@@ -28,8 +28,6 @@ pub struct Files {
     pub change: Vec<PathBuf>,
     /// TCP connections may be made to these ports, of whatever machine: a store that is elsewhere.
     pub tcp: Vec<u16>,
-    /// Whether a Unix socket without a file may be spoken to: a service manager in a container has one of these.
-    pub abstract_sockets: bool,
 }
 
 /// What is enforced.
@@ -74,15 +72,11 @@ fn judged(status: &RestrictionStatus) -> FileRules {
 }
 
 fn enforce(files: &Files) -> Result<RestrictionStatus, RulesetError> {
-    let mut scopes = Scope::from_all(NEWEST);
-    if files.abstract_sockets {
-        scopes.remove(Scope::AbstractUnixSocket);
-    }
     let mut rules = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(NEWEST))?
         .handle_access(AccessNet::from_all(NEWEST))?
-        .scope(scopes)?
+        .scope(Scope::from_all(NEWEST))?
         .create()?;
     let allowed: [(&[PathBuf], BitFlags<AccessFs>); 4] = [
         (&files.append, AccessFs::MakeReg | AccessFs::WriteFile),

@@ -75,6 +75,10 @@ fn a_daemon_started_by_root_keeps_no_right() {
         assert_eq!(sandbox["capabilities"], serde_json::json!([]));
         assert_eq!((&sandbox["files"], &sandbox["calls"]), (&"restricted".into(), &"filtered".into()));
         assert_eq!(sandbox["core_dumps"], false);
+        let keeper = &sandbox["keeper"];
+        assert_eq!(keeper["capabilities"], serde_json::json!(["CAP_NET_ADMIN"]));
+        assert_eq!((&keeper["files"], &keeper["calls"]), (&"restricted".into(), &"free".into()));
+        assert_eq!(keeper["core_dumps"], false);
     }
 }
 

@@ -18,6 +18,7 @@ use super::{DaemonError, DaemonOptions, Ended, Word, room};
 use crate::clock;
 use crate::control::{Console, ControlSocket, SocketError};
 use crate::machine::{Confine, Confined, TunnelHost, TunnelSettings};
+use crate::manager::Manager;
 use crate::settling::Settling;
 use crate::telemetry::{EventFile, Options, Telemetry, Writer};
 
@@ -35,9 +36,10 @@ pub(super) struct Site {
     socket: ControlSocket,
     signals: Signals,
     telemetry: Options,
-    /// What is wrong with the event file.
-    trouble: Option<String>,
+    /// What is wrong with the event file and the way to the service manager.
+    trouble: Vec<String>,
     confine: Confine,
+    manager: Manager,
 }
 
 /// See the head of this file. Dropped in the same order as [`Site`].
@@ -55,6 +57,7 @@ pub(super) struct Ground {
     pub(super) settling: Arc<Settling>,
     /// What the process has given up, as `status` shows it.
     pub(super) confined: Value,
+    pub(super) manager: Manager,
 }
 
 impl Site {
@@ -68,9 +71,17 @@ impl Site {
         let socket = ControlSocket::bind(&options.control_socket)?;
         let (file, trouble) = open_events(options.events.as_deref())?;
         let telemetry = Options { gateway: options.name, file, log_level: options.log_level, lane_count: 1 };
+        let (manager, unheard) = match Manager::connect() {
+            Ok(manager) => (manager, None),
+            Err(error) => {
+                let text = format!("cannot speak to the service manager ($NOTIFY_SOCKET): {error}");
+                (Manager::default(), Some(text))
+            }
+        };
+        let trouble = trouble.into_iter().chain(unheard).collect();
         let DaemonOptions { mut host, interface, mtu, confine, .. } = options;
         host.sweep()?;
-        Ok(Site { host, tun: None, interface, mtu, socket, signals, telemetry, trouble, confine })
+        Ok(Site { host, tun: None, interface, mtu, socket, signals, telemetry, trouble, confine, manager })
     }
 
     /// Creates the interface, which then exists until this value, or the [`Ground`] made of it, is dropped.
@@ -88,7 +99,7 @@ impl Site {
 
     /// Gives up what is not needed any more, then starts the threads that wait for others.
     pub(super) fn confine(self) -> Result<Ground, DaemonError> {
-        let Site { host, tun, mtu, socket, signals, telemetry, trouble, confine, .. } = self;
+        let Site { host, tun, mtu, socket, signals, telemetry, trouble, confine, manager, .. } = self;
         // The first look at the clock finds the fast way to it, which takes a file that will be out of reach.
         clock::now();
         let Confined { report, warnings } = confine()?;
@@ -99,7 +110,19 @@ impl Site {
             writer.telemetry().note(Severity::Warning, warning);
         }
         let (settings, settling) = (None, Arc::default());
-        Ok(Ground { host, settings, tun, mtu, writer, socket, words, heard, settling, confined: report })
+        Ok(Ground {
+            host,
+            settings,
+            tun,
+            mtu,
+            writer,
+            socket,
+            words,
+            heard,
+            settling,
+            confined: report,
+            manager,
+        })
     }
 }
 

@@ -57,9 +57,9 @@ pub(super) struct Supervisor {
 impl Supervisor {
     /// Runs until an engine ends or a signal asks for the end.
     pub(super) fn run(mut self) -> Result<Ended, DaemonError> {
-        notify(&NotifyState::Ready);
+        self.ground.manager.tell(&NotifyState::Ready);
         let outcome = self.watch();
-        notify(&NotifyState::Stopping);
+        self.ground.manager.tell(&NotifyState::Stopping);
         self.stop_engines();
         self.ground.clear(FLUSH_TIMEOUT);
         outcome
@@ -102,7 +102,7 @@ impl Supervisor {
     /// Tells the service manager that all engines are alive, if they are.
     fn beat(&self) {
         if self.engines.iter().all(|engine| engine.is_alive()) {
-            notify(&NotifyState::Watchdog);
+            self.ground.manager.tell(&NotifyState::Watchdog);
         }
     }
 
@@ -120,9 +120,4 @@ impl Supervisor {
             }
         }
     }
-}
-
-/// Says something to the service manager, if there is one.
-fn notify(state: &NotifyState<'_>) {
-    sd_notify::notify(std::slice::from_ref(state)).ok();
 }

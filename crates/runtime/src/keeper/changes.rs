@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use jumpvpn_events::Time;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use super::or_closed;
 use crate::machine::{MachineError, TunnelHost, TunnelSettings};
 
 /// Longest line in bytes: a request has some 200, an answer is a few sentences, perhaps of `nft`.
@@ -21,6 +23,8 @@ const ROUTES_MAX_COUNT: usize = 500;
 /// What may be asked: the calls of [`TunnelHost`].
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Change {
+    /// What the keeper has given up: the one question that changes nothing.
+    Confinement,
     Sweep,
     Apply(TunnelSettings),
     Routes {
@@ -54,11 +58,23 @@ impl KeeperHost {
             ),
             permission: false,
         };
-        write_line(self.stream.get_mut(), change).map_err(gone)?;
-        match read_line(&mut self.stream).map_err(gone)? {
+        let answer = write_line(self.stream.get_mut(), change).and_then(|()| read_line(&mut self.stream));
+        match or_closed(self.stream.get_ref(), answer).map_err(gone)? {
             Some(answer) => answer,
             None => Err(gone(io::ErrorKind::UnexpectedEof.into())),
         }
+    }
+
+    /// What the keeper has given up, as it says itself.
+    ///
+    /// # Errors
+    /// It does not answer, perhaps because it could not be confined as demanded.
+    pub fn confinement(&mut self) -> Result<Value, MachineError> {
+        let said = self.ask(&Change::Confinement)?;
+        said.first().and_then(|text| serde_json::from_str(text).ok()).ok_or_else(|| MachineError {
+            message: "the keeper does not say what it has given up".into(),
+            permission: false,
+        })
     }
 }
 
@@ -107,10 +123,11 @@ impl Drop for KeeperHost {
 }
 
 /// The keeper's end.
-pub(super) fn serve(stream: UnixStream, host: &mut dyn TunnelHost) -> io::Result<()> {
+pub(super) fn serve(stream: UnixStream, host: &mut dyn TunnelHost, confinement: &Value) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
     while let Some(change) = read_line(&mut stream)? {
         let answer: Answer = match change {
+            Change::Confinement => Ok(vec![confinement.to_string()]),
             Change::Sweep => host.sweep().map(|()| Vec::new()),
             Change::Apply(settings) => host.apply(&settings),
             Change::Routes { add, remove } => host.set_inner_routes(&add, &remove).map(|()| Vec::new()),

@@ -14,6 +14,7 @@ use rustix::net::{
 use serde::{Deserialize, Serialize};
 
 use super::changes::{read_line, write_line};
+use super::or_closed;
 use crate::machine::PathSockets;
 
 /// Kernel buffers of a path's socket, bytes: 4 MiB hold some 30 ms at 1 Gbit/s, as long as the thread may be
@@ -38,10 +39,15 @@ struct Wanted {
 pub struct MarkedSockets {
     /// Firewall mark, which keeps their packets out of the tunnel.
     pub mark: u32,
+    /// The devices they may be bound to; any if it is empty.
+    pub devices: Vec<String>,
 }
 
 impl PathSockets for MarkedSockets {
     fn open(&mut self, local: IpAddr, device: &str) -> Result<UdpBinding, String> {
+        if !self.devices.is_empty() && !self.devices.iter().any(|named| named == device) {
+            return Err(format!("{device} is not one of the configured uplinks"));
+        }
         let options =
             BindOptions { mark: Some(self.mark), reuse_port: false, buffer_len: Some(SOCKET_BUFFER_LEN) };
         let bound = UdpBinding::bind(SocketAddr::new(local, 0), Some(device), &options);
@@ -61,8 +67,8 @@ impl KeeperSockets {
     }
 
     fn ask(&mut self, wanted: &Wanted) -> io::Result<(Vec<u8>, Option<OwnedFd>)> {
-        write_line(&mut self.stream, wanted)?;
-        receive(&self.stream)
+        let answer = write_line(&mut self.stream, wanted).and_then(|()| receive(&self.stream));
+        or_closed(&self.stream, answer)
     }
 }
 

@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 
 use jumpvpn_events::Time;
 use jumpvpn_transport::{BindOptions, UdpBinding};
+use serde_json::json;
 
 use super::*;
 use crate::machine::{MachineError, TunnelSettings};
@@ -70,9 +71,9 @@ fn pair(fails: bool) -> Pair {
     let (asked_sender, asked) = channel();
     let keeper = thread::spawn(move || {
         let mut notebook = Notebook { asked: asked_sender, fails };
-        serve(changes.1, sockets.1, &mut notebook, Plain)
+        serve(changes.1, sockets.1, &mut notebook, Plain, &json!({"files": "restricted"}))
     });
-    let (host, sockets) = connect(changes.0, sockets.0);
+    let (host, sockets) = connect(changes.0, sockets.0, PATIENCE).unwrap();
     Pair { host, sockets, asked, keeper }
 }
 
@@ -146,7 +147,7 @@ fn a_daemon_that_fails_takes_away_what_it_applied_and_one_that_is_killed_does_no
     killed.write_all(b"\"Sweep\"\n").unwrap();
     drop((killed, sockets.0));
     // The answer finds nobody: an error to tell of, and nothing else that is done.
-    serve(changes.1, sockets.1, &mut notebook, Plain).unwrap_err();
+    serve(changes.1, sockets.1, &mut notebook, Plain, &json!({"files": "restricted"})).unwrap_err();
     drop(notebook);
     assert_eq!(asked.into_iter().collect::<Vec<_>>(), ["sweep"]);
 }
@@ -173,7 +174,38 @@ fn sockets_are_passed_on_and_work() {
 fn without_its_keeper_a_daemon_is_told() {
     let (changes, sockets) = (UnixStream::pair().unwrap(), UnixStream::pair().unwrap());
     drop((changes.1, sockets.1));
-    let (mut host, mut sockets) = connect(changes.0, sockets.0);
+    let (mut host, mut sockets) = connect(changes.0, sockets.0, PATIENCE).unwrap();
     assert!(host.sweep().unwrap_err().message.contains("keeper"));
     assert!(sockets.open(IpAddr::V4(Ipv4Addr::LOCALHOST), "lo").unwrap_err().contains("keeper"));
+}
+
+#[test]
+fn a_keeper_says_what_it_has_given_up() {
+    let Pair { mut host, sockets, asked, keeper } = pair(false);
+    assert_eq!(host.confinement().unwrap(), json!({"files": "restricted"}));
+    drop((host, sockets));
+    keeper.join().unwrap().unwrap();
+    assert_eq!(asked.recv().ok(), None, "nothing was changed");
+}
+
+#[test]
+fn a_keeper_that_hangs_is_given_up_and_its_late_answer_taken_for_nothing() {
+    let (changes, sockets) = (UnixStream::pair().unwrap(), UnixStream::pair().unwrap());
+    let patience = Duration::from_millis(20);
+    let (mut host, mut opener) = connect(changes.0, sockets.0, patience).unwrap();
+    let mut hanging = changes.1;
+    assert!(host.sweep().unwrap_err().message.contains("it took too long"));
+    // What it would have said now is of a question that was given up.
+    hanging.write_all(b"{\"Ok\":[]}\n").unwrap_err();
+    assert!(host.apply(&settings()).unwrap_err().message.contains("does not answer"));
+    let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    assert!(opener.open(local, "lo").unwrap_err().contains("it took too long"));
+    assert!(opener.open(local, "lo").unwrap_err().contains("keeper"));
+}
+
+#[test]
+fn sockets_are_bound_to_configured_uplinks_alone() {
+    let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let mut named = MarkedSockets { mark: 0, devices: vec!["wlan0".into()] };
+    assert_eq!(named.open(local, "lo").unwrap_err(), "lo is not one of the configured uplinks");
 }

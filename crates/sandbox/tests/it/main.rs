@@ -116,10 +116,16 @@ fn an_attackers_calls_kill_the_process() {
 #[test]
 fn other_calls_do_not_exist() {
     let Some(folder) = Folder::new("other_calls_do_not_exist") else { return };
-    for act in ["process", "inet", "netfilter", "kill", "limit", "executable-memory"] {
+    for act in ["process", "inet", "unix", "netfilter", "kill", "limit", "executable-memory"] {
         assert_eq!(folder.tries(act), ABSENT, "{act}");
     }
-    let plain = [libc::SYS_mlockall, libc::SYS_pidfd_open, libc::SYS_memfd_create, libc::SYS_symlinkat];
+    let plain = [
+        libc::SYS_connect,
+        libc::SYS_mlockall,
+        libc::SYS_pidfd_open,
+        libc::SYS_memfd_create,
+        libc::SYS_symlinkat,
+    ];
     for call in plain {
         assert_eq!(folder.tries(&call.to_string()), ABSENT, "call {call}");
     }
@@ -140,7 +146,7 @@ fn a_store_that_is_elsewhere_can_be_spoken_to() {
 #[test]
 fn what_a_daemon_goes_on_doing_works() {
     let Some(folder) = Folder::new("what_a_daemon_goes_on_doing_works") else { return };
-    for act in ["thread", "unix", "routes"] {
+    for act in ["thread", "told", "routes"] {
         assert_eq!(folder.tries(act), Ended::Done, "{act}");
     }
     assert_eq!(folder.tries("database"), Ended::Done);
