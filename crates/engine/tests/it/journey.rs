@@ -45,6 +45,8 @@ pub struct Journey {
     /// When inner packets arrived.
     pub at_agent: Vec<Time>,
     pub at_gateway: Vec<(Time, usize)>,
+    /// From which gateway each came to the agent, and which one it had for its own then.
+    pub heard: Vec<(Time, usize, usize)>,
     pub drops: Vec<(Time, Reason)>,
     pub intercept: Option<Intercept>,
     /// What the gateways told, and in which of its lives each did.
@@ -90,6 +92,7 @@ impl Journey {
             notices: Vec::new(),
             at_agent: Vec::new(),
             at_gateway: Vec::new(),
+            heard: Vec::new(),
             drops: Vec::new(),
             intercept: None,
             told: Vec::new(),
@@ -172,10 +175,15 @@ impl Journey {
     pub fn run_with_traffic(&mut self, span: Duration) {
         let end = self.now + span;
         while self.now < end {
-            self.send_up();
-            self.send_down();
-            self.run(ms(5));
+            self.exchange(ms(5));
         }
+    }
+
+    /// A packet both ways, and some time.
+    pub fn exchange(&mut self, span: Duration) {
+        self.send_up();
+        self.send_down();
+        self.run(span);
     }
 
     fn send_up(&mut self) {
@@ -226,7 +234,10 @@ impl Journey {
             if !up {
                 let from = AT[at].parse().unwrap();
                 match self.agent.handle_datagram(SocketKey(link as u32), from, &mut bytes, self.now) {
-                    Received::Packet(_) => self.at_agent.push(self.now),
+                    Received::Packet(_) => {
+                        self.at_agent.push(self.now);
+                        self.heard.push((self.now, at, self.serving()));
+                    }
                     Received::Dropped(reason) => self.drops.push((self.now, reason)),
                     Received::Consumed => {}
                 }

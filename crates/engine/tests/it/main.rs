@@ -18,4 +18,5 @@ mod stuck;
 mod takeover;
 mod takeover_refusals;
 mod town;
+mod wild;
 mod world;
