@@ -3,7 +3,7 @@
 //! Of etcd's promises only those of transactions and linearizable reads are used. Leases, locks and elections are not, and
 //! a watch is no more than a hint to look. Each operation is sent once: what has no answer is [`Outcome::Unknown`], and
 //! only whoever asked knows whether to ask again. A heartbeat is the one exception, on purpose: it goes to two members at a
-//! time, as its compare can hold for one of the copies only.
+//! time, if its compare can hold for one of the copies only.
 //!
 //! The cluster's identity is kept in the folder since the first time, and the revision it has reached. A cluster that was
 //! set up anew has another identity or, if it has the old addresses and the old token, lower revisions; one that was put back

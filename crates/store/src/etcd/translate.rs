@@ -149,11 +149,18 @@ impl Space {
     }
 }
 
-/// Whether an operation renews the right to act: it must not wait behind others, nor for one member.
+/// Whether an operation renews the right to act: it must not wait behind others, nor for one member. It has to look at what
+/// stands under the key that it puts, so that of two copies only one can be carried out.
 pub(super) fn is_heartbeat(operation: &Operation) -> bool {
     let Operation::Commit(transaction) = operation else { return false };
-    let beats = |change: &Change| matches!(change, Change::Put { key, .. } if key.0.starts_with(HEARTBEATS));
-    transaction.changes.iter().any(beats)
+    let looks_at = |key: &Key| {
+        transaction.compares.iter().any(|compare| {
+            matches!(compare, Compare::Is { .. } | Compare::Absent { .. }) && compare.key() == key
+        })
+    };
+    transaction.changes.iter().any(
+        |change| matches!(change, Change::Put { key, .. } if key.0.starts_with(HEARTBEATS) && looks_at(key)),
+    )
 }
 
 fn stored(entry: KeyValue) -> Stored {

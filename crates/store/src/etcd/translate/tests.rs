@@ -82,12 +82,21 @@ fn a_page_begins_with_the_prefix_whatever_came_before() {
 }
 
 #[test]
-fn only_what_puts_a_heartbeat_is_one() {
-    let commit = |changes| Operation::Commit(Transaction { compares: Vec::new(), changes });
+fn only_what_puts_a_heartbeat_and_looks_at_it_is_one() {
+    let commit = |compares, changes| Operation::Commit(Transaction { compares, changes });
     let put = |name: &str| Change::Put { key: key(name), value: Box::default() };
-    assert!(is_heartbeat(&commit(vec![put("s/1"), put("hb/me")])));
+    let is = |name: &str| Compare::Is { key: key(name), rev: Rev(1), value: Box::default() };
+    let absent = |name: &str| Compare::Absent { key: key(name) };
+    assert!(is_heartbeat(&commit(vec![absent("dead/me"), is("hb/me")], vec![put("hb/me")])));
+    assert!(is_heartbeat(&commit(vec![absent("hb/me")], vec![put("hb/me")])));
+    // Two copies of these would both be carried out.
+    assert!(!is_heartbeat(&commit(Vec::new(), vec![put("hb/me")])));
+    assert!(!is_heartbeat(&commit(vec![is("hb/other")], vec![put("hb/me")])));
+    assert!(!is_heartbeat(&commit(vec![Compare::Present { key: key("hb/me") }], vec![put("hb/me")])));
     // A tombstone deletes it.
-    assert!(!is_heartbeat(&commit(vec![put("dead/me"), Change::Delete { key: key("hb/me") }])));
+    let deletes = vec![put("dead/me"), Change::Delete { key: key("hb/me") }];
+    assert!(!is_heartbeat(&commit(vec![is("hb/me")], deletes)));
+    assert!(!is_heartbeat(&commit(vec![is("hb/me")], vec![put("s/1")])));
     assert!(!is_heartbeat(&Operation::Read(key("hb/me"))));
 }
 

@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use jumpvpn_ownership::{Operation, Outcome, Transaction};
+use jumpvpn_ownership::{Compare, Operation, Outcome, Rev, Transaction};
+use jumpvpn_store::etcd::EtcdStore;
 use rustix::process::Signal;
 
 use super::cluster::{Cluster, settings};
 use super::proxy::{Mode, Proxy};
-use crate::bed::{absent, blind, key, put, waker};
+use crate::bed::{Asked, absent, blind, key, put, waker};
 
 /// Far above a call's time limit of one second, far below what a gateway has until its right ends (six).
 const SOON: Duration = Duration::from_secs(4);
@@ -60,31 +61,76 @@ fn what_was_cut_off_may_have_happened_or_not() {
     assert_eq!(store.store.trouble(), None);
 }
 
+/// A heartbeat over what stands there now; whether it was acknowledged.
+fn beat(store: &mut Asked<EtcdStore>, known: &mut Option<(Rev, u64)>) -> bool {
+    let (compare, number) = match *known {
+        Some((rev, number)) => {
+            (Compare::Is { key: key("hb/me"), rev, value: number.to_be_bytes().into() }, number + 1)
+        }
+        None => (absent("hb/me"), 0),
+    };
+    let changes = vec![put("hb/me", &number.to_be_bytes())];
+    match store.ask(Operation::Commit(Transaction { compares: vec![compare], changes })) {
+        Outcome::Committed(rev) => *known = Some((rev, number)),
+        Outcome::Conflict(found) => {
+            let found = found[0].as_ref().expect("nobody deletes it");
+            *known = Some((found.rev, u64::from_be_bytes(*found.value.first_chunk().unwrap())));
+            return false;
+        }
+        Outcome::Unknown => return false,
+        other => panic!("{other:?}"),
+    }
+    true
+}
+
 /// The reason for sending heartbeats to two members at a time.
 #[test]
 fn a_frozen_member_holds_up_no_heartbeat() {
     let Some(cluster) = Cluster::new("a_frozen_member_holds_up_no_heartbeat", 3) else { return };
     let mut store = cluster.store("data", &cluster.settings("/cell/"));
-    // Warm connections, as after a minute of heartbeats.
-    for _ in 0..3 {
-        store.committed(blind(put("hb/me", b"before")));
-    }
+    let mut known = None;
     for frozen in 0..3 {
+        // Warm connections, as after a minute of heartbeats.
+        let began = Instant::now();
+        while !beat(&mut store, &mut known) {
+            assert!(began.elapsed() < 2 * SOON, "before member {frozen} is frozen");
+        }
         cluster.signal(frozen, Signal::STOP);
         // Where it leads the cluster, another one has to be elected first: at most a second or two.
         let began = Instant::now();
-        while !matches!(store.ask(Operation::Commit(blind(put("hb/me", b"now")))), Outcome::Committed(_)) {
+        while !beat(&mut store, &mut known) {
             assert!(began.elapsed() < 2 * SOON, "member {frozen} is frozen");
         }
         // From then on not one is lost, though a usual operation still may be.
-        for number in 0..20u8 {
-            let outcome = store.ask(Operation::Commit(blind(put("hb/me", &[number]))));
-            assert!(
-                matches!(outcome, Outcome::Committed(_)),
-                "member {frozen}, heartbeat {number}: {outcome:?}"
-            );
+        for number in 0..20 {
+            assert!(beat(&mut store, &mut known), "member {frozen}, heartbeat {number}");
         }
         cluster.signal(frozen, Signal::CONT);
+    }
+}
+
+/// The copy that comes second finds what the first has written; that must not be taken for somebody else's.
+#[test]
+fn two_copies_of_a_heartbeat_are_one() {
+    let Some(cluster) = Cluster::new("two_copies_of_a_heartbeat_are_one", 3) else { return };
+    let mut store = cluster.store("data", &cluster.settings("/cell/"));
+    let begin =
+        Transaction { compares: vec![absent("hb/me")], changes: vec![put("hb/me", &0u64.to_be_bytes())] };
+    let mut rev = store.committed(begin);
+    for number in 1..=200u64 {
+        let (was, now) = ((number - 1).to_be_bytes(), number.to_be_bytes());
+        let beat = |value: &[u8]| Transaction {
+            compares: vec![Compare::Is { key: key("hb/me"), rev, value: was.into() }],
+            changes: vec![put("hb/me", value)],
+        };
+        let next = store.committed(beat(&now));
+        // Whoever beats with what is no longer true is told what is.
+        let Outcome::Conflict(found) = store.ask(Operation::Commit(beat(b"late"))) else {
+            panic!("heartbeat {number} was made twice");
+        };
+        let found = found[0].as_ref().unwrap();
+        assert_eq!((found.rev, &*found.value), (next, &now[..]));
+        rev = next;
     }
 }
 
