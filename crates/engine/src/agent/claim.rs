@@ -115,7 +115,7 @@ impl Live {
     /// Confirms, and repeats that.
     pub(super) fn run_claim(&mut self, core: &mut Core, paths: &mut Paths, now: Time) {
         if self.stage_attempts == FIN_COUNT {
-            return self.claim_failed(core, paths, Reason::HandshakeTimeout, now);
+            return self.claim_failed(core, paths, Reason::GatewaySilent, now);
         }
         self.stage_retry = now + CONFIRM_PAUSE * (1 << self.stage_attempts);
         self.stage_attempts += 1;

@@ -378,7 +378,7 @@ impl Live {
         let (pending, intent) = (self.pending.take(), self.intent.take());
         core.resending = None;
         if (pending.is_some() || intent.is_some()) && self.state() == State::Recovering {
-            self.transition(core, Trigger::JumpRefused, Reason::NotOwner, now);
+            self.transition(core, Trigger::JumpRefused, Reason::Orphaned, now);
         }
     }
 

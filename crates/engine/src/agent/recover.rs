@@ -62,7 +62,7 @@ impl Live {
     pub(super) fn lose_gateway(&mut self, core: &mut Core, now: Time) {
         self.watch = Watch::new(now);
         if self.state() == State::Attached {
-            self.transition(core, Trigger::Suspect, Reason::NotOwner, now);
+            self.transition(core, Trigger::Suspect, Reason::Orphaned, now);
         }
         self.recovering_since = Some(now);
         self.recovery_attempts = 0;

@@ -156,17 +156,17 @@ impl Live {
             Cause::Orphaned(first) => {
                 order.retain(|&gateway| gateway != first);
                 order.insert(0, first);
-                (Reason::NotOwner, jitter(core, ORPHANED_JITTER))
+                (Reason::Orphaned, jitter(core, ORPHANED_JITTER))
             }
             Cause::Unreachable => {
                 // As long as there are keys for it, the own one is asked by probes.
                 order.retain(|&gateway| gateway != home);
-                (Reason::PathSilent, jitter(core, ELSEWHERE_JITTER))
+                (Reason::GatewaySilent, jitter(core, ELSEWHERE_JITTER))
             }
             Cause::Unclaimed => {
                 let at = order.iter().position(|&gateway| gateway == home).unwrap_or(0);
                 order.rotate_left(at + 1);
-                (Reason::PathSilent, jitter(core, ORPHANED_JITTER))
+                (Reason::GatewaySilent, jitter(core, ORPHANED_JITTER))
             }
         };
         if order.is_empty() {
@@ -264,7 +264,7 @@ impl Live {
         }
         let gateway = paths.by_key(key).ok_or(Reason::UnknownPath)?.gateway;
         let asked = self.takeover.as_ref().is_some_and(|takeover| {
-            takeover.reason == Reason::NotOwner && takeover.order.first() == Some(&gateway)
+            takeover.reason == Reason::Orphaned && takeover.order.first() == Some(&gateway)
         });
         if asked {
             return Ok(Received::Consumed);
