@@ -122,13 +122,18 @@ pub(crate) fn read_file(path: &Path) -> Result<SecretKey, KeyFileError> {
     let shown = path.display();
     let refused = |what: &str, hint: String| KeyFileError { message: format!("{shown}: {what}"), hint };
     let make = || format!("make one with: (umask 077; jumpvpn genkey > {shown})");
-    let file = File::open(path).map_err(|error| {
+    let unreadable = |error: std::io::Error| {
         let hint = match error.kind() {
             std::io::ErrorKind::NotFound => make(),
             _ => "it must be readable by the user the program runs as".into(),
         };
         refused(&describe(&error), hint)
-    })?;
+    };
+    // Looked at before it is opened: to open a FIFO waits for somebody who writes to it.
+    if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
+        return Err(refused("not a file", make()));
+    }
+    let file = File::open(path).map_err(unreadable)?;
     let facts = file.metadata().map_err(|error| refused(&describe(&error), make()))?;
     if !facts.is_file() {
         return Err(refused("not a file", make()));

@@ -7,6 +7,8 @@
 //! [`keys`] declares every key once; the reader, `docs/config.md` and the JSON Schema are made from it. Nothing here
 //! opens a socket, changes the machine, or keeps a secret in a value that can be printed.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use toml::de::DeTable;
@@ -40,6 +42,9 @@ use report::Notes;
 /// Hint beside a listener or endpoint of another kind.
 const UDP_ONLY: &str = "tcp and tls are not supported in this version";
 
+/// Longest file in bytes: 64 MiB, several times a gateway's with 100,000 peers. A device that never ends is none.
+const FILE_MAX_LEN: u64 = 64 << 20;
+
 /// A validated file.
 #[derive(Clone, Debug)]
 pub enum Config {
@@ -63,12 +68,18 @@ pub struct Loaded<T> {
 /// # Errors
 /// All findings of the file, at least one of which is an error.
 pub fn load(path: &Path) -> Result<Loaded<Config>, Report> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
+    let refused = |why: &str| {
         let mut notes = Notes::default();
-        notes.error(&(0..0), format!("cannot read the file: {}", key::describe(&error)));
+        notes.error(&(0..0), format!("cannot read the file: {why}"));
         notes.into_report(&path.display().to_string(), "")
-    })?;
-    parse(&text, path)
+    };
+    let mut text = String::new();
+    let read = File::open(path).and_then(|file| file.take(FILE_MAX_LEN + 1).read_to_string(&mut text));
+    match read {
+        Ok(len) if len as u64 > FILE_MAX_LEN => Err(refused("longer than 64 MiB")),
+        Ok(_) => parse(&text, path),
+        Err(error) => Err(refused(&key::describe(&error))),
+    }
 }
 
 /// Validates `text` as the content of the file at `path`, which itself is not opened; the key files it names are.

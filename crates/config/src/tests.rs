@@ -440,3 +440,9 @@ fn cut_and_damaged_files_are_read_to_a_report() {
     assert!(load(&folder.path("binary.toml")).is_err());
     assert!(load(&folder.0).is_err(), "a directory");
 }
+
+#[test]
+fn a_file_without_an_end_is_refused() {
+    let report = load(Path::new("/dev/zero")).err().unwrap();
+    assert!(report.to_string().contains("longer than 64 MiB"), "{report}");
+}

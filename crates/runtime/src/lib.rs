@@ -17,7 +17,7 @@ mod entropy;
 mod gateway;
 pub mod keeper;
 pub mod machine;
-mod manager;
+mod notify;
 mod pump;
 mod report;
 mod settling;

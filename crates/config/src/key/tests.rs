@@ -43,6 +43,10 @@ fn files() {
     }
     assert!(read_file(&folder.path("none.key")).err().unwrap().hint.contains("genkey"));
     assert!(read_file(&folder.path("")).err().unwrap().message.contains("not a file"));
+    // Nobody writes to it: opening it would take until somebody does.
+    let made = std::process::Command::new("mkfifo").arg(folder.path("fifo.key")).status().unwrap();
+    assert!(made.success());
+    assert!(read_file(&folder.path("fifo.key")).err().unwrap().message.contains("not a file"));
     assert!(
         read_file(&folder.secret("long.key", &TEXT.repeat(3))).err().unwrap().message.contains("too long")
     );

@@ -145,14 +145,14 @@ impl Gateway {
     ) -> Result<(), Reason> {
         let probe = ProbePayload::decode(payload).map_err(crate::malformed_reason)?;
         let session = self.table.session(proven.slot).ok_or(Reason::UnknownSession)?;
-        let is_copy = session.note_probe(&proven.header, from, now);
+        let copy_of = session.note_probe(&proven.header, from, now);
         if from.source == session.binding.address {
             // Also the original of a probe that somebody was quicker with: the address he wants to replace is alive,
             // and it has said so since it was asked even if both were read at the same moment.
             let asked = session.rebind.map_or(now, |check| check.started + Duration::from_nanos(1));
             session.binding.heard_at_address = asked.max(now);
         }
-        if is_copy {
+        if copy_of.is_some() {
             let copied = Rejection { reason: Reason::PathDuplication, stamp: Some(session.stamp()) };
             copied.note(&mut self.core.counters, &mut self.core.events, now);
         }
@@ -163,7 +163,9 @@ impl Gateway {
         if probe.path_id == session.binding.path_id {
             session.learn_rtt(probe.rtt_us);
         }
-        let ask_old = probe.flags.rebind && from.source != session.binding.address;
+        // A copy does not ask again what its original asked: the hold would begin anew.
+        let asked = copy_of.is_some_and(|at| session.rebind.is_some_and(|check| check.started >= at));
+        let ask_old = probe.flags.rebind && from.source != session.binding.address && !asked;
         if ask_old {
             let hold = (session.rtt() * 2).clamp(HOLD_MIN, HOLD_MAX);
             session.rebind = Some(RebindCheck { path_id: probe.path_id, started: now, hold });
@@ -583,10 +585,10 @@ impl Session {
     }
 
     /// Takes a probe's sequence number and remembers the newest. Whether it is a copy of that one.
-    fn note_probe(&mut self, header: &ControlHeader, from: From, now: Time) -> bool {
+    fn note_probe(&mut self, header: &ControlHeader, from: From, now: Time) -> Option<Time> {
         if let Some(newest) = self.newest_probe.as_mut().filter(|newest| newest.cseq == header.cseq) {
             newest.copy_answered = true;
-            return true;
+            return Some(newest.at);
         }
         self.mark(header.cseq);
         if self.newest_probe.as_ref().is_none_or(|newest| newest.cseq < header.cseq) {
@@ -594,7 +596,7 @@ impl Session {
             self.newest_probe =
                 Some(NewestProbe { cseq, source: from.source, at: now, copy_answered: false });
         }
-        false
+        None
     }
 }
 

@@ -7,9 +7,10 @@ use std::rc::Rc;
 
 use jumpvpn_events::{EventKind, Reason, State, Time};
 use jumpvpn_policy::Policy;
-use jumpvpn_wire::Kind;
+use jumpvpn_wire::{Cid, Kind, PathId};
 
-use crate::world::{World, ms};
+use crate::rogue::Rogue;
+use crate::world::{MALLORY, World, ms};
 
 const WIFI: usize = 0;
 const LTE: usize = 1;
@@ -135,4 +136,24 @@ fn forged_signs_of_the_old_address_do_not_hold_a_rebinding_up() {
 #[test]
 fn forged_signs_of_the_old_address_do_not_hold_a_slow_path_up() {
     carries_again_under_forgery(150, 3000);
+}
+
+#[test]
+fn a_copy_from_a_third_address_makes_no_rebinding_wait_longer() {
+    let mut world = World::new(Policy::laptop());
+    world.run_with_traffic(ms(1000));
+    let [home, moved] = [900, 901].map(|port| SocketAddr::from(([203, 0, 113, 9], port)));
+    let mut client = Rogue::born(&mut world, MALLORY, home);
+    client.source = moved;
+    let cid = Cid(77);
+    // It names a round trip of 2 s and more, so the old address is given the longest time there is: a second.
+    let probe = client.probe_for(PathId(0), true, cid);
+    world.hand_in(moved, &probe);
+    let proof = client.proof_by(&mut world, cid, true, Reason::NatRebinding.number());
+    world.run(ms(50));
+    world.hand_in(forwarder(), &probe);
+    world.run(ms(960));
+    let request = client.reattach(&proof);
+    world.hand_in(moved, &request);
+    assert!(world.gateway.sessions(world.now).any(|row| row.address == moved), "{:#?}", world.gateway_events);
 }

@@ -221,9 +221,14 @@ impl Rogue {
         rebind: bool,
         reason: u16,
     ) -> ReattachPayload {
-        let (cid, client_nonce) = (Cid(self.rng.next_u64()), [2; 16]);
+        let cid = Cid(self.rng.next_u64());
         let probe = self.probe_for(path_id, rebind, cid);
         assert_eq!(world.hand_in(self.source, &probe), Received::Consumed);
+        self.proof_by(world, cid, rebind, reason)
+    }
+
+    /// The same with the ticket for a probe that named `cid` and was handed in before.
+    pub fn proof_by(&mut self, world: &mut World, cid: Cid, rebind: bool, reason: u16) -> ReattachPayload {
         let is_ticket = |answer: &Vec<u8>| answer[0] == Kind::PathTicket.code();
         let mut answer = world.take_strays(self.source).into_iter().rfind(is_ticket).unwrap();
         let range = open_control(&self.control.s2c, &mut answer).unwrap();
@@ -239,7 +244,7 @@ impl Rogue {
             reason,
             observed: ticket.observed,
             client_cid: cid,
-            client_nonce,
+            client_nonce: [2; 16],
             quality: Quality { loss_permille: 0, rtt_us: u32::MAX, age_ms: 0 },
         }
     }

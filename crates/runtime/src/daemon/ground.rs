@@ -18,7 +18,7 @@ use super::{DaemonError, DaemonOptions, Ended, Word, room};
 use crate::clock;
 use crate::control::{Console, ControlSocket, SocketError};
 use crate::machine::{Confine, Confined, TunnelHost, TunnelSettings};
-use crate::manager::Manager;
+use crate::notify::NotifySocket;
 use crate::settling::Settling;
 use crate::telemetry::{EventFile, Options, Telemetry, Writer};
 
@@ -39,7 +39,7 @@ pub(super) struct Site {
     /// What is wrong with the event file and the way to the service manager.
     trouble: Vec<String>,
     confine: Confine,
-    manager: Manager,
+    manager: NotifySocket,
 }
 
 /// See the head of this file. Dropped in the same order as [`Site`].
@@ -57,7 +57,7 @@ pub(super) struct Ground {
     pub(super) settling: Arc<Settling>,
     /// What the process has given up, as `status` shows it.
     pub(super) confined: Value,
-    pub(super) manager: Manager,
+    pub(super) manager: NotifySocket,
 }
 
 impl Site {
@@ -71,11 +71,11 @@ impl Site {
         let socket = ControlSocket::bind(&options.control_socket)?;
         let (file, trouble) = open_events(options.events.as_deref())?;
         let telemetry = Options { gateway: options.name, file, log_level: options.log_level, lane_count: 1 };
-        let (manager, unheard) = match Manager::connect() {
+        let (manager, unheard) = match NotifySocket::connect() {
             Ok(manager) => (manager, None),
             Err(error) => {
                 let text = format!("cannot speak to the service manager ($NOTIFY_SOCKET): {error}");
-                (Manager::default(), Some(text))
+                (NotifySocket::default(), Some(text))
             }
         };
         let trouble = trouble.into_iter().chain(unheard).collect();

@@ -60,11 +60,13 @@ pub(super) struct FileSink {
     file: Option<File>,
     /// What a short write left over of a line; it goes first next time, so that no line is torn for good.
     rest: Vec<u8>,
+    /// There was such a rest when the file went.
+    torn: bool,
 }
 
 impl FileSink {
     pub(super) fn new(file: EventFile) -> FileSink {
-        FileSink { path: file.path, file: file.file, rest: Vec::new() }
+        FileSink { path: file.path, file: file.file, rest: Vec::new(), torn: false }
     }
 
     /// Where the file is.
@@ -80,7 +82,7 @@ impl FileSink {
         // The end of a line belongs behind its beginning; a file that does not take it keeps a torn line.
         self.write_rest().ok();
         let file = open(&self.path)?;
-        self.rest.clear();
+        self.give_up_rest();
         self.file = Some(file);
         Ok(())
     }
@@ -92,10 +94,15 @@ impl FileSink {
         if self.file.as_ref().is_some_and(|file| !deleted(file)) {
             return Ok(());
         }
-        self.rest.clear();
+        self.give_up_rest();
         self.file = None;
         self.file = Some(open(&self.path)?);
         Ok(())
+    }
+
+    fn give_up_rest(&mut self) {
+        self.torn |= !self.rest.is_empty();
+        self.rest.clear();
     }
 
     fn write_rest(&mut self) -> io::Result<()> {
@@ -122,6 +129,11 @@ impl LineSink for FileSink {
             return result;
         }
         Ok(())
+    }
+
+    fn has_lost_last(&mut self) -> bool {
+        self.ready().ok(); // the line that is offered next finds out why not
+        std::mem::take(&mut self.torn)
     }
 }
 

@@ -19,6 +19,12 @@ pub(super) trait LineSink {
     /// # Errors
     /// Why the line was not taken; `BrokenPipe` when nobody will ever read again.
     fn try_write(&mut self, line: &Arc<str>) -> io::Result<()>;
+
+    /// Whether the line that was taken last has come to nothing since, because its end could not be written. Says so
+    /// once, and before the next line is offered.
+    fn has_lost_last(&mut self) -> bool {
+        false
+    }
 }
 
 /// An event with the line that most outlets will write.
@@ -82,6 +88,11 @@ impl<S: LineSink> Outlet<S> {
     /// # Errors
     /// The sink's, when it refused; nothing is forgotten then.
     pub(super) fn catch_up(&mut self, gateway: &str) -> io::Result<()> {
+        if self.sink.has_lost_last() {
+            // Its number is in the gap, which begins with it.
+            self.seq = self.seq.saturating_sub(1);
+            self.missed_count += 1;
+        }
         if self.missed_count == 0 {
             return Ok(());
         }

@@ -126,7 +126,7 @@ impl Model {
         let now = arrival.now;
         let probe = ProbePayload::decode(&proven.payload).map_err(malformed)?;
         let Some(session) = self.sessions.get_mut(&proven.label) else { return Err(Reason::UnknownSession) };
-        session.note_probe(proven.header.cseq, arrival.source, now);
+        let copy_of = session.note_probe(proven.header.cseq, arrival.source, now);
         if arrival.source == session.address {
             // Also with a copy of a probe: the address lives, and has said so since it was asked.
             let asked = session.rebind.map_or(now, |rebind| rebind.started + Duration::from_nanos(1));
@@ -138,7 +138,9 @@ impl Model {
         if probe.path_id == session.path {
             session.learn_rtt(probe.rtt_us);
         }
-        if probe.flags.rebind && arrival.source != session.address {
+        // A copy does not ask again what its original asked.
+        let asked = copy_of.is_some_and(|at| session.rebind.is_some_and(|rebind| rebind.started >= at));
+        if probe.flags.rebind && arrival.source != session.address && !asked {
             let hold = (session.rtt() * 2).clamp(HOLD.0, HOLD.1);
             session.rebind = Some(Rebind { path: probe.path_id, started: now, hold });
         }
@@ -350,15 +352,17 @@ impl Session {
         }
     }
 
-    fn note_probe(&mut self, cseq: u64, source: SocketAddr, now: Time) {
+    /// When the first of it came, if it is a copy.
+    fn note_probe(&mut self, cseq: u64, source: SocketAddr, now: Time) -> Option<Time> {
         if let Some(newest) = self.newest_probe.as_mut().filter(|newest| newest.cseq == cseq) {
             newest.copy_answered = true;
-            return;
+            return Some(newest.at);
         }
         self.window.mark(cseq);
         if self.newest_probe.is_none_or(|newest| newest.cseq < cseq) {
             self.newest_probe = Some(NewestProbe { cseq, source, at: now, copy_answered: false });
         }
+        None
     }
 
     /// Row 16: moves of the last minute, then the cooldown, which a dead path and a rebinding need not wait for.

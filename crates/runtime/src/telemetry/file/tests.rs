@@ -113,3 +113,22 @@ fn what_a_person_has_to_mend_is_no_start() {
     let nowhere = EventFile::open(&folder.0.join("no/events.jsonl")).unwrap_err();
     assert_eq!(nowhere.kind(), ErrorKind::NotFound);
 }
+
+#[test]
+fn a_line_whose_end_is_never_written_is_said_to_be_lost_once() {
+    let folder = Folder::new("torn");
+    let path = folder.0.join("events.jsonl");
+    let (_reader, writer) = pipe();
+    let mut sink = FileSink { path: path.clone(), ..FileSink::new(EventFile::opened(writer)) };
+    // Longer than PIPE_BUF, so that the pipe takes the beginning of the last one.
+    let line: Arc<str> = "x".repeat(5000).into();
+    while sink.rest.is_empty() {
+        sink.try_write(&line).unwrap();
+    }
+    assert!(!sink.has_lost_last(), "its end may still come");
+    sink.reopen().unwrap();
+    assert!(sink.has_lost_last());
+    assert!(!sink.has_lost_last());
+    sink.try_write(&"whole".into()).unwrap();
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "whole\n");
+}

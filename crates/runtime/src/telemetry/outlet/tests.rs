@@ -72,3 +72,39 @@ fn only_the_last_lines_are_held() {
     assert_eq!(held.0.len(), HELD_COUNT);
     assert_eq!(&*held.0[0], "3");
 }
+
+/// Takes everything, and is told when it has lost the last of it.
+struct Forgetful {
+    lines: Vec<Arc<str>>,
+    lost: bool,
+}
+
+impl LineSink for Forgetful {
+    fn try_write(&mut self, line: &Arc<str>) -> io::Result<()> {
+        self.lines.push(Arc::clone(line));
+        Ok(())
+    }
+
+    fn has_lost_last(&mut self) -> bool {
+        std::mem::take(&mut self.lost)
+    }
+}
+
+#[test]
+fn a_line_that_was_taken_and_lost_is_in_the_next_gap() {
+    let mut outlet = Outlet::new(Forgetful { lines: Vec::new(), lost: false }, 0);
+    let offer = |outlet: &mut Outlet<Forgetful>, number: u64| {
+        let kind = EventKind::Security { count: 1 };
+        let reason = Reason::BadSeal;
+        let event = Event { at: clock::now(), session: None, step: 0, epoch: 0, version: 0, reason, kind };
+        outlet.offer(&Line::new(&event, number, "gw")).unwrap();
+    };
+    offer(&mut outlet, 1);
+    offer(&mut outlet, 2);
+    outlet.sink_mut().lost = true;
+    offer(&mut outlet, 3);
+    let lines = &outlet.sink().lines;
+    assert!(lines[2].contains("TELEMETRY_GAP") || lines[2].contains("telemetry_gap"), "{}", lines[2]);
+    assert!(lines[2].contains("\"first_seq\":2,\"last_seq\":2"), "{}", lines[2]);
+    assert!(lines[2].contains("\"seq\":3") && lines[3].contains("\"seq\":4"), "{lines:?}");
+}

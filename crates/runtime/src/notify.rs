@@ -13,21 +13,22 @@ use sd_notify::NotifyState;
 
 /// The service manager, if there is one.
 #[derive(Debug, Default)]
-pub(crate) struct Manager {
+pub(crate) struct NotifySocket {
     socket: Option<UnixDatagram>,
 }
 
-impl Manager {
+impl NotifySocket {
     /// Connects to whatever `NOTIFY_SOCKET` names.
     ///
     /// # Errors
     /// It names something that cannot be spoken to.
-    pub(crate) fn connect() -> io::Result<Manager> {
-        env::var_os("NOTIFY_SOCKET").map_or_else(|| Ok(Manager::default()), |name| Manager::at(&name))
+    pub(crate) fn connect() -> io::Result<NotifySocket> {
+        env::var_os("NOTIFY_SOCKET")
+            .map_or_else(|| Ok(NotifySocket::default()), |name| NotifySocket::at(&name))
     }
 
     /// A path, or a name without a file behind an `@`.
-    fn at(name: &OsStr) -> io::Result<Manager> {
+    fn at(name: &OsStr) -> io::Result<NotifySocket> {
         let address = match name.as_bytes().strip_prefix(b"@") {
             Some(name) => SocketAddr::from_abstract_name(name)?,
             None => SocketAddr::from_pathname(name)?,
@@ -36,7 +37,7 @@ impl Manager {
         socket.connect_addr(&address)?;
         // A manager that does not read must not hold the daemon up.
         socket.set_nonblocking(true)?;
-        Ok(Manager { socket: Some(socket) })
+        Ok(NotifySocket { socket: Some(socket) })
     }
 
     /// Says something; what does not get through is lost.

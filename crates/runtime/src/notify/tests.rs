@@ -3,7 +3,7 @@
 use super::*;
 
 fn says(name: &OsStr, manager: &UnixDatagram) {
-    let told = Manager::at(name).unwrap();
+    let told = NotifySocket::at(name).unwrap();
     told.tell(&NotifyState::Ready);
     told.tell(&NotifyState::Watchdog);
     for expected in ["READY=1", "WATCHDOG=1"] {
@@ -27,12 +27,12 @@ fn a_manager_with_a_file_and_one_without_are_told() {
 
 #[test]
 fn a_manager_that_is_not_there_or_does_not_read_holds_nobody_up() {
-    Manager::default().tell(&NotifyState::Ready);
-    Manager::at(OsStr::new("/nonexistent/notify")).unwrap_err();
+    NotifySocket::default().tell(&NotifyState::Ready);
+    NotifySocket::at(OsStr::new("/nonexistent/notify")).unwrap_err();
     let name = format!("jumpvpn-deaf-{}", std::process::id());
     let address = SocketAddr::from_abstract_name(&name).unwrap();
     let _deaf = UnixDatagram::bind_addr(&address).unwrap();
-    let told = Manager::at(OsStr::new(&format!("@{name}"))).unwrap();
+    let told = NotifySocket::at(OsStr::new(&format!("@{name}"))).unwrap();
     // More than any queue of datagrams holds (net.unix.max_dgram_qlen, 10 to 512).
     (0..10_000).for_each(|_| told.tell(&NotifyState::Watchdog));
 }
