@@ -191,3 +191,6 @@ impl View for CellView {
         Some(Pressed::Done)
     }
 }
+
+#[cfg(test)]
+mod tests;
