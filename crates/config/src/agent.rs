@@ -8,7 +8,7 @@ use jumpvpn_policy::Policy;
 
 use crate::context::{Context, Source};
 use crate::key::{self, KEY_LEN, SecretKey};
-use crate::keys::{MTU_MAX, MTU_MIN};
+use crate::keys::{GATEWAYS_MAX, MTU_MAX, MTU_MIN};
 use crate::reader::{Placed, Section};
 use crate::report::Notes;
 use crate::value::{self, Endpoint, Sandbox, Scheme};
@@ -37,8 +37,8 @@ pub struct AgentConfig {
     pub policy_name: String,
     /// Interfaces that may carry paths; empty: every link with a default route.
     pub uplinks: Vec<String>,
-    /// The gateway to connect to.
-    pub gateway: RemoteGateway,
+    /// The gateways to connect to, best first; at least one, all different.
+    pub gateways: Vec<RemoteGateway>,
     /// What goes through the tunnel.
     pub routes: RoutesConfig,
 }
@@ -70,12 +70,7 @@ pub struct RoutesConfig {
 /// Reads an agent's file; nothing if it is unusable, which is then noted.
 pub(crate) fn read(source: &Source<'_>, notes: &mut Notes) -> Option<AgentConfig> {
     let context = Context::new(source, &crate::keys::AGENT, notes);
-    let gateways = context.sections("gateway");
-    if let Some(second) = gateways.get(1) {
-        let hint = "remove the others; endpoints of one gateway go into its list";
-        notes.error_hint(&second.span, "this version connects to one gateway", hint);
-    }
-    let gateway = gateways.first().and_then(|section| remote_gateway(&context, section, notes));
+    let gateways = remote_gateways(&context, notes);
     let routes = context.sections("routes").first().map(|section| routes(section, notes));
     let agent = context.only("agent")?;
     let private_key = context.key_file(agent, "private_key_file", notes);
@@ -98,7 +93,7 @@ pub(crate) fn read(source: &Source<'_>, notes: &mut Notes) -> Option<AgentConfig
         policy,
         policy_name,
         uplinks,
-        gateway: gateway?,
+        gateways: (!gateways.is_empty()).then_some(gateways)?,
         routes: routes.unwrap_or_default(),
     })
 }
@@ -113,6 +108,25 @@ fn without_repeats(listed: Vec<Placed<String>>, notes: &mut Notes) -> Vec<String
         }
     }
     names
+}
+
+/// The gateways that are usable; one whose key another has too is noted.
+fn remote_gateways(context: &Context<'_>, notes: &mut Notes) -> Vec<RemoteGateway> {
+    let sections = context.sections("gateway");
+    if let Some(section) = sections.get(GATEWAYS_MAX) {
+        notes.error(&section.span, format!("more than {GATEWAYS_MAX} gateways: a cell has no more"));
+    }
+    let mut gateways: Vec<RemoteGateway> = Vec::new();
+    for section in sections {
+        let Some(gateway) = remote_gateway(context, section, notes) else { continue };
+        if gateways.iter().any(|known| known.public_key == gateway.public_key) {
+            let hint = "endpoints of one gateway go into its list";
+            notes.error_hint(&section.span, "two gateways with the same public key", hint);
+        } else {
+            gateways.push(gateway);
+        }
+    }
+    gateways
 }
 
 fn remote_gateway(context: &Context<'_>, section: &Section<'_>, notes: &mut Notes) -> Option<RemoteGateway> {

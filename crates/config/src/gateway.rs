@@ -13,6 +13,7 @@ use crate::key::{KEY_LEN, SecretKey};
 use crate::keys::{MTU_MAX, MTU_MIN, SESSIONS_MAX};
 use crate::reader::{Placed, Section};
 use crate::report::Notes;
+use crate::store::{self, StoreConfig};
 use crate::value::{self, Sandbox, Scheme};
 use crate::{key, pool};
 
@@ -56,13 +57,6 @@ pub struct GatewayConfig {
     pub peers: Vec<Peer>,
 }
 
-/// Where a gateway keeps who owns which session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StoreConfig {
-    /// In memory: sessions end with the process.
-    Memory,
-}
-
 /// An agent that may connect.
 #[derive(Clone, Debug)]
 pub struct Peer {
@@ -102,13 +96,13 @@ pub(crate) fn read(source: &Source<'_>, notes: &mut Notes) -> Option<GatewayConf
             "add nat = true, or remove it",
         );
     }
-    let store = store(context.sections("store").first(), notes);
     if context.sections("peer").is_empty() {
         notes.warning(&gateway.span, "no agent may connect", "add a table [[peer]] for each");
     }
     let peers = context.sections("peer").iter().map(|peer| raw_peer(&context, peer, notes)).collect();
     let peers = peers_with_addresses(peers, &address, notes);
     let interface = context.interface(gateway, notes);
+    let store = store::read(&context, &interface, notes);
     let control_socket = context.control_socket(gateway, notes);
     let events = context.path(gateway, "events", notes);
     let user = gateway.text("user", notes, value::user).map(|user| user.value);
@@ -131,7 +125,7 @@ pub(crate) fn read(source: &Source<'_>, notes: &mut Notes) -> Option<GatewayConf
         uplink: uplink.map(|uplink| uplink.value),
         mtu,
         sessions_max,
-        store,
+        store: store?,
         peers,
     })
 }
@@ -182,35 +176,6 @@ fn inner_networks(gateway: &Section<'_>, notes: &mut Notes) -> Vec<IpNet> {
 
 pub(crate) fn same_family(a: IpAddr, b: IpAddr) -> bool {
     a.is_ipv4() == b.is_ipv4()
-}
-
-/// The store this version has.
-fn store(section: Option<&Section<'_>>, notes: &mut Notes) -> StoreConfig {
-    let Some(section) = section else { return StoreConfig::Memory };
-    let known = |text: &str| match text {
-        "memory" | "embedded" | "etcd" => Ok(text.to_owned()),
-        other => Err(format!("`{other}` is not a kind of store; there are memory, embedded and etcd")),
-    };
-    let kind = section.text("kind", notes, known);
-    // The remaining keys are read for their types alone; they belong to the other kinds.
-    section.text("path", notes, |_| Ok(()));
-    section.text("prefix", notes, |_| Ok(()));
-    section.text("node", notes, |_| Ok(()));
-    section.list("endpoints", notes, |_| Ok(()));
-    let Some(Placed { value: kind, span }) = kind else { return StoreConfig::Memory };
-    let unavailable = format!("store kind \"{kind}\" is not available in this version");
-    match kind.as_str() {
-        // A single gateway without its file on disk is still correct: a restart ends sessions instead of keeping them.
-        "embedded" => notes.warning(
-            &span,
-            format!("{unavailable}: ownership is kept in memory and sessions end with the gateway"),
-            "use kind = \"memory\"",
-        ),
-        // Several gateways without their common store would each believe to own a session.
-        "etcd" => notes.error_hint(&span, unavailable, "use kind = \"memory\""),
-        _ => {}
-    }
-    StoreConfig::Memory
 }
 
 fn raw_peer(context: &Context<'_>, peer: &Section<'_>, notes: &mut Notes) -> RawPeer {

@@ -112,13 +112,19 @@ pub fn encode(key: &[u8; KEY_LEN]) -> String {
 }
 
 /// Why a key file was refused: what is wrong, and what to do about it.
-pub(crate) struct KeyFileError {
-    pub(crate) message: String,
-    pub(crate) hint: String,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyFileError {
+    /// What is wrong, with the path.
+    pub message: String,
+    /// What to do about it.
+    pub hint: String,
 }
 
 /// Reads a secret key from a file that nobody but its owner may read.
-pub(crate) fn read_file(path: &Path) -> Result<SecretKey, KeyFileError> {
+///
+/// # Errors
+/// There is no such file, others may read it, or it holds no key.
+pub fn read_file(path: &Path) -> Result<SecretKey, KeyFileError> {
     let shown = path.display();
     let refused = |what: &str, hint: String| KeyFileError { message: format!("{shown}: {what}"), hint };
     let make = || format!("make one with: (umask 077; jumpvpn genkey > {shown})");

@@ -119,6 +119,12 @@ pub const MTU_MAX: u16 = 16384;
 /// Most sessions a gateway can be told to have room for: its tables take about 200 bytes for each, used or not.
 pub const SESSIONS_MAX: u32 = 1_000_000;
 
+/// Largest number of a cell: two bytes of a session's handle.
+pub const CELL_MAX: u32 = u16::MAX as u32;
+
+/// Most gateways an agent can know, and most a cell can have.
+pub const GATEWAYS_MAX: usize = 64;
+
 const fn required(name: &'static str, shape: Shape, meaning: &'static str) -> KeySpec {
     KeySpec { name, shape, presence: Presence::Required, meaning }
 }
@@ -176,17 +182,54 @@ const STORE: TableSpec = TableSpec {
     name: "store",
     many: false,
     required: false,
-    meaning: "Where the gateway keeps who owns which session. Without this table: in memory.",
+    meaning: "Where the gateway keeps who owns which session. Without this table: embedded, in the folder that systemd \
+              gives the service (`StateDirectory=`); started by hand without that, in memory.",
     keys: &[
-        required(
+        optional(
             "kind",
             Shape::Choice(&["embedded", "memory", "etcd"]),
-            "Kind of store. This version has \"memory\" alone: sessions end with the gateway's process.",
+            "\"embedded\"",
+            "Kind of store. With \"embedded\" sessions outlive the gateway's process, with \"etcd\" the gateway; with \
+             \"memory\" they end with the process.",
         ),
-        optional("path", Shape::Path, "none", "File of an embedded store."),
-        optional("endpoints", Shape::Texts, "none", "Servers of an etcd store."),
-        optional("prefix", Shape::Text, "none", "Beginning of all keys in an etcd store."),
-        optional("node", Shape::Text, "none", "Name of this gateway in an etcd store."),
+        optional(
+            "path",
+            Shape::Path,
+            "INTERFACE.store in the service's state folder, or in /var/lib/jumpvpn",
+            "File of an embedded store; with etcd the folder for what this gateway remembers about the cluster.",
+        ),
+        optional(
+            "key_file",
+            Shape::Path,
+            "the store's path with .key",
+            "Key that seals secrets in the store, as `jumpvpn genkey` writes it. An embedded store makes it at its first \
+             start. With etcd it has to be the same on all gateways of the cell; without it, it lies in the store itself.",
+        ),
+        optional(
+            "endpoints",
+            Shape::Texts,
+            "none",
+            "Servers of an etcd store, like \"https://10.0.0.1:2379\".",
+        ),
+        optional("prefix", Shape::Text, "\"/jumpvpn\"", "Beginning of all keys in an etcd store."),
+        optional("node", Shape::Text, "none", "Name of this gateway in an etcd store, unlike all others'."),
+        optional(
+            "cell",
+            Shape::Count(0, CELL_MAX),
+            "0",
+            "Number of the cell whose gateways share the store.",
+        ),
+        optional(
+            "pace",
+            Shape::Choice(&["default", "calm", "fast"]),
+            "\"default\"",
+            "How fast a silent gateway is given up: after 7, 17 or 3.6 seconds.",
+        ),
+        optional("ca_file", Shape::Path, "the system's", "Authority of the servers' certificates, PEM."),
+        optional("cert_file", Shape::Path, "none", "Certificate shown to the servers, PEM."),
+        optional("cert_key_file", Shape::Path, "none", "Key of that certificate, PEM."),
+        optional("username", Shape::Text, "none", "User of the etcd store."),
+        optional("password_file", Shape::Path, "none", "File with that user's password."),
     ],
 };
 
@@ -272,7 +315,7 @@ pub const GATEWAY: FileSpec = FileSpec {
 /// An agent's file.
 pub const AGENT: FileSpec = FileSpec {
     name: "agent",
-    meaning: "An agent: keeps one session with its gateway over whatever paths there are.",
+    meaning: "An agent: keeps one session with its gateways over whatever paths there are.",
     tables: &[
         TableSpec {
             name: "agent",
@@ -299,7 +342,8 @@ pub const AGENT: FileSpec = FileSpec {
             name: "gateway",
             many: true,
             required: true,
-            meaning: "The gateway to connect to.",
+            meaning: "A gateway to connect to. The first is preferred; the others are those of its cell, which take the session \
+                      over when it is gone.",
             keys: &[
                 required("public_key", Shape::PublicKey, "Its public key."),
                 required(

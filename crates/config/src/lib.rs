@@ -24,16 +24,18 @@ mod pool;
 mod reader;
 mod report;
 mod schema;
+mod store;
 mod value;
 
 pub use agent::{AgentConfig, RemoteGateway, RoutesConfig};
 pub use context::SOCKET_FOLDER;
 pub use docs::docs_markdown;
-pub use gateway::{GatewayConfig, Peer, StoreConfig};
+pub use gateway::{GatewayConfig, Peer};
 pub use key::SecretKey;
 pub use reader::suggestion;
 pub use report::{Finding, Report, Severity};
 pub use schema::json_schema;
+pub use store::{EmbeddedStore, EtcdStore, Pace, StoreConfig};
 pub use value::{Endpoint, Host, Sandbox, Scheme};
 
 use context::Source;

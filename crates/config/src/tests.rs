@@ -126,7 +126,9 @@ fn minimal_gateway() {
     assert_eq!(config.address, ["10.77.0.1/24".parse().unwrap(), "fd77::1/64".parse().unwrap()]);
     assert_eq!(config.control_socket, Path::new("/run/jumpvpn/gw.sock"));
     assert_eq!(config.events.as_deref(), Some(Path::new("/var/log/jumpvpn/gw.jsonl")));
-    assert_eq!(config.store, StoreConfig::Memory);
+    let path = Path::new("/var/lib/jumpvpn/gw.store").to_owned();
+    let key_file = Path::new("/var/lib/jumpvpn/gw.store.key").to_owned();
+    assert_eq!(config.store, StoreConfig::Embedded(EmbeddedStore { path, key_file }));
     assert_eq!((config.nat, config.uplink, config.mtu), (false, None, None));
     assert_eq!(config.sessions_max, None);
     assert_eq!(config.policy_name, "laptop");
@@ -134,8 +136,8 @@ fn minimal_gateway() {
     assert_eq!(peer.name, "alice");
     assert_eq!(peer.public_key[..3], [1, 2, 3]);
     assert_eq!(peer.inner, ["10.77.0.2".parse::<std::net::IpAddr>().unwrap(), "fd77::2".parse().unwrap()]);
-    // Two listeners and the store are not what this version has.
-    assert_eq!((warnings.error_count(), warnings.warning_count()), (0, 3));
+    // Two listeners are not what this version has.
+    assert_eq!((warnings.error_count(), warnings.warning_count()), (0, 2));
 }
 
 #[test]
@@ -146,8 +148,9 @@ fn minimal_agent() {
     assert_eq!(config.uplinks, ["wlan0", "wwan0"]);
     assert_eq!(config.policy_name, "laptop");
     assert_eq!(config.policy, jumpvpn_policy::Policy::laptop());
-    assert_eq!(config.gateway.endpoints.len(), 1);
-    assert_eq!(config.gateway.endpoints[0].to_string(), "udp://192.0.2.10:4747");
+    let [gateway] = &config.gateways[..] else { panic!("{:?}", config.gateways) };
+    assert_eq!(gateway.endpoints.len(), 1);
+    assert_eq!(gateway.endpoints[0].to_string(), "udp://192.0.2.10:4747");
     assert_eq!(config.routes.allowed_ips, ["10.77.0.0/24".parse().unwrap()]);
     assert_eq!((config.routes.kill_switch, config.routes.mtu), (false, None));
     assert_eq!((warnings.error_count(), warnings.warning_count()), (0, 1));
@@ -243,11 +246,8 @@ fn gateway_mistakes() {
     bad("[\"10.77.0.2\", \"fd77::2\"]", "[]", "`inner` is empty");
     bad("\"fd77::1/64\"", "\"10.99.0.1/24\"", "only one address of each family");
     bad("\"10.77.0.1/24\"", "\"10.77.0.0/24\"", "stands for the whole network");
-    bad(
-        "kind = \"embedded\"",
-        "kind = \"etcd\"",
-        "\"etcd\" is not available in this version | use kind = \"memory\"",
-    );
+    bad("kind = \"embedded\"", "kind = \"memory\"", "`path` does nothing with a store of kind \"memory\"");
+    bad("kind = \"embedded\"", "cell = 7", "`cell` does nothing with a store of kind \"embedded\"");
     bad("kind = \"embedded\"", "kind = \"disk\"", "`disk` is not a kind of store");
     bad("\"jump0\"", "7", "`interface` is a whole number | it should be: interface name");
     bad("\"/run/jumpvpn/gw.sock\"", &format!("\"/{}\"", "x".repeat(107)), "longer than 107 bytes");
@@ -255,6 +255,62 @@ fn gateway_mistakes() {
     bad("interface =", "mtu = 1279\ninterface =", "`mtu` is out of range (1280 to 16384)");
     bad("interface =", "nat = \"yes\"\ninterface =", "`nat` is a string | it should be: true or false");
     bad("events =", "policy = \"labtop\"\nevents =", "unknown policy `labtop` | did you mean `laptop`?");
+}
+
+/// The minimal gateway with these lines in the place of its store's.
+fn with_store(lines: &str) -> String {
+    GATEWAY.replace("kind = \"embedded\"\npath = \"/var/lib/jumpvpn/gw.store\"\n", lines)
+}
+
+#[test]
+fn a_store_of_a_cluster() {
+    let text = with_store(
+        "kind = \"etcd\"\nendpoints = [\"http://10.0.0.1:2379\", \"https://[fd00::2]:2379\"]\nnode = \"gw-a\"\n\
+         key_file = \"gw.key\"\npace = \"fast\"\ncell = 7\npath = \"state\"\n",
+    );
+    let Loaded { config, warnings } = gateway(&text);
+    assert_eq!(warnings.warning_count(), 2, "{warnings}");
+    let StoreConfig::Etcd(store) = config.store else { panic!("{:?}", config.store) };
+    assert_eq!(store.endpoints, ["http://10.0.0.1:2379", "https://[fd00::2]:2379"]);
+    assert_eq!((store.prefix.as_str(), store.node.as_str(), store.cell), ("/jumpvpn", "gw-a", 7));
+    assert_eq!((store.pace, store.identity, store.user), (Pace::Fast, None, None));
+    assert!(store.state.ends_with("state") && store.key.is_some());
+    let open = with_store(
+        "kind = \"etcd\"\nendpoints = [\"http://etcd:2379\"]\nprefix = \"/vpn\"\nnode = \"gw-a\"\n",
+    );
+    assert!(gateway(&open).warnings.to_string().contains("without `key_file`"));
+}
+
+#[test]
+fn mistakes_about_the_store_of_a_cluster() {
+    let text = with_store("kind = \"etcd\"\nendpoints = [\"http://10.0.0.1:2379\"]\nnode = \"gw-a\"\n");
+    let bad = |from: &str, to: &str, expected: &str| one_error(&text, from, to, expected);
+    bad("node = \"gw-a\"\n", "", "missing key `node` in [store] of kind \"etcd\"");
+    bad("[\"http://10.0.0.1:2379\"]", "[]", "no endpoint | add one like");
+    bad("http://10.0.0.1:2379", "10.0.0.1:2379", "is not like http://10.0.0.1:2379");
+    bad("http://10.0.0.1:2379", "http://10.0.0.1", "has no port");
+    bad("http://10.0.0.1:2379", "http://10.0.0.1:0", "with a port from 1 to 65535");
+    bad("node =", "prefix = \"jumpvpn/\"\nnode =", "is not a beginning of keys");
+    bad("node =", "cell = 65536\nnode =", "`cell` is out of range (0 to 65535)");
+    bad("node =", "pace = \"slow\"\nnode =", "`slow` is none of default, calm and fast");
+    bad("node =", "username = \"gw\"\nnode =", "`username` and `password_file` belong together");
+    bad("node =", "cert_file = \"c.pem\"\nnode =", "`cert_file` and `cert_key_file` belong together");
+    bad("node =", "key_file = \"none.key\"\nnode =", "no such file");
+}
+
+#[test]
+fn an_agent_knows_the_gateways_of_a_cell() {
+    let second = |key: &str| {
+        AGENT.replace(
+            "[routes]",
+            &format!(
+                "[[gateway]]\npublic_key = \"{key}\"\nendpoints = [\"udp://192.0.2.11:4747\"]\n[routes]"
+            ),
+        )
+    };
+    let config = agent(&second(OTHER_KEY)).config;
+    assert_eq!(config.gateways.len(), 2);
+    assert_eq!(config.gateways[1].endpoints[0].to_string(), "udp://192.0.2.11:4747");
 }
 
 #[test]
@@ -299,7 +355,7 @@ fn agent_mistakes() {
     bad(
         "[routes]",
         &format!("[[gateway]]\npublic_key = \"{KEY}\"\nendpoints = [\"udp://192.0.2.1:1\"]\n[routes]"),
-        "connects to one gateway",
+        "two gateways with the same public key",
     );
     bad("dns = []", "dns = [\"ns1\"]", "`ns1` is not an IP address");
 }

@@ -15,6 +15,9 @@ const PEER_NAME_MAX_LEN: usize = 63;
 /// Longest host name in bytes (RFC 1035 section 2.3.4).
 const HOST_NAME_MAX_LEN: usize = 253;
 
+/// Longest beginning of keys in bytes: a key of the store has at most 128, of which ours take 40.
+const PREFIX_MAX_LEN: usize = 64;
+
 /// What the program gives up after its start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sandbox {
@@ -141,6 +144,42 @@ pub fn network(text: &str) -> Result<IpNet, String> {
 /// A sentence that says what is wrong.
 pub fn address(text: &str) -> Result<IpAddr, String> {
     text.parse().map_err(|_| format!("`{text}` is not an IP address"))
+}
+
+/// Checks the address of a server that is spoken to by HTTP: `http://` or `https://`, a host, a port, nothing behind it.
+///
+/// # Errors
+/// A sentence that says what is wrong.
+pub fn url(text: &str) -> Result<String, String> {
+    let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    let rest = rest.ok_or_else(|| format!("`{text}` is not like http://10.0.0.1:2379 or https://…"))?;
+    let (host, port) = rest.rsplit_once(':').ok_or_else(|| format!("`{text}` has no port"))?;
+    if port.parse::<u16>().is_ok_and(|port| port != 0) && (host_name(host).is_ok() || is_literal(host)) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("`{rest}` is neither an address nor a name with a port from 1 to 65535"))
+}
+
+/// An IPv4 address, or an IPv6 address in brackets.
+fn is_literal(host: &str) -> bool {
+    let inner = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    match inner {
+        Some(inner) => inner.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => host.parse::<std::net::Ipv4Addr>().is_ok(),
+    }
+}
+
+/// Checks the beginning of keys in a store: a slash, then letters, digits and `. _ - /`, at most
+/// [`PREFIX_MAX_LEN`] bytes.
+///
+/// # Errors
+/// A sentence that says what is wrong.
+pub fn prefix(text: &str) -> Result<String, String> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-/".contains(&byte));
+    if !text.starts_with('/') || text.ends_with('/') || text.len() > PREFIX_MAX_LEN || !plain {
+        return Err(format!("`{text}` is not a beginning of keys, like /jumpvpn"));
+    }
+    Ok(text.to_owned())
 }
 
 /// Splits `scheme://rest` and checks the scheme.

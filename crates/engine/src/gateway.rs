@@ -141,6 +141,8 @@ pub enum Command {
         /// Over which time they shall go.
         span: Duration,
     },
+    /// Takes sessions again.
+    Undrain,
     /// Asks one client to go to another gateway.
     Handoff {
         /// Which session.
@@ -366,8 +368,8 @@ impl Gateway {
         }
     }
 
-    /// Operator commands.
-    pub fn handle_command(&mut self, command: Command, now: Time) {
+    /// Operator commands; whether there was anybody to do it for.
+    pub fn handle_command(&mut self, command: Command, now: Time) -> bool {
         let slots: Vec<(u32, Reason)> = match command {
             Command::Close { session, reason } => self
                 .table
@@ -376,14 +378,23 @@ impl Gateway {
                 .map(|(slot, _)| (slot, reason))
                 .collect(),
             Command::CloseAll { reason } => self.table.iter().map(|(slot, _)| (slot, reason)).collect(),
-            Command::Drain { span } => return self.begin_drain(span, now),
+            Command::Drain { span } => {
+                self.begin_drain(span, now);
+                return true;
+            }
+            Command::Undrain => {
+                self.end_drain();
+                return true;
+            }
             Command::Handoff { session, to } => return self.begin_handoff(session, to, now),
         };
         // Many ends at once share the outbox: rather one word to each than three to some.
         let copies = (OUTBOX_CAPACITY / slots.len().max(1)).clamp(1, CLOSE_COPIES);
+        let known = !slots.is_empty();
         for (slot, reason) in slots {
             self.close_with(slot, reason, copies, now);
         }
+        known
     }
 
     /// The fence under which this instance may act; without a valid one it serves nothing.

@@ -1,6 +1,7 @@
 //! Names that travel inside events: fixed size, so that an event never touches the heap.
 
 use std::fmt;
+use std::str::FromStr;
 
 /// The session's id as it appears in events. Displayed as 32 lowercase hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -9,6 +10,21 @@ pub struct SessionLabel(pub [u8; 16]);
 impl fmt::Display for SessionLabel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// Text that is not 32 hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotALabel;
+
+impl FromStr for SessionLabel {
+    type Err = NotALabel;
+
+    /// As it is displayed.
+    fn from_str(text: &str) -> Result<SessionLabel, NotALabel> {
+        let plain = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let number = u128::from_str_radix(text, 16).ok().filter(|_| plain);
+        number.map(|number| SessionLabel(number.to_be_bytes())).ok_or(NotALabel)
     }
 }
 

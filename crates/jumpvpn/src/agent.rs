@@ -2,12 +2,12 @@
 
 use std::net::SocketAddr;
 
-use jumpvpn_config::{AgentConfig, Endpoint, key};
+use jumpvpn_config::{AgentConfig, Endpoint, RemoteGateway, key};
 use jumpvpn_engine::agent::{self, GatewayPeer};
 use jumpvpn_host::TunnelSpec;
 use jumpvpn_runtime::{AgentOptions, DaemonOptions, run_agent};
 use jumpvpn_session::{PublicKey, SuiteSet};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::args::DaemonArgs;
 use crate::confine::Confinement;
@@ -32,10 +32,7 @@ pub(crate) fn run(args: &DaemonArgs) -> Outcome {
         uplinks: config.uplinks.clone(),
         sockets: Box::new(keeper.sockets),
         kill_switch: config.routes.kill_switch,
-        gateway: json!({
-            "public_key": key::encode(&config.gateway.public_key),
-            "endpoints": config.gateway.endpoints.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        }),
+        gateways: config.gateways.iter().map(gateway_row).collect(),
         daemon: DaemonOptions {
             host: Box::new(keeper.host),
             confine: confinement.when_open(
@@ -52,20 +49,52 @@ pub(crate) fn run(args: &DaemonArgs) -> Outcome {
         },
     };
     // The engine has its own copy of each key, and needs no second one beside it.
-    drop((config.private_key, config.gateway));
+    drop((config.private_key, config.gateways));
     daemon::outcome(run_agent(options))
 }
 
 fn engine(config: &AgentConfig) -> Result<agent::Config, Failure> {
     Ok(agent::Config {
         private: daemon::private(&config.private_key),
-        gateways: vec![GatewayPeer {
-            public: PublicKey(config.gateway.public_key),
-            psk: daemon::preshared(config.gateway.preshared_key.as_ref()),
-            endpoints: resolved(&config.gateway.endpoints)?,
-        }],
+        gateways: gateways(config)?,
         suites: SuiteSet::ALL,
         policy: config.policy.clone(),
+    })
+}
+
+/// The gateways with their addresses. One that cannot be found is left out as long as another one is known.
+fn gateways(config: &AgentConfig) -> Result<Vec<GatewayPeer>, Failure> {
+    let mut gateways = Vec::new();
+    let mut failure = None;
+    for gateway in &config.gateways {
+        match resolved(&gateway.endpoints) {
+            Ok(endpoints) => gateways.push(GatewayPeer {
+                public: PublicKey(gateway.public_key),
+                psk: daemon::preshared(gateway.preshared_key.as_ref()),
+                endpoints,
+            }),
+            Err(error) => {
+                if let Some(earlier) = failure.replace(error) {
+                    say(format_args!("jumpvpn: warning: {earlier}"));
+                }
+            }
+        }
+    }
+    match failure {
+        Some(failure) if gateways.is_empty() => Err(failure),
+        Some(failure) => {
+            say(format_args!("jumpvpn: warning: {failure}"));
+            Ok(gateways)
+        }
+        None => Ok(gateways),
+    }
+}
+
+/// A gateway as `show peers` tells it.
+fn gateway_row(gateway: &RemoteGateway) -> Value {
+    json!({
+        "public_key": key::encode(&gateway.public_key),
+        "endpoints": gateway.endpoints.iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
 }
 

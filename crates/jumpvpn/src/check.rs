@@ -55,10 +55,16 @@ fn summary(config: &Config) -> String {
             let listen: Vec<String> =
                 gateway.listen.iter().map(|address| format!("udp://{address}")).collect();
             let peers = count(gateway.peers.len(), "peer");
-            format!("a gateway on {} with {peers}, policy {}", listen.join(", "), gateway.policy_name)
+            let (listen, store) = (listen.join(", "), gateway.store.kind());
+            format!("a gateway on {listen} with {peers}, policy {}, store {store}", gateway.policy_name)
         }
         Config::Agent(agent) => {
-            let endpoints: Vec<String> = agent.gateway.endpoints.iter().map(ToString::to_string).collect();
+            let endpoints: Vec<String> = agent
+                .gateways
+                .iter()
+                .flat_map(|gateway| &gateway.endpoints)
+                .map(ToString::to_string)
+                .collect();
             format!("an agent of {}, policy {}", endpoints.join(", "), agent.policy_name)
         }
     }

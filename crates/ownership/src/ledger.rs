@@ -34,6 +34,7 @@ impl Ledger {
         let config = NodeConfig {
             node_id: [0; 4],
             name: String::new(),
+            public: [0; 32],
             cell: 0,
             store_generation: None,
             boot_id: [0; 16],

@@ -26,6 +26,7 @@ pub use incarnation::Incarnation;
 pub use ledger::Ledger;
 pub use memory::MemoryStore;
 
+pub use node::keys::mailboxes;
 pub use node::{Counts, Mutant, Node, NodeConfig, Peer, Profile, Standing, Status, Upkeep};
 pub use record::{BadRecord, Handle, OpId, RecordState, SessionRecord, WallClock};
 pub use request::{Answer, Ask, Expected, Owner, Request, RequestId, Rev};

@@ -126,6 +126,8 @@ pub enum Standing {
 pub struct Peer {
     /// Its name.
     pub name: String,
+    /// The static public key of its gateway.
+    pub public: [u8; 32],
     /// Its incarnation.
     pub incarnation: Incarnation,
     /// Sessions it holds.

@@ -10,10 +10,17 @@ use subtle::ConstantTimeEq as _;
 use zeroize::{Zeroize as _, ZeroizeOnDrop, Zeroizing};
 
 use crate::dh;
-use crate::kdf::Expander;
+use crate::kdf::{Expander, sha256};
 
 #[cfg(test)]
 mod tests;
+
+/// A short name for what has a long one: the first 4 bytes of `SHA-256("jump/1 " ‖ label ‖ 0x00 ‖ name)`. Two names share it
+/// once in four billion.
+pub fn name_id(label: &str, name: &str) -> [u8; 4] {
+    let [a, b, c, d, ..] = sha256(&[b"jump/1 ", label.as_bytes(), &[0], name.as_bytes()]);
+    [a, b, c, d]
+}
 
 /// Text that is not the base64 form of 32 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -39,7 +39,7 @@ pub use handshake::cookie::{COOKIE_MAX_AGE, COOKIE_ROTATION, CookieKeys};
 pub use handshake::initiator::{Initiator, InitiatorConfig};
 pub use handshake::responder::{InitRead, Responder};
 pub use handshake::{Established, HandshakeError, write_mac1};
-pub use identity::{KeyTextError, PresharedKey, PrivateKey, PublicKey};
+pub use identity::{KeyTextError, PresharedKey, PrivateKey, PublicKey, name_id};
 pub use machine::{Forbidden, Machine, TRANSITIONS, Transition, Trigger};
 pub use rekey::{
     REKEY_PART_LEN, REKEY_RESPONSE_LEN, RekeyError, RekeyFinished, RekeyInitiator, RekeyMode,

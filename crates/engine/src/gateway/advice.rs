@@ -93,12 +93,19 @@ impl Gateway {
         }
     }
 
-    /// Asks one session to go to that gateway now.
-    pub(super) fn begin_handoff(&mut self, session: SessionLabel, to: AdvisedGateway, now: Time) {
+    /// Takes sessions again, and asks no more of them to go. Those that are on their way go.
+    pub(super) fn end_drain(&mut self) {
+        self.draining = false;
+        self.advice.take_if(|advice| advice.reason == Reason::GatewayDraining);
+    }
+
+    /// Asks one session to go to that gateway now; whether it is here.
+    pub(super) fn begin_handoff(&mut self, session: SessionLabel, to: AdvisedGateway, now: Time) -> bool {
         let found = self.table.iter().find(|(_, held)| held.label == session).map(|(slot, _)| slot);
         if let Some(slot) = found {
             self.advise(slot, Reason::GatewayDraining, (Duration::ZERO, now), &[to.encode()], now);
         }
+        found.is_some()
     }
 
     /// Some of the other gateways; each session begins at another one, so that they share what comes.

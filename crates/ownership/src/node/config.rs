@@ -90,6 +90,8 @@ pub struct NodeConfig {
     pub node_id: [u8; 4],
     /// Its name, for people; at most 255 bytes are told.
     pub name: String,
+    /// The static public key of its gateway, by which clients know it.
+    pub public: [u8; 32],
     /// Number of the cell.
     pub cell: u16,
     /// The store's generation as it was when this node joined for the first time. `None` only then: whatever is found (or made)

@@ -51,7 +51,8 @@ pub(crate) fn address(address: IpAddr) -> Key {
     }
 }
 
-pub(crate) fn requests() -> Key {
+/// What the keys of all mailboxes begin with: a store that can tell of changes there tells of wishes, and that they are granted.
+pub fn mailboxes() -> Key {
     key(&[b"req/"])
 }
 
@@ -120,6 +121,7 @@ pub(crate) struct Heartbeat {
     pub random: [u8; 16],
     pub boot_id: [u8; 16],
     pub data_dir: [u8; 16],
+    pub public: [u8; 32],
     pub name: String,
 }
 
@@ -134,6 +136,7 @@ impl Heartbeat {
         out.extend(self.random);
         out.extend(self.boot_id);
         out.extend(self.data_dir);
+        out.extend(self.public);
         out.extend(&name[..name_len]);
         out.into()
     }
@@ -146,7 +149,8 @@ impl Heartbeat {
         let (unix_ms, rest) = rest.split_first_chunk()?;
         let (random, rest) = rest.split_first_chunk()?;
         let (boot_id, rest) = rest.split_first_chunk()?;
-        let (data_dir, name) = rest.split_first_chunk()?;
+        let (data_dir, rest) = rest.split_first_chunk()?;
+        let (public, name) = rest.split_first_chunk()?;
         (name.len() == usize::from(name_len)).then(|| Heartbeat {
             draining: draining == 1,
             load: u32::from_le_bytes(*load),
@@ -155,6 +159,7 @@ impl Heartbeat {
             random: *random,
             boot_id: *boot_id,
             data_dir: *data_dir,
+            public: *public,
             name: String::from_utf8_lossy(name).into_owned(),
         })
     }

@@ -367,6 +367,7 @@ impl<R: CryptoRng> Node<R> {
             random,
             boot_id: self.config.boot_id,
             data_dir: self.config.data_dir,
+            public: self.config.public,
             name: self.config.name.clone(),
         };
         beat.encode()

@@ -64,7 +64,7 @@ impl<R: CryptoRng> Node<R> {
         }
         let prefix = match self.scan.stage {
             Stage::Tombstones => keys::tombstones(),
-            Stage::Wishes => keys::requests(),
+            Stage::Wishes => keys::mailboxes(),
             Stage::Sessions => keys::sessions(),
         };
         (self.scan.under_way, self.scan.asked) = (true, now);

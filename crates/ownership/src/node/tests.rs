@@ -529,6 +529,7 @@ fn unknown_outcomes_are_settled() {
 #[test]
 fn a_heartbeat_survives_the_way_through_bytes() {
     let beat = keys::Heartbeat {
+        public: [5; 32],
         draining: true,
         load: 3,
         counter: 9,

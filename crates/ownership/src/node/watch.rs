@@ -43,8 +43,8 @@ impl Watch {
     pub fn peers(&self, me: Incarnation) -> Vec<Peer> {
         let peer = |(incarnation, observed): (&Incarnation, &Observed)| {
             let beat = Heartbeat::decode(&observed.stored.value)?;
-            let Heartbeat { name, load, draining, .. } = beat;
-            (*incarnation != me).then_some(Peer { name, incarnation: *incarnation, load, draining })
+            let Heartbeat { name, public, load, draining, .. } = beat;
+            (*incarnation != me).then_some(Peer { name, public, incarnation: *incarnation, load, draining })
         };
         self.observed.iter().filter_map(peer).collect()
     }

@@ -50,6 +50,7 @@ pub(super) fn config(name: &str, index: u8) -> NodeConfig {
     NodeConfig {
         node_id: [0, 0, 0, index],
         name: name.into(),
+        public: [0; 32],
         cell: 7,
         store_generation: None,
         boot_id: [index; 16],
