@@ -1,6 +1,7 @@
 //! The command line. Every verb listed here works.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -31,6 +32,12 @@ pub(crate) enum Verb {
     Pin(PinArgs),
     /// Let the policy choose the path again.
     Unpin(UnpinArgs),
+    /// Send the sessions of a gateway to the others of its cell, and take no new ones.
+    Drain(DrainArgs),
+    /// Let a gateway take sessions again.
+    Undrain(UndrainArgs),
+    /// Send one session of a gateway to another one.
+    Handoff(HandoffArgs),
     /// Print events, or prove from event files that sessions behaved.
     Events(EventsArgs),
     /// Explain a reason code.
@@ -179,6 +186,40 @@ pub(crate) struct UnpinArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct DrainArgs {
+    /// Over which time the moves are spread, like 30s or 5m: as long as the other gateways need to take them all.
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = span)]
+    pub(crate) over: Duration,
+    #[command(flatten)]
+    pub(crate) socket: SocketArgs,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UndrainArgs {
+    #[command(flatten)]
+    pub(crate) socket: SocketArgs,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HandoffArgs {
+    /// The session's id, as in `jumpvpn show sessions`.
+    pub(crate) session: String,
+    /// Public key of the gateway it goes to; its agent has to know it.
+    pub(crate) gateway: String,
+    #[command(flatten)]
+    pub(crate) socket: SocketArgs,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct EventsArgs {
     #[command(subcommand)]
@@ -290,4 +331,10 @@ pub(crate) enum SchemaName {
     Config,
     /// One line of an event file.
     Events,
+}
+
+/// A time like 30s or 5m.
+fn span(text: &str) -> Result<Duration, String> {
+    jumpvpn_policy::value::parse_duration(text)
+        .ok_or_else(|| format!("`{text}` is not a time, like 30s or 5m"))
 }

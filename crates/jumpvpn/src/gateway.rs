@@ -15,6 +15,7 @@ use crate::daemon;
 use crate::exit::{Failure, Outcome};
 use crate::keeper;
 use crate::machine::Links;
+use crate::store;
 
 /// Sessions per peer that there is room for: its device, one that was replaced and not yet noticed, and spare.
 const SESSIONS_PER_PEER: usize = 4;
@@ -32,8 +33,10 @@ pub(crate) fn run(args: &DaemonArgs) -> Outcome {
     // A gateway's sockets are opened before it gives up its rights.
     let keeper = keeper::start(&tunnel(&config), &[], config.sandbox)?;
     let mtu = config.mtu.unwrap_or(daemon::DEFAULT_MTU);
+    let engine = engine(&config, mtu)?;
     let options = GatewayOptions {
-        engine: engine(&config, mtu)?,
+        store: store::open(&config.store, engine.private.public().0, &config.policy)?,
+        engine,
         peers: config.peers.iter().map(peer_row).collect(),
         daemon: DaemonOptions {
             host: Box::new(keeper.host),

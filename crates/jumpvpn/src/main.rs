@@ -20,6 +20,8 @@ mod machine;
 mod show;
 mod status;
 mod steer;
+mod store;
+mod store_key;
 mod style;
 mod table;
 
@@ -46,6 +48,9 @@ fn main() -> ExitCode {
         Verb::Jump(args) => steer::jump(&args),
         Verb::Pin(args) => steer::pin(&args),
         Verb::Unpin(args) => steer::unpin(&args),
+        Verb::Drain(args) => steer::drain(&args),
+        Verb::Undrain(args) => steer::undrain(&args),
+        Verb::Handoff(args) => steer::handoff(&args),
         Verb::Events(args) => audit::run(&args),
         Verb::Completions(args) => generate::completions(&args),
         Verb::Man(args) => generate::man(&args),

@@ -44,8 +44,7 @@ pub enum LabVerb {
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
         runs: Option<u32>,
     },
-    /// Open a shell (or run a command) in a node: laptop, internet, gateway or server; in a running cell of three gateways
-    /// also gateway1 to gateway3, etcd1 to etcd3, core or router.
+    /// Open a shell (or run a command) in a node: laptop, internet, gateway or server.
     ///
     /// Joins the lab that is running; starts one for the time of the shell when there is none.
     Shell {
@@ -63,9 +62,6 @@ pub enum LabVerb {
         /// For how long.
         #[arg(long, value_name = "SECONDS", default_value_t = 60)]
         seconds: u64,
-        /// Only the fault that shows at once when gateways are given up too early.
-        #[arg(long, hide = true)]
-        stragglers: bool,
     },
     /// Measure how long traffic stands still when gateways die, restart and are drained, in a cell of three.
     Drill {

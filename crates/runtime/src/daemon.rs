@@ -11,11 +11,16 @@ mod supervisor;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use jumpvpn_engine::gateway::RouteChange;
 use jumpvpn_engine::{agent, gateway};
 use jumpvpn_events::Reason;
+use jumpvpn_ownership::Profile;
 use serde_json::Value;
+use zeroize::Zeroizing;
 
+use crate::gateway::OpenStore;
 use crate::machine::{Confine, LinkWatch, MachineError, PathSockets, TunnelHost, TunnelSettings};
 use crate::telemetry::LogLevel;
 
@@ -56,8 +61,8 @@ pub struct AgentOptions {
     pub sockets: Box<dyn PathSockets>,
     /// Whether the machine is to be closed before the first session is established.
     pub kill_switch: bool,
-    /// The gateway as `show peers` tells it.
-    pub gateway: Value,
+    /// The gateways as `show peers` tells them.
+    pub gateways: Vec<Value>,
 }
 
 /// What a gateway is made of.
@@ -70,6 +75,47 @@ pub struct GatewayOptions {
     pub listen: Vec<SocketAddr>,
     /// The peers as `show peers` tells them.
     pub peers: Vec<Value>,
+    /// Where ownership is kept.
+    pub store: StoreOptions,
+}
+
+/// Where a gateway keeps who owns which session.
+pub enum StoreOptions {
+    /// In memory: sessions end with the process.
+    Memory,
+    /// Somewhere that outlives the process.
+    Durable(Box<Durable>),
+}
+
+/// A store that outlives the process, open.
+pub struct Durable {
+    /// Its kind, for people.
+    pub kind: &'static str,
+    /// Who this gateway is among those that share it.
+    pub member: Member,
+    /// What seals the secrets in it, shared by all its gateways; `None` where it lies in the store itself.
+    pub key: Option<Zeroizing<[u8; 32]>>,
+    /// The store.
+    pub store: OpenStore,
+}
+
+/// A gateway among those that share a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Its name, unlike all others'.
+    pub name: String,
+    /// Its static public key, by which agents know it.
+    pub public: [u8; 32],
+    /// Number of the cell.
+    pub cell: u16,
+    /// Id of the kernel's life.
+    pub boot_id: [u8; 16],
+    /// Id of the data directory, which this process holds alone.
+    pub data_dir: [u8; 16],
+    /// How fast a silent gateway is given up.
+    pub profile: Profile,
+    /// How long sessions of a dead gateway wait for their clients.
+    pub orphan_ttl: Duration,
 }
 
 /// How a daemon ended when nothing failed.
@@ -109,6 +155,8 @@ pub(crate) enum Word {
     Signal(i32),
     /// A tunnel is up and wants these settings on the machine.
     Tunnel(TunnelSettings),
+    /// Sessions that have changed their gateway came here or went away: routes follow.
+    Routes(Vec<RouteChange>),
     /// An engine's thread ended.
     Ended(Result<Ended, String>),
 }

@@ -3,21 +3,24 @@
 //! Shards share nothing. Each is a [`Shard`] on a thread of its own; how many there are is a matter of who builds them.
 
 mod console;
+pub(crate) mod registry;
 mod report;
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::mpsc::{Receiver, Sender, SyncSender};
 use std::time::Duration;
 
-use jumpvpn_engine::gateway::{Command, SessionRow, Status};
+use jumpvpn_engine::gateway::{Command, RouteChange, SessionRow, Status};
 use jumpvpn_engine::{Gateway, Received, SocketKey, Transmit};
 use jumpvpn_events::{DropCounters, Event, Reason, Time};
-use jumpvpn_ownership::{Fence, Ledger};
+use jumpvpn_ownership::{Ask, Fence, Ledger};
 
 pub(crate) use console::GatewayConsole;
+pub use registry::{Bells, OpenStore};
+use registry::{News, Registry, RegistryDoor, RightToAct};
 
 use crate::clock;
-use crate::daemon::Ended;
+use crate::daemon::{Ended, Word};
 use crate::pump::{Engine, Pump};
 
 /// Rows of sessions in one answer: more would hold up the packets (a row costs about a microsecond) and nobody reads
@@ -27,6 +30,13 @@ pub(crate) const SESSION_ROWS_MAX: usize = 1000;
 /// Sessions that are told one by one that the gateway ends. Finding a session by its id looks at all of them, so this
 /// keeps the end within the time the supervisor gives.
 const GOODBYES_MAX: usize = 2000;
+
+/// How long a gateway that ends tells its clients where else to go: long enough for one message to each of 10,000, and little
+/// beside the 500 ms that the supervisor gives.
+const GOODBYE_TIME: Duration = Duration::from_millis(150);
+
+/// How long the store may take to note that this gateway has gone.
+const RESIGN_LIMIT: Duration = Duration::from_millis(250);
 
 /// What other threads may ask a shard.
 pub(crate) enum Question {
@@ -39,7 +49,9 @@ pub(crate) enum Question {
     },
     /// Are you alive?
     Ping(SyncSender<()>),
-    /// End all sessions and the thread.
+    /// What an operator wants; whether there was somebody to do it for.
+    Command(Command, SyncSender<bool>),
+    /// End the thread, and all sessions that could not go on elsewhere or later.
     Stop,
 }
 
@@ -63,14 +75,39 @@ pub(crate) struct Shard {
     pub(crate) pump: Pump,
     pub(crate) side: Side,
     pub(crate) questions: Receiver<Question>,
+    /// The thread that owns the store, if it has one.
+    pub(crate) registry: Option<RegistryDoor>,
 }
 
-/// An engine with the store that answers it at once, and the addresses of its sockets.
+/// Where the engine's requests go.
+pub(crate) enum Records {
+    /// Into a ledger that answers at once.
+    Memory(Box<Ledger>),
+    /// To the thread that owns the store.
+    Registry {
+        registry: Registry,
+        /// As of the last news.
+        right: RightToAct,
+    },
+}
+
+impl Records {
+    fn fence(&self) -> Fence {
+        match self {
+            Records::Memory(ledger) => ledger.fence(),
+            Records::Registry { right, .. } => right.fence(),
+        }
+    }
+}
+
+/// An engine with its records, and the addresses of its sockets.
 pub(crate) struct Side {
     pub(crate) engine: Gateway,
-    pub(crate) store: Ledger,
+    pub(crate) records: Records,
     /// The address each socket is bound to, for datagrams of which the kernel does not tell the destination.
     pub(crate) bound: Vec<(SocketKey, IpAddr)>,
+    /// Who changes the machine.
+    pub(crate) words: Sender<Word>,
 }
 
 impl Shard {
@@ -79,16 +116,41 @@ impl Shard {
     /// # Errors
     /// One sentence: something the shard cannot do without failed.
     pub(crate) fn run(mut self) -> Result<Ended, String> {
-        self.side.engine.handle_fence(self.side.store.fence());
         loop {
+            self.side.hear()?;
+            self.side.engine.handle_fence(self.side.records.fence());
             let woken = self.pump.wait(self.side.poll_timeout());
             let woken = woken.map_err(|error| format!("cannot wait for packets: {error}"))?;
             if woken.by_waker && self.handle_questions() {
-                self.close_all();
+                self.end()?;
                 return Ok(Ended::Asked);
             }
-            self.pump.exchange(&mut self.side).map_err(|error| format!("the interface failed: {error}"))?;
+            self.exchange()?;
         }
+    }
+
+    fn exchange(&mut self) -> Result<(), String> {
+        self.pump.exchange(&mut self.side).map_err(|error| format!("the interface failed: {error}"))
+    }
+
+    /// Ends sessions that nobody can go on with. Those in a durable store go on: now, on another gateway, or here, when this one
+    /// is started again.
+    fn end(&mut self) -> Result<(), String> {
+        let Some(registry) = self.registry.take() else {
+            self.close_all();
+            return Ok(());
+        };
+        let goodbye = clock::now() + GOODBYE_TIME;
+        self.side.engine.handle_command(Command::Drain { span: GOODBYE_TIME / 2 }, clock::now());
+        while clock::now() < goodbye {
+            let due = self.side.poll_timeout().map_or(goodbye, |due| due.min(goodbye));
+            self.pump.wait(Some(due)).map_err(|error| format!("cannot wait for packets: {error}"))?;
+            self.side.hear()?;
+            self.exchange()?;
+        }
+        // A store that does not answer: the right to act ends by itself.
+        registry.stop(RESIGN_LIMIT);
+        Ok(())
     }
 
     /// Answers what was asked; true if the shard is to end.
@@ -99,6 +161,11 @@ impl Shard {
                 Question::Look { sessions, answer } => drop(answer.try_send(self.look(sessions))),
                 Question::Ping(answer) => {
                     answer.try_send(()).ok();
+                }
+                Question::Command(command, done) => {
+                    let known = self.side.engine.handle_command(command, clock::now());
+                    self.side.settle(clock::now());
+                    done.try_send(known).ok();
                 }
                 Question::Stop => return true,
             }
@@ -113,7 +180,7 @@ impl Shard {
         let mut drops = self.pump.drops();
         drops.merge(&counters.drops);
         let row_count = if sessions { SESSION_ROWS_MAX } else { 0 };
-        let fence = self.side.store.fence();
+        let fence = self.side.records.fence();
         Look {
             status: engine.status(),
             sessions: engine.sessions(now).take(row_count).collect(),
@@ -146,12 +213,48 @@ impl Shard {
 }
 
 impl Side {
-    /// Answers the engine's requests to the store. A store in memory answers at once, so nothing is ever under way.
+    /// Passes the engine's requests on; a ledger answers them at once. What moved here or away is told to the machine.
     fn settle(&mut self, now: Time) {
         while let Some(request) = self.engine.poll_ownership_request() {
-            let answer = self.store.submit(&request, now);
-            self.engine.handle_ownership(answer, now);
+            match &mut self.records {
+                Records::Memory(ledger) => {
+                    let answer = ledger.submit(&request, now);
+                    self.engine.handle_ownership(answer, now);
+                }
+                Records::Registry { registry, .. } => registry.submit(request),
+            }
         }
+        let routes: Vec<RouteChange> =
+            std::iter::from_fn(|| self.engine.poll_route()).filter(|change| change.moved).collect();
+        if !routes.is_empty() {
+            // Without its hearer the process ends.
+            self.words.send(Word::Routes(routes)).ok();
+        }
+    }
+
+    /// Takes in what the thread that owns the store has said.
+    fn hear(&mut self) -> Result<(), String> {
+        let Records::Registry { registry, right } = &mut self.records else { return Ok(()) };
+        let mut heard = false;
+        while let Some(news) = registry.poll() {
+            heard = true;
+            let now = clock::now();
+            match news {
+                News::Answer(answer) => self.engine.handle_ownership(answer, now),
+                News::Ask(ask) => self.engine.handle_ask(ask, now),
+                News::Joined(incarnation, new) => {
+                    *right = new;
+                    self.engine.handle_ask(Ask::Rejoined { incarnation }, now);
+                    self.engine.handle_fence(right.fence());
+                }
+                News::FenceEnding => self.engine.handle_fence_ending(now),
+                News::Lost(why) => return Err(format!("ownership can no longer be known: {why}")),
+            }
+        }
+        if heard {
+            self.settle(clock::now());
+        }
+        Ok(())
     }
 }
 

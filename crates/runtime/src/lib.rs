@@ -25,6 +25,8 @@ mod sync;
 pub mod telemetry;
 
 pub use daemon::{
-    AgentOptions, DaemonError, DaemonOptions, Ended, GatewayOptions, check_memory, run_agent, run_gateway,
+    AgentOptions, DaemonError, DaemonOptions, Durable, Ended, GatewayOptions, Member, StoreOptions,
+    check_memory, run_agent, run_gateway,
 };
 pub use entropy::SystemRandom;
+pub use gateway::{Bells, OpenStore};

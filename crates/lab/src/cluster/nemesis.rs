@@ -49,9 +49,6 @@ pub struct Order {
     pub time: Duration,
     /// Seed of all choices.
     pub seed: u64,
-    /// No faults but the one in which a client's packets reach a gateway late that is cut off from the store: where gateways
-    /// are given up too early it shows that at once.
-    pub stragglers_only: bool,
 }
 
 /// What came of it.
@@ -179,7 +176,6 @@ pub fn run(
     while began.elapsed() < order.time && troubles.is_empty() {
         if kinds.is_empty() {
             kinds = shuffled(&mut random);
-            kinds.retain(|kind| !order.stragglers_only || matches!(kind, Fault::Straggler(..)));
         }
         let Some(kind) = kinds.pop() else { break };
         let owner = arena.daemons.owner();

@@ -191,6 +191,3 @@ impl View for CellView {
         Some(Pressed::Done)
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -25,8 +25,8 @@ pub(crate) struct AgentConsole {
     pub(crate) confined: Value,
     /// The policy in force, which does not change while the agent runs.
     pub(crate) policy: Policy,
-    /// The gateway as `show peers` tells it.
-    pub(crate) gateway: Value,
+    /// The gateways as `show peers` tells them.
+    pub(crate) gateways: Vec<Value>,
     /// Where events go.
     pub(crate) telemetry: Telemetry,
 }
@@ -43,6 +43,9 @@ impl Console for AgentConsole {
             Request::Jump { to } => self.command(Command::Jump { to: to.clone() }, "jumpvpn.jump/1"),
             Request::Pin { path } => self.command(Command::Pin { path: path.clone() }, "jumpvpn.pin/1"),
             Request::Unpin => self.command(Command::Unpin, "jumpvpn.pin/1"),
+            Request::Drain { .. } | Request::Undrain | Request::Handoff { .. } => Err(
+                Refused::unknown_request("only a gateway can do that: an agent has one session and keeps it"),
+            ),
             Request::Events { .. } => Err(Refused::failed("events are not served here")),
         }
     }
@@ -65,7 +68,7 @@ impl AgentConsole {
                     Subject::Paths => report::paths(&look.status),
                     Subject::Sessions => report::sessions(&look.status),
                     Subject::Policy => crate::report::policy(&self.policy),
-                    Subject::Peers | Subject::All => json!([self.gateway]),
+                    Subject::Peers | Subject::All => json!(self.gateways),
                 };
             }
         }

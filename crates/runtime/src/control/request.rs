@@ -26,6 +26,20 @@ pub enum Request {
     },
     /// Choose paths freely again.
     Unpin,
+    /// Send a gateway's sessions to the others of its cell.
+    Drain {
+        /// Over how many seconds their moves are spread.
+        over_s: u32,
+    },
+    /// Take sessions again.
+    Undrain,
+    /// Send one session to another gateway.
+    Handoff {
+        /// The session's id, as in `show sessions`.
+        session: String,
+        /// Public key of the gateway, or its node name.
+        to: String,
+    },
     /// Events: the last ones, or all from now on.
     Events {
         /// Whether the stream goes on.
@@ -75,7 +89,12 @@ impl Request {
     pub fn changes(&self) -> bool {
         match self {
             Request::Status | Request::Show { .. } | Request::Events { .. } => false,
-            Request::Jump { .. } | Request::Pin { .. } | Request::Unpin => true,
+            Request::Jump { .. }
+            | Request::Pin { .. }
+            | Request::Unpin
+            | Request::Drain { .. }
+            | Request::Undrain
+            | Request::Handoff { .. } => true,
         }
     }
 }

@@ -5,21 +5,24 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::thread;
+use std::time::Duration;
 
+use jumpvpn_engine::gateway::Cell;
 use jumpvpn_engine::{Agent, Gateway, SocketKey};
-use jumpvpn_ownership::Ledger;
+use jumpvpn_ownership::{Ask, Incarnation, Ledger};
+use jumpvpn_session::StoreKeys;
 use jumpvpn_transport::{BindError, BindOptions, UdpBinding};
-use jumpvpn_tun::Tun;
 use jumpvpn_wire::Kind;
+use mio::Waker;
 
 use super::ground::Site;
-use super::{AgentOptions, DaemonError, Ended, GatewayOptions, Word, room};
+use super::{AgentOptions, DaemonError, Durable, Ended, GatewayOptions, StoreOptions, Word, room};
 use crate::agent::{AgentConsole, AgentLoop, LinkRules};
 use crate::door::Door;
-use crate::gateway::{GatewayConsole, Shard, Side};
+use crate::gateway::registry::{self, RegistryDoor};
+use crate::gateway::{GatewayConsole, Records, Shard, Side};
 use crate::machine::TunnelSettings;
 use crate::pump::{Pump, SORTED_COUNT};
-use crate::telemetry::Telemetry;
 use crate::{SystemRandom, clock};
 
 /// Kernel buffers of a gateway's socket, bytes: all clients share it. 8 MiB are 60 ms at 1 Gbit/s.
@@ -34,12 +37,16 @@ pub(super) const TOMBSTONE_COUNT: usize = 1 << 18;
 /// Fencing number of this incarnation. A store in memory knows no other one.
 const FIRST_EPOCH: u64 = 1;
 
+/// How long a gateway may take to join its cell beyond the time after which an earlier life of it is given up: a store that is
+/// asked once more after a request that was lost.
+const JOIN_MARGIN: Duration = Duration::from_secs(5);
+
 /// Runs an agent until it is told to stop, or refused for good.
 ///
 /// # Errors
 /// Why it did not start, or could not go on.
 pub fn run_agent(options: AgentOptions) -> Result<Ended, DaemonError> {
-    let AgentOptions { daemon, engine, watch, uplinks, sockets, kill_switch, gateway } = options;
+    let AgentOptions { daemon, engine, watch, uplinks, sockets, kill_switch, gateways } = options;
     let mut site = Site::prepare(daemon)?;
     let tun = site.create_tun()?;
     let tunnel = site.interface.clone();
@@ -62,7 +69,7 @@ pub fn run_agent(options: AgentOptions) -> Result<Ended, DaemonError> {
     let (confined, telemetry) = (ground.confined.clone(), ground.telemetry().clone());
     let settled = Arc::clone(&settling);
     let console =
-        AgentConsole { door: door.clone(), settling: settled, confined, policy, gateway, telemetry };
+        AgentConsole { door: door.clone(), settling: settled, confined, policy, gateways, telemetry };
     let agent = AgentLoop { pump, engine, watch, rules, sockets, questions, words, settling };
     spawn_engine(0, ground.words.clone(), move || agent.run())?;
     ground.supervise(Box::new(console), vec![Box::new(door)])
@@ -73,7 +80,7 @@ pub fn run_agent(options: AgentOptions) -> Result<Ended, DaemonError> {
 /// # Errors
 /// Why it did not start, or could not go on.
 pub fn run_gateway(options: GatewayOptions) -> Result<Ended, DaemonError> {
-    let GatewayOptions { daemon, engine, listen, peers } = options;
+    let GatewayOptions { daemon, mut engine, listen, peers, store } = options;
     room::check_tables(engine.capacity)?;
     let mut site = Site::prepare(daemon)?;
     let mut sockets = Vec::new();
@@ -85,35 +92,72 @@ pub fn run_gateway(options: GatewayOptions) -> Result<Ended, DaemonError> {
     let addresses = engine.networks.iter().map(|network| (network.addr(), network.prefix_len())).collect();
     ground.apply(TunnelSettings { addresses, mtu: ground.mtu })?;
     let policy = engine.policy.clone();
-    let (pump, side) = shard(engine, tun, sockets, ground.telemetry())?;
+    let mut pump = Pump::new(tun, ground.telemetry().feed(0)).map_err(no_pump)?;
+    let opened = open_records(store, &mut engine, pump.waker())?;
+    let bound = listen_on(&mut pump, sockets)?;
+    let mut engine = gateway_engine(engine)?;
+    if let Some(incarnation) = opened.incarnation {
+        engine.handle_ask(Ask::Rejoined { incarnation }, clock::now());
+    }
+    let Opened { kind: store_kind, records, registry, .. } = opened;
+    let side = Side { engine, records, bound, words: ground.words.clone() };
     let (door, questions) = Door::new(pump.waker());
-    let shard = Shard { pump, side, questions };
+    let shard = Shard { pump, side, questions, registry: registry.clone() };
     spawn_engine(0, ground.words.clone(), move || shard.run())?;
     let (doors, confined, telemetry) =
         (vec![door.clone()], ground.confined.clone(), ground.telemetry().clone());
-    let console = GatewayConsole { doors, confined, policy, peers, store_kind: "memory", telemetry };
+    let console = GatewayConsole { doors, confined, policy, peers, store_kind, registry, telemetry };
     ground.supervise(Box::new(console), vec![Box::new(door)])
 }
 
-/// The parts of the only shard.
-fn shard(
-    mut config: jumpvpn_engine::gateway::Config,
-    tun: Tun,
-    sockets: Vec<UdpBinding>,
-    telemetry: &Telemetry,
-) -> Result<(Pump, Side), DaemonError> {
+/// The records of ownership, ready.
+struct Opened {
+    /// Kind of the store, for people.
+    kind: &'static str,
+    records: Records,
+    /// A way to the thread that owns the store, if it has one, and as whom the gateway has joined.
+    registry: Option<RegistryDoor>,
+    incarnation: Option<Incarnation>,
+}
+
+fn open_records(
+    store: StoreOptions,
+    config: &mut jumpvpn_engine::gateway::Config,
+    engine: Arc<Waker>,
+) -> Result<Opened, DaemonError> {
+    let StoreOptions::Durable(durable) = store else {
+        let records = Records::Memory(Box::new(Ledger::new(config.capacity + TOMBSTONE_COUNT, FIRST_EPOCH)));
+        return Ok(Opened { kind: "memory", records, registry: None, incarnation: None });
+    };
+    let Durable { kind, member, key, store } = *durable;
+    let patience = member.profile.death + JOIN_MARGIN;
+    let opened = registry::open(store, engine).map_err(DaemonError::failed)?;
+    let (opened, secret) = opened.with_secret(key).map_err(DaemonError::failed)?;
+    let keys = StoreKeys::from_secret(&secret)
+        .map_err(|_| DaemonError::failed("the key of the store is all zero: make another one"))?;
+    config.node = registry::node_id(&member.name);
+    config.cell = Some(Cell { name: format!("cell {}", member.cell), keys, others: Vec::new() });
+    let (registry, door) = opened.start(&member).map_err(DaemonError::failed)?;
+    let (incarnation, right) = registry::joined(&registry, &door, patience).map_err(DaemonError::failed)?;
+    let records = Records::Registry { registry, right };
+    Ok(Opened { kind, records, registry: Some(door), incarnation: Some(incarnation) })
+}
+
+fn gateway_engine(mut config: jumpvpn_engine::gateway::Config) -> Result<Gateway, DaemonError> {
     config.started_minute = clock::minutes_since_2026();
-    let store = Ledger::new(config.capacity + TOMBSTONE_COUNT, FIRST_EPOCH);
-    let engine = Gateway::new(config, Box::new(SystemRandom), clock::now()).map_err(|error| {
+    Gateway::new(config, Box::new(SystemRandom), clock::now()).map_err(|error| {
         DaemonError::failed(format!("the random numbers of this machine are unusable: {error}"))
-    })?;
-    let mut pump = Pump::new(tun, telemetry.feed(0)).map_err(no_pump)?;
-    let mut bound: Vec<(SocketKey, IpAddr)> = Vec::new();
+    })
+}
+
+/// Hands the sockets to the pump; answers the address each is bound to.
+fn listen_on(pump: &mut Pump, sockets: Vec<UdpBinding>) -> Result<Vec<(SocketKey, IpAddr)>, DaemonError> {
+    let mut bound = Vec::new();
     for (key, socket) in (1..).map(SocketKey).zip(sockets) {
         bound.push((key, socket.local_addr().ip()));
         pump.sockets().open(key, socket).map_err(no_pump)?;
     }
-    Ok((pump, Side { engine, store, bound }))
+    Ok(bound)
 }
 
 fn bind(local: SocketAddr) -> Result<Vec<UdpBinding>, DaemonError> {

@@ -88,6 +88,7 @@ impl Supervisor {
                     self.ground.settling.end();
                     applied?;
                 }
+                Ok(Word::Routes(changes)) => self.ground.follow(&changes),
                 Ok(Word::Ended(ended)) => {
                     self.engines.clear();
                     return ended.map_err(DaemonError::failed);

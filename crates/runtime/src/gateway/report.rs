@@ -2,6 +2,7 @@
 
 use jumpvpn_engine::gateway::SessionRow;
 use jumpvpn_events::{DropCounters, State};
+use jumpvpn_ownership::{Standing, Status as Node};
 use serde_json::{Map, Value, json};
 
 use super::Look;
@@ -32,6 +33,41 @@ pub(super) fn status(looks: &[Look], store_kind: &str, losses: &Losses) -> Value
         "packets": { "in": sum(|look| look.packets_in), "out": sum(|look| look.packets_out) },
         "bytes": { "in": sum(|look| look.bytes_in), "out": sum(|look| look.bytes_out) },
     })
+}
+
+/// Adds what the ownership node knows to a status.
+pub(super) fn add_node(status: &mut Value, node: &Node) {
+    let standing = match node.standing {
+        Standing::Joining => "joining",
+        Standing::SameName => "same_name",
+        Standing::Member => "member",
+        Standing::Fenced => "fenced",
+        Standing::Stopping | Standing::Stopped => "stopping",
+        Standing::Foreign => "foreign",
+        Standing::Lost(_) => "lost",
+    };
+    let store = &mut status["store"];
+    store["standing"] = json!(standing);
+    store["incarnation"] = json!(format!("{:?}", node.incarnation));
+    store["draining"] = json!(node.draining);
+    store["sessions"] = json!(node.held_count);
+    store["pending"] = json!(node.pending_count);
+    store["generation"] = json!(node.store_generation);
+    store["peers"] = node
+        .peers
+        .iter()
+        .map(|peer| json!({ "node": peer.name, "sessions": peer.load, "draining": peer.draining }))
+        .collect();
+    let counts = &node.counts;
+    store["counts"] = json!({
+        "heartbeats": counts.heartbeats,
+        "unknown": counts.unknown,
+        "fenced": counts.fenced,
+        "burials": counts.burials,
+        "swept": counts.swept,
+        "reconciled": counts.reconciled,
+        "unreadable": counts.unreadable,
+    });
 }
 
 /// The rows of `show sessions`.

@@ -1,0 +1,137 @@
+//! Tests of the thread that owns the store.
+
+use std::time::Instant;
+
+use jumpvpn_ownership::{MemoryStore, Profile, RequestId, StoreError};
+use mio::{Poll, Token};
+
+use super::*;
+
+/// Far above what anything here takes, even on a machine that does other things.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A store in memory that rings, and that can be told to break.
+struct Ringing {
+    store: MemoryStore,
+    bell: Arc<dyn Fn() + Send + Sync>,
+    broken: Arc<AtomicBool>,
+}
+
+impl OwnershipStore for Ringing {
+    fn submit(&mut self, ticket: Ticket, operation: Operation) {
+        self.store.submit(ticket, operation);
+        (self.bell)();
+    }
+
+    fn poll(&mut self) -> Option<(Ticket, Outcome)> {
+        let (ticket, outcome) = self.store.poll()?;
+        let broken = self.broken.load(Ordering::Relaxed);
+        Some((ticket, if broken { Outcome::Lost(StoreError::NotDurable) } else { outcome }))
+    }
+}
+
+/// A store that never answers.
+struct Silent;
+
+impl OwnershipStore for Silent {
+    fn submit(&mut self, _: Ticket, _: Operation) {}
+
+    fn poll(&mut self) -> Option<(Ticket, Outcome)> {
+        None
+    }
+}
+
+fn member(profile: Profile) -> Member {
+    Member {
+        name: "here".into(),
+        public: [7; 32],
+        cell: 3,
+        boot_id: [1; 16],
+        data_dir: [2; 16],
+        profile,
+        orphan_ttl: PATIENCE,
+    }
+}
+
+/// An engine's waker, and what keeps it alive.
+fn engine() -> (Poll, Arc<Waker>) {
+    let poll = Poll::new().unwrap();
+    let waker = Arc::new(Waker::new(poll.registry(), Token(0)).unwrap());
+    (poll, waker)
+}
+
+fn ringing(broken: &Arc<AtomicBool>) -> OpenStore {
+    let broken = Arc::clone(broken);
+    Box::new(move |bells: Bells| {
+        Ok(Box::new(Ringing { store: MemoryStore::new(), bell: bells.outcome, broken }))
+    })
+}
+
+fn wait_for(registry: &mut Registry, wanted: impl Fn(&News) -> bool) -> News {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match registry.first(PATIENCE) {
+            Some(news) if wanted(&news) => return news,
+            _ => assert!(Instant::now() < until, "the news do not come"),
+        }
+    }
+}
+
+#[test]
+fn it_joins_answers_and_gives_its_right_back() {
+    let (_poll, waker) = engine();
+    let opened = open(ringing(&Arc::default()), waker).unwrap();
+    let (mut registry, door) = opened.start(&member(Profile::DEFAULT)).unwrap();
+    let (incarnation, right) = joined(&registry, &door, PATIENCE).unwrap();
+    assert_eq!(incarnation.node_id(), node_id("here"));
+    assert!(right.fence().allows(clock::now()));
+    let id = RequestId(1);
+    registry.submit(Request::Read { id, handle: jumpvpn_ownership::Handle::MAX });
+    let answer = wait_for(&mut registry, |news| matches!(news, News::Answer(_)));
+    assert!(matches!(answer, News::Answer(Answer::Absent { id: of }) if of == id));
+    let status = door.look().unwrap();
+    assert_eq!((status.standing, status.incarnation), (Standing::Member, incarnation));
+    assert!(door.stop(PATIENCE));
+    assert!(!right.fence().allows(clock::now()), "who has gone may not act");
+}
+
+#[test]
+fn a_store_that_breaks_is_told_once_and_ends_the_right() {
+    let (_poll, waker) = engine();
+    let broken = Arc::new(AtomicBool::new(false));
+    let opened = open(ringing(&broken), waker).unwrap();
+    let (mut registry, door) = opened.start(&member(Profile::FAST)).unwrap();
+    let (_, right) = joined(&registry, &door, PATIENCE).unwrap();
+    broken.store(true, Ordering::Relaxed);
+    let News::Lost(why) = wait_for(&mut registry, |news| matches!(news, News::Lost(_))) else {
+        unreachable!()
+    };
+    assert_eq!(why, "the store could not keep what was written");
+    assert!(!right.fence().allows(clock::now()));
+    door.look().unwrap();
+    let again = std::iter::from_fn(|| registry.poll()).any(|news| matches!(news, News::Lost(_)));
+    assert!(!again);
+}
+
+#[test]
+fn a_store_that_is_silent_at_the_start_is_said_to_be() {
+    let (_poll, waker) = engine();
+    let opened = open(Box::new(|_| Ok(Box::new(Silent))), waker).unwrap();
+    let (registry, door) = opened.start(&member(Profile::FAST)).unwrap();
+    let refused = joined(&registry, &door, Duration::from_millis(10)).err().unwrap();
+    assert!(refused.starts_with("the store has not answered"), "{refused}");
+}
+
+#[test]
+fn gateways_without_a_key_find_the_one_in_their_store() {
+    let (_poll, waker) = engine();
+    let opened = open(ringing(&Arc::default()), Arc::clone(&waker)).unwrap();
+    let (opened, first) = opened.with_secret(None).unwrap();
+    assert_ne!(*first, [0; 32]);
+    let (opened, again) = opened.with_secret(None).unwrap();
+    assert_eq!(first, again, "the second one finds what the first has made");
+    let (_, configured) = opened.with_secret(Some(Zeroizing::new([9; 32]))).unwrap();
+    assert_eq!(*configured, [9; 32]);
+    let silent = open(Box::new(|_| Err("no disk".to_owned())), waker);
+    assert_eq!(silent.err().unwrap(), "no disk");
+}
