@@ -290,7 +290,7 @@ impl Gateway {
         let place = self.takeovers.vacant_place().ok_or(Refusal::later(Reason::PendingFull))?;
         let slot = self.table.vacant_slot().ok_or(Refusal::later(Reason::TableFull))?;
         let local_cid = self.table.mint_cid(slot, &mut *self.core.rng);
-        let version = self.next_version(claim);
+        let version = self.next_version(claim).ok_or(Reason::Internal)?;
         let payload = self.takeover_payload(claim, version, local_cid, now);
         let mut response = Box::new([0; TAKEOVER_RESP_LEN]);
         let taken = read.respond(&payload, &mut *self.core.rng, &mut response);
@@ -317,10 +317,10 @@ impl Gateway {
     }
 
     /// One above everything that anybody knows of.
-    fn next_version(&mut self, claim: &Claim<'_>) -> u64 {
+    fn next_version(&mut self, claim: &Claim<'_>) -> Option<u64> {
         let slot = self.table.by_handle(claim.waiting.handle);
         let held = slot.and_then(|slot| self.table.session(slot)).map_or(0, |session| session.version);
-        claim.record.version.max(claim.init.version()).max(held) + 1
+        claim.record.version.max(claim.init.version()).max(held).checked_add(1)
     }
 
     fn takeover_payload(
@@ -373,8 +373,8 @@ impl Gateway {
         }
         let handle = entry.handle;
         if !self.has_room_for(handle) {
-            self.refuse_pending(place, None, &Refusal::later(Reason::TableFull));
-            return Err(Reason::TableFull);
+            self.refuse_pending(place, None, &Refusal::later(Reason::TableFull), now);
+            return Ok(());
         }
         let Some(record) = self.taken_record(place) else { return Err(Reason::Internal) };
         let entry = self.takeovers.get(place).ok_or(Reason::UnknownCid)?;
@@ -407,10 +407,10 @@ impl Gateway {
             Answer::Committed { rev, .. } if self.core.fence.allows(now) => self.take_over(place, *rev, now),
             Answer::Conflict { current, .. } => {
                 let known = current.as_ref().map(|current| (current.1.owner_epoch, current.1.version));
-                self.refuse_pending(place, known, &Refusal::later(Reason::StoreConflict));
+                self.refuse_pending(place, known, &Refusal::later(Reason::StoreConflict), now);
             }
             Answer::Refused { reason, .. } if self.core.fence.allows(now) => {
-                self.refuse_pending(place, None, &Refusal::later(*reason));
+                self.refuse_pending(place, None, &Refusal::later(*reason), now);
             }
             // Ours without the right to act, or not known: nobody serves it, and its client will ask again.
             _ => {
@@ -421,8 +421,8 @@ impl Gateway {
     }
 
     /// Gives a takeover up that was confirmed, and says so.
-    fn refuse_pending(&mut self, place: u32, known: Option<(u64, u64)>, refusal: &Refusal) {
-        self.core.counters.drops.record(refusal.reason);
+    fn refuse_pending(&mut self, place: u32, known: Option<(u64, u64)>, refusal: &Refusal, now: Time) {
+        self.core.reject(refusal.reason.into(), now);
         let Some(entry) = self.drop_takeover(place) else { return };
         let Ok(init) = TakeoverInit::parse(&entry.init[..]) else { return };
         let record = &entry.seen.1;
@@ -489,7 +489,8 @@ impl Gateway {
                 peer_cid: entry.taken.peer_cid,
                 from: entry.from,
                 stored,
-                born: record.created,
+                // Written by the clock of another machine, perhaps.
+                born: record.created.min(now),
                 expires: record.expires,
                 moved,
             },
@@ -564,6 +565,10 @@ fn check_numbers(claim: &Claim<'_>) -> Result<(), Refusal> {
     }
     if known > stored {
         return Err(Refusal::from(Reason::StoreRollback));
+    }
+    if stored == u64::MAX {
+        // No gateway writes that. There would be no epoch after it.
+        return Err(Refusal::from(Reason::Internal));
     }
     if claim.init.version().saturating_sub(claim.record.version) > VERSIONS_AHEAD {
         return Err(Refusal::from(Reason::StaleStateVersion));

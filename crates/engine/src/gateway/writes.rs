@@ -4,7 +4,9 @@
 //! that ends meanwhile is terminated in the store once the answer is there: a record that stayed live could be taken
 //! over by a client that was told to go.
 use jumpvpn_events::{Reason, Time};
-use jumpvpn_ownership::{Answer, Expected, Incarnation, RecordState, Request, RequestId, SessionRecord};
+use jumpvpn_ownership::{
+    Answer, Expected, Incarnation, Owner, RecordState, Request, RequestId, SessionRecord,
+};
 use jumpvpn_session::{Credentials, CredentialsPlace};
 use jumpvpn_wire::{Handle, SessionId};
 use rand_core::CryptoRng;
@@ -150,6 +152,10 @@ impl Gateway {
                 made.map(|(epoch, version)| Expected { rev: *rev, epoch, version })
             }
             Answer::Refused { .. } => before,
+            Answer::Conflict { current: Some(current), owner: Some(Owner::Me), .. } => {
+                let (rev, record) = &**current;
+                before.filter(|before| before.rev == *rev && record.state == RecordState::Live)
+            }
             _ => None,
         };
         if let Some(expected) = expected {
