@@ -6,7 +6,7 @@ use std::time::Duration;
 use jumpvpn_engine::agent::Command;
 use jumpvpn_engine::gateway;
 use jumpvpn_events::{Reason, Time};
-use jumpvpn_ownership::Fence;
+use jumpvpn_ownership::{Ask, Fence, Incarnation};
 
 use super::world::{CLIENTS, PATHS, StoreMood, World, inner, listener};
 
@@ -252,16 +252,30 @@ impl Player<'_, '_> {
 
     fn own(&mut self, mind: u8) {
         let fence = |valid_until| Fence { epoch: 1, valid_until };
-        match mind % 5 {
+        let now = self.world.now;
+        match mind % 11 {
             0 => self.world.mood = StoreMood::Unknown,
             1 => self.world.mood = StoreMood::Silent,
             2 => self.world.gateway.handle_fence(fence(self.world.now)),
             3 => self.world.gateway.handle_fence(fence(self.world.now + Duration::from_secs(1))),
-            _ => {
+            4 => {
                 self.world.mood = StoreMood::Sound;
                 self.world.gateway.handle_fence(fence(Time::MAX));
             }
+            5 => self.world.restart_gateway(),
+            6 => self.world.ask_of_all(|handle| Ask::Release { handle, to: Incarnation([9; 16]) }),
+            7 => self.world.ask_of_all(|handle| Ask::Lost { handle }),
+            8 => {
+                self.world.gateway.handle_ask(Ask::Fenced, now);
+                self.world.gateway.handle_fence(fence(Time::MAX));
+            }
+            9 => self.world.gateway.handle_fence_ending(now),
+            _ => {
+                let span = Duration::from_secs(2);
+                self.world.gateway.handle_command(gateway::Command::Drain { span }, now);
+            }
         }
+        self.world.collect();
     }
 
     fn end(&mut self, client: usize, all: u8) {

@@ -6,15 +6,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use jumpvpn_engine::agent::{Config as AgentConfig, GatewayPeer, Link};
-use jumpvpn_engine::gateway::{Config as GatewayConfig, Peer};
+use jumpvpn_engine::gateway::{Cell, Config as GatewayConfig, Peer};
 use jumpvpn_engine::{
     Agent, Gateway, HEADROOM, Received, SocketKey, TAILROOM, TRANSMIT_BUFFER_LEN, Transmit,
 };
 use jumpvpn_events::verify::verify_lines;
 use jumpvpn_events::{Event, PathLabel, Time, json};
-use jumpvpn_ownership::{Answer, Fence, Ledger, Request};
+use jumpvpn_ownership::{Answer, Ask, Fence, Handle, Ledger, Request};
 use jumpvpn_policy::Policy;
-use jumpvpn_session::{PrivateKey, SuiteSet};
+use jumpvpn_session::{PrivateKey, StoreKeys, SuiteSet};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng as _;
 
@@ -67,7 +67,10 @@ pub(super) struct World {
     pub now: Time,
     pub agents: Vec<Agent>,
     pub gateway: Gateway,
+    life: u64,
     pub store: Ledger,
+    /// Sessions that the store was asked to keep.
+    handles: Vec<Handle>,
     pub mood: StoreMood,
     /// Outer port of each client's paths.
     pub ports: [[u16; PATHS]; CLIENTS],
@@ -98,7 +101,8 @@ pub(super) fn listener() -> SocketAddr {
     GATEWAY.into()
 }
 
-fn gateway(now: Time) -> Gateway {
+/// A life of the gateway, one after the other; its store outlives it.
+fn gateway(life: u64, now: Time) -> Gateway {
     let peer = |client: usize| Peer {
         name: format!("client {client}"),
         public: key(2 + client as u64).public(),
@@ -115,11 +119,15 @@ fn gateway(now: Time) -> Gateway {
         policy: Policy::laptop(),
         capacity: 8,
         node: [0, 0, 0, 1],
-        cell: None,
-        started_minute: 1000,
+        cell: Some(Cell {
+            name: "fuzz".into(),
+            keys: StoreKeys::from_secret(&[7; 32]).expect("a key that is not zero"),
+            others: Vec::new(),
+        }),
+        started_minute: 1000 + life as u32,
         mtu: 1400,
     };
-    let random = Box::new(ChaCha20Rng::seed_from_u64(8));
+    let random = Box::new(ChaCha20Rng::seed_from_u64(8 + 1000 * life));
     let mut gateway = Gateway::new(config, random, now).expect("the seeded source is not broken");
     gateway.handle_fence(Fence { epoch: 1, valid_until: Time::MAX });
     gateway
@@ -142,7 +150,9 @@ impl World {
         let mut world = Self {
             now,
             agents: (0..CLIENTS).map(|client| agent(client, now)).collect(),
-            gateway: gateway(now),
+            gateway: gateway(0, now),
+            life: 0,
+            handles: Vec::new(),
             store: Ledger::new(64, 1),
             mood: StoreMood::Sound,
             ports: [[40_000, 50_000]; CLIENTS],
@@ -336,7 +346,26 @@ impl World {
         assert!(findings.is_empty(), "{findings:#?}");
     }
 
+    /// The gateway's process dies, and a new one finds its store.
+    pub fn restart_gateway(&mut self) {
+        self.life += 1;
+        self.gateway = gateway(self.life, self.now);
+        self.files[0].seq = 0;
+        self.settle();
+    }
+
+    /// The ownership layer asks the engine for something about every session there ever was.
+    pub fn ask_of_all(&mut self, ask: fn(Handle) -> Ask) {
+        for handle in self.handles.clone() {
+            self.gateway.handle_ask(ask(handle), self.now);
+        }
+        self.settle();
+    }
+
     fn answer(&mut self, request: &Request) -> Option<Answer> {
+        if matches!(request, Request::Create { .. }) {
+            self.handles.push(request.handle());
+        }
         let answer = self.store.submit(request, self.now);
         match self.mood {
             StoreMood::Sound => Some(answer),

@@ -81,6 +81,25 @@ pub(super) fn scripts() -> Vec<(&'static str, Vec<u8>)> {
             "fence",
             compose(&[(Own, [3; 3]), (Run, span(1500)), (Replay, [0; 3]), (Own, [4; 3]), (Run, span(9))]),
         ),
+        (
+            "restart",
+            compose(&[(Traffic, [5, 0, 0]), (Own, [5, 0, 0]), (Run, span(1999)), (Traffic, [9, 0, 0])]),
+        ),
+        ("lost", compose(&[(Own, [7, 0, 0]), (Run, span(1999)), (Replay, [2, 0, 0]), (Run, span(1999))])),
+        (
+            "handoff",
+            compose(&[
+                (Own, [0; 3]),
+                (Own, [6, 0, 0]),
+                (Traffic, [9, 0, 0]),
+                (Leap, [255, 3, 0]),
+                (Own, [8, 0, 0]),
+                (Own, [4, 0, 0]),
+                (Run, span(1999)),
+                (Run, span(1999)),
+            ]),
+        ),
+        ("drain", compose(&[(Own, [9, 0, 0]), (Own, [10, 0, 0]), (Run, span(1999)), (Traffic, [9, 0, 0])])),
         ("end", compose(&[(End, [0; 3]), (Run, span(900)), (Replay, [9, 0, 0]), (End, [1, 1, 0])])),
     ]
 }
