@@ -81,6 +81,16 @@ pub(super) fn scripts() -> Vec<(&'static str, Vec<u8>)> {
             "fence",
             compose(&[(Own, [3; 3]), (Run, span(1500)), (Replay, [0; 3]), (Own, [4; 3]), (Run, span(9))]),
         ),
+        ("end", compose(&[(End, [0; 3]), (Run, span(900)), (Replay, [9, 0, 0]), (End, [1, 1, 0])])),
+    ]
+    .into_iter()
+    .chain(owners())
+    .collect()
+}
+
+/// Gateways that start again, lose what they have, give it away, and send their clients away.
+fn owners() -> Vec<(&'static str, Vec<u8>)> {
+    vec![
         (
             "restart",
             compose(&[(Traffic, [5, 0, 0]), (Own, [5, 0, 0]), (Run, span(1999)), (Traffic, [9, 0, 0])]),
@@ -100,6 +110,5 @@ pub(super) fn scripts() -> Vec<(&'static str, Vec<u8>)> {
             ]),
         ),
         ("drain", compose(&[(Own, [9, 0, 0]), (Own, [10, 0, 0]), (Run, span(1999)), (Traffic, [9, 0, 0])])),
-        ("end", compose(&[(End, [0; 3]), (Run, span(900)), (Replay, [9, 0, 0]), (End, [1, 1, 0])])),
     ]
 }

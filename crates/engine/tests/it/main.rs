@@ -3,6 +3,7 @@
 
 mod allocation;
 mod birth;
+mod cell;
 mod clauses;
 mod deaf;
 mod elsewhere;
@@ -12,6 +13,7 @@ mod hostile;
 mod hours;
 mod journey;
 mod jump;
+mod members;
 mod refusals;
 mod rogue;
 mod stuck;

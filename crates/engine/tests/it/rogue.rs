@@ -20,11 +20,16 @@ use crate::world::{World, key};
 
 /// HS_INIT of the holder of `seed`'s key; `number` makes each one different.
 pub fn hello(seed: u64, number: u64) -> (Initiator, [u8; HS_INIT_LEN]) {
+    hello_to(seed, 1, number)
+}
+
+/// The same, to the gateway of that key.
+pub fn hello_to(seed: u64, gateway: u64, number: u64) -> (Initiator, [u8; HS_INIT_LEN]) {
     let mut rng = ChaCha20Rng::seed_from_u64(seed << 32 | number);
     let payload = InitPayload { features: features::PQ, policy: 0, lanes: 1, lifetime_s: 0, random: [0; 16] };
     let config = InitiatorConfig {
         private: &key(seed),
-        gateway: &key(1).public(),
+        gateway: &key(gateway).public(),
         psk: None,
         suites: SuiteSet::ALL,
         cid: Cid(rng.next_u64()),

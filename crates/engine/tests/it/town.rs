@@ -19,8 +19,9 @@ use jumpvpn_wire::AdvisedGateway;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 
+use crate::members::Members;
 use crate::rogue::{Rogue, hello};
-use crate::world::{GATEWAY, gateway_config, key};
+use crate::world::{GATEWAY, GATEWAY_INNER, MALLORY_INNER, gateway_config, key, packet};
 
 /// Seeds of the gateways' keys.
 pub const KEYS: [u64; 2] = [1, 21];
@@ -107,6 +108,8 @@ pub struct Town {
     pub events: Vec<(usize, Event)>,
     /// What each owner says to a wish for its session, instead of asking its engine.
     pub refuse_release: Option<Reason>,
+    /// The ownership layer itself, in place of the double.
+    pub members: Option<Members>,
     policy: Policy,
     lives: u8,
 }
@@ -132,6 +135,7 @@ impl Town {
             sent: Vec::new(),
             events: Vec::new(),
             refuse_release: None,
+            members: None,
             policy,
             lives: 0,
         };
@@ -141,6 +145,33 @@ impl Town {
             town.incarnations.push(incarnation);
         }
         town
+    }
+
+    /// Two gateways that have joined a cell, with the ownership layer itself behind them.
+    pub fn of_members() -> Town {
+        let mut town = Town::new();
+        town.members = Some(Members::new(KEYS.len(), town.now));
+        for gateway in &mut town.gateways {
+            gateway.handle_fence(Fence { epoch: 0, valid_until: Time::ZERO });
+        }
+        town.run(Duration::from_millis(100));
+        town
+    }
+
+    /// The process is gone, and nobody is told. What is left here is an engine that may do nothing.
+    pub fn kill(&mut self, at: usize) {
+        let Some(members) = &mut self.members else { return };
+        members.kill(at);
+        (self.gateways[at], self.incarnations[at]) = self.life(at);
+        self.gateways[at].handle_fence(Fence { epoch: 0, valid_until: Time::ZERO });
+    }
+
+    /// A new process begins where one was killed.
+    pub fn start(&mut self, at: usize) {
+        if let Some(members) = &mut self.members {
+            members.start(at, self.now);
+        }
+        self.settle();
     }
 
     pub fn config(&self, at: usize) -> Config {
@@ -225,6 +256,9 @@ impl Town {
                 Manner::Held => self.answer_questions(),
                 Manner::Slow => {}
             }
+            if let Some(members) = &mut self.members {
+                quiet &= !members.exchange(&mut self.gateways, self.now);
+            }
             if quiet {
                 return;
             }
@@ -267,7 +301,9 @@ impl Town {
 
     fn carry_out(&mut self) {
         for (at, request) in std::mem::take(&mut self.asked) {
-            if let Some(answer) = self.submit(at, request) {
+            if let Some(members) = &mut self.members {
+                members.submit(at, request, self.now);
+            } else if let Some(answer) = self.submit(at, request) {
                 self.said.push((at, answer));
             }
         }
@@ -363,9 +399,23 @@ impl Town {
         let end = self.now + span;
         while self.now < end {
             self.now = (self.now + Duration::from_millis(5)).min(end);
+            self.members.iter_mut().for_each(|members| members.handle_timeout(self.now));
             self.gateways.iter_mut().for_each(|gateway| gateway.handle_timeout(self.now));
             self.settle();
+            if self.members.is_some() {
+                self.check_one_owner();
+            }
         }
+    }
+
+    /// At most one gateway would send a packet to the client.
+    fn check_one_owner(&mut self) {
+        let now = self.now;
+        let sends = |gateway: &mut Gateway| {
+            gateway.handle_packet(&mut packet(GATEWAY_INNER, MALLORY_INNER, 0), now).is_ok()
+        };
+        let owners = self.gateways.iter_mut().filter_map(|gateway| sends(gateway).then_some(())).count();
+        assert!(owners <= 1, "two gateways serve one session");
     }
 
     /// What a gateway has sent to that address since it was asked last.
