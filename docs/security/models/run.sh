@@ -91,6 +91,8 @@ handshake() {
 
 takeover() {
     t() { sed -e "s#LEAKS#$2#" -e 's#LATE##' takeover.pv >"$D/takeover-$1.pv"; r "takeover-$1"; }
+    sed -e 's#LEAKS##' -e 's#LATE##' takeover_named.pv >"$D/takeover-named.pv"
+    r takeover-named
     t nothing_leaked ''
     t store_leaked 'out(net,(RS,Kto));'
     t client_static_leaked 'out(net,cs);'

@@ -164,6 +164,7 @@ impl Live {
         self.takeover = None;
         self.stage = Stage::Ready;
         (self.told_epoch, self.version) = (self.epoch.owner_epoch, payload.version);
+        self.owner_since = self.cseq;
         self.keyring = Keyring::new(self.secret.credentials(&self.epoch), self.epoch.owner_epoch);
         self.take_terms(core, &payload, now);
         let gap = now.since(heard);
@@ -196,11 +197,9 @@ impl Live {
     /// What the new owner grants: limits, tokens, and when the keys are to be made hybrid again.
     fn take_terms(&mut self, core: &mut Core, payload: &TakeoverRespPayload, now: Time) {
         core.config.policy = stricter(&core.own_policy, payload.max_switches_per_min, payload.cooldown_ms);
-        self.limits = Limits {
-            lifetime: now.since(self.born) + Duration::from_secs(u64::from(payload.lifetime_s)),
-            idle_ttl: Duration::from_millis(u64::from(payload.idle_ttl_ms)),
-            ticket_age: Duration::from_millis(u64::from(payload.ticket_age_ms)),
-        };
+        self.limits = Limits::granted(payload.lifetime_s, payload.idle_ttl_ms, payload.ticket_age_ms);
+        // What is left counts from now, a lifetime from the birth.
+        self.limits.lifetime += now.since(self.born);
         self.reset_token = payload.reset_token;
         self.token_config = payload.token_config;
         self.last_token = payload.token;

@@ -90,6 +90,17 @@ pub(crate) struct Limits {
     pub ticket_age: Duration,
 }
 
+impl Limits {
+    /// In the units in which a gateway names them.
+    pub fn granted(lifetime_s: u32, idle_ttl_ms: u32, ticket_age_ms: u16) -> Limits {
+        Limits {
+            lifetime: Duration::from_secs(u64::from(lifetime_s)),
+            idle_ttl: Duration::from_millis(u64::from(idle_ttl_ms)),
+            ticket_age: Duration::from_millis(u64::from(ticket_age_ms)),
+        }
+    }
+}
+
 /// A session between birth and end.
 pub(crate) struct Live {
     pub label: SessionLabel,
@@ -103,6 +114,8 @@ pub(crate) struct Live {
     pub cseq: u64,
     /// Owner epoch of the last commit.
     pub told_epoch: u64,
+    /// Our last control message before the present owner proved itself.
+    pub owner_since: u64,
     pub version: u64,
     pub keyring: Keyring,
     pub takeover: Option<Box<Takeover>>,

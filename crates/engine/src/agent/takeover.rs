@@ -258,7 +258,10 @@ impl Live {
         now: Time,
     ) -> Result<Received, Reason> {
         let proof = orphaned_proof(&self.reset_token, message.cseq);
-        let recent = message.cseq <= self.cseq && self.cseq - message.cseq < ORPHAN_WINDOW;
+        // What was said before the present owner began is about the one before.
+        let recent = message.cseq > self.owner_since
+            && message.cseq <= self.cseq
+            && self.cseq - message.cseq < ORPHAN_WINDOW;
         if !is_reset_token(&proof, &message.reset_token) || !recent || !self.is_in_doubt() {
             return Err(Reason::BadProof);
         }
@@ -328,20 +331,22 @@ impl Live {
     }
 
     fn start_attempt(&mut self, core: &mut Core, paths: &mut Paths, now: Time) {
-        let path_id = PathId(self.next_path_id);
-        let cseq = self.next_cseq();
-        let token = self.tokens.pop().unwrap_or(self.last_token);
         let Some(takeover) = &mut self.takeover else { return };
         let gateway = takeover.order[takeover.turn % takeover.order.len()];
         // The newest credentials first; a gateway that has others says nothing.
-        let entry = self.keyring.turn(takeover.turn / takeover.order.len());
+        let turn = takeover.turn / takeover.order.len();
         takeover.turn += 1;
         let reached = |gateway: usize| paths.to_gateway(gateway).next().is_some();
         if !reached(gateway) {
             let none = !takeover.order.iter().any(|&gateway| reached(gateway));
             return self.pause_takeover(core, now, if none { SLOW_PAUSE } else { Duration::ZERO });
         }
+        let path_id = PathId(self.next_path_id);
         self.next_path_id += 1;
+        let cseq = self.next_cseq();
+        let token = self.tokens.pop().unwrap_or(self.last_token);
+        let entry = self.keyring.turn(turn);
+        let Some(takeover) = &mut self.takeover else { return };
         let config = TakeoverConfig {
             private: &core.config.private,
             gateway: &core.config.gateways[gateway].public,

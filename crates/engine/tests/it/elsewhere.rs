@@ -302,7 +302,8 @@ fn a_recorded_word_that_a_session_is_orphaned_ends_nothing_and_moves_nothing() {
     journey.kill(0);
     journey.run_with_traffic(ms(300));
     journey.restart(0);
-    journey.run_with_traffic(ms(3000));
+    journey.run_with_traffic(ms(400));
+    assert_eq!(takeovers(&journey).len(), 1);
     let words: Vec<Vec<u8>> = journey
         .seen
         .iter()
