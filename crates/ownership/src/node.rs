@@ -261,9 +261,11 @@ impl<R: CryptoRng> Node<R> {
         self.asks.pop_front()
     }
 
-    /// Somebody says that there is something in the mailbox: it is looked at once.
+    /// Somebody says that something has changed in a mailbox, this node's or one that it has put a wish into: both are looked
+    /// at at once.
     pub fn hint(&mut self, now: Time) {
         self.mail.look_at_once(now);
+        self.hurry_waiting(now);
     }
 
     /// Tells the others whether this node is about to go.

@@ -245,6 +245,18 @@ impl<R: CryptoRng> Node<R> {
         }
     }
 
+    /// What waits for another node looks again now.
+    pub(super) fn hurry_waiting(&mut self, now: Time) {
+        let waits = |job: &Job| matches!(job.step, Step::AwaitRecord | Step::AwaitHolder);
+        for (key, job) in self.jobs.running.iter_mut().filter(|(_, job)| waits(job)) {
+            if let Some(due) = job.due.as_mut().filter(|due| **due > now) {
+                self.jobs.timers.remove(&(*due, *key));
+                self.jobs.timers.insert((now, *key));
+                *due = now;
+            }
+        }
+    }
+
     pub(super) fn jobs_timeout(&mut self, now: Time) {
         while let Some((due, key)) = self.jobs.timers.first().copied().filter(|(due, _)| *due <= now) {
             self.jobs.timers.remove(&(due, key));

@@ -23,6 +23,8 @@ const DECLINED_FOR: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Mail {
     under_way: bool,
+    /// Somebody said that there is something while a look was under way, which may have come too early.
+    again: bool,
     asked: Time,
     due: Time,
     /// Wishes that were passed on or answered, and when they were seen first.
@@ -36,6 +38,7 @@ impl Mail {
 
     pub const fn look_at_once(&mut self, now: Time) {
         self.due = now;
+        self.again = self.under_way;
     }
 
     /// The session is not this node's any more, or is new: what was wished before is over.
@@ -60,7 +63,8 @@ impl<R: CryptoRng> Node<R> {
             self.mail.due = now.max(self.mail.asked + RETRY);
             return;
         };
-        self.mail.due = now.max(self.mail.asked + EVERY);
+        let pause = if std::mem::take(&mut self.mail.again) { Duration::ZERO } else { EVERY };
+        self.mail.due = now.max(self.mail.asked + pause);
         let mut before = std::mem::take(&mut self.mail.known);
         for (key, stored) in entries {
             let Some((_, handle)) = keys::request_parts(&key) else { continue };

@@ -120,6 +120,19 @@ fn a_live_owner_gives_a_session_away() {
     assert_eq!(left, 0, "mailboxes are empty");
 }
 
+/// What a store that tells of changes is for: wish, list, release, look and write, with 2 ms for each.
+#[test]
+fn a_handoff_over_a_store_that_tells_of_changes_takes_five_exchanges() {
+    let mut cell = Cell::new(2);
+    cell.watched = true;
+    cell.create(0, &session(1));
+    let begin = cell.now;
+    assert!(is_committed(&cell.take(1, session(1).handle)));
+    let taken = cell.now.since(begin);
+    // Before them the record and the tombstone of its owner are read, and each hint takes a way of its own.
+    assert!(taken <= Duration::from_millis(20), "{taken:?}");
+}
+
 #[test]
 fn a_live_owner_may_decline_or_say_nothing() {
     let mut cell = Cell::new(2);

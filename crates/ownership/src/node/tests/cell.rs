@@ -33,6 +33,7 @@ pub(super) struct Member {
 pub(super) enum Flight {
     Request(usize, Ticket, Operation),
     Outcome(usize, Ticket, Outcome),
+    Hint(usize),
 }
 
 pub(super) struct Cell {
@@ -42,6 +43,8 @@ pub(super) struct Cell {
     flights: BTreeMap<(Time, u64), Flight>,
     flight_count: u64,
     next_id: u64,
+    /// Whether the store tells of changes in mailboxes.
+    pub watched: bool,
     /// Keys that were put or deleted, by their first letters.
     pub writes: BTreeMap<String, u64>,
 }
@@ -72,6 +75,7 @@ impl Cell {
             flights: BTreeMap::new(),
             flight_count: 0,
             next_id: 0,
+            watched: false,
             writes: BTreeMap::new(),
         };
         for index in 1..=count {
@@ -107,7 +111,7 @@ impl Cell {
         self.members.swap_remove(index);
         assert_eq!(member, self.members.len(), "it takes the other's place");
         self.flights.retain(|_, flight| {
-            let (Flight::Request(of, ..) | Flight::Outcome(of, ..)) = flight;
+            let (Flight::Request(of, ..) | Flight::Outcome(of, ..) | Flight::Hint(of)) = flight;
             if *of == member {
                 *of = index;
                 return true;
@@ -163,11 +167,22 @@ impl Cell {
                         let kind = kind.map(|byte| char::from(*byte)).collect();
                         *self.writes.entry(kind).or_default() += 1;
                     }
+                    let to_mail = |change: &Change| change.key().0.starts_with(b"req/");
+                    if self.watched && transaction.changes.iter().any(to_mail) {
+                        (0..self.members.len()).for_each(|of| self.fly(self.now + LATENCY, Flight::Hint(of)));
+                    }
                 }
                 if self.members[index].deaf {
                     self.fly(self.now + TIMEOUT, Flight::Outcome(index, ticket, Outcome::Unknown));
                 } else {
                     self.fly(self.now + LATENCY, Flight::Outcome(index, ticket, outcome));
+                }
+            }
+            Flight::Hint(index) => {
+                if !self.members[index].crashed {
+                    self.members[index].node.hint(self.now);
+                    self.members[index].node.handle_timeout(self.now);
+                    self.settle(index);
                 }
             }
             Flight::Outcome(index, ticket, outcome) => {
