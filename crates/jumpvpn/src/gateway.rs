@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use jumpvpn_config::{GatewayConfig, key};
+use jumpvpn_config::{GatewayConfig, StoreConfig, key};
 use jumpvpn_engine::gateway;
 use jumpvpn_host::{NatSpec, TunnelSpec};
 use jumpvpn_runtime::{DaemonOptions, GatewayOptions, run_gateway};
@@ -110,6 +110,7 @@ fn tunnel(config: &GatewayConfig) -> TunnelSpec {
         ifname: config.interface.clone(),
         addresses: config.address.clone(),
         forward: config.nat,
+        dead_man: matches!(config.store, StoreConfig::Etcd(_)),
         nat,
         ..TunnelSpec::default()
     }

@@ -55,6 +55,8 @@ fn embedded(config: &EmbeddedStore, public: [u8; 32], orphan_ttl: Duration) -> R
             let store = opened.start(bells.outcome).map_err(|error| no_thread(&error))?;
             Ok(Box::new(store))
         }),
+        // Nobody else can own its sessions.
+        dead_man: false,
     })))
 }
 
@@ -87,6 +89,7 @@ fn etcd(config: &EtcdStore, public: [u8; 32], orphan_ttl: Duration) -> Result<St
             store.watch(jumpvpn_ownership::mailboxes(), bells.mail);
             Ok(Box::new(store))
         }),
+        dead_man: true,
     })))
 }
 

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use jumpvpn_engine::gateway::RouteChange;
 use jumpvpn_engine::{agent, gateway};
-use jumpvpn_events::Reason;
+use jumpvpn_events::{Reason, Time};
 use jumpvpn_ownership::Profile;
 use serde_json::Value;
 use zeroize::Zeroizing;
@@ -97,6 +97,8 @@ pub struct Durable {
     pub key: Option<Zeroizing<[u8; 32]>>,
     /// The store.
     pub store: OpenStore,
+    /// Whether the tunnel has a dead-man switch, which lets nothing pass unless it is told until when.
+    pub dead_man: bool,
 }
 
 /// A gateway among those that share a store.
@@ -157,6 +159,8 @@ pub(crate) enum Word {
     Tunnel(TunnelSettings),
     /// Sessions that have changed their gateway came here or went away: routes follow.
     Routes(Vec<RouteChange>),
+    /// The gateway may act until then; not a moment longer, whatever becomes of it.
+    Right(Time),
     /// An engine's thread ended.
     Ended(Result<Ended, String>),
 }

@@ -108,6 +108,9 @@ pub(crate) struct Side {
     pub(crate) bound: Vec<(SocketKey, IpAddr)>,
     /// Who changes the machine.
     pub(crate) words: Sender<Word>,
+    /// Whether the machine itself cuts the tunnel when the right to act ends, and when it would as far as it was told.
+    pub(crate) dead_man: bool,
+    pub(crate) armed: Time,
 }
 
 impl Shard {
@@ -118,7 +121,7 @@ impl Shard {
     pub(crate) fn run(mut self) -> Result<Ended, String> {
         loop {
             self.side.hear()?;
-            self.side.engine.handle_fence(self.side.records.fence());
+            self.side.renew();
             let woken = self.pump.wait(self.side.poll_timeout());
             let woken = woken.map_err(|error| format!("cannot wait for packets: {error}"))?;
             if woken.by_waker && self.handle_questions() {
@@ -229,6 +232,17 @@ impl Side {
         if !routes.is_empty() {
             // Without its hearer the process ends.
             self.words.send(Word::Routes(routes)).ok();
+        }
+    }
+
+    /// Passes the right to act on: to the engine, and to the machine, which cuts the tunnel when it ends.
+    fn renew(&mut self) {
+        let fence = self.records.fence();
+        self.engine.handle_fence(fence);
+        if self.dead_man && fence.valid_until != self.armed {
+            self.armed = fence.valid_until;
+            // Without its hearer the process ends.
+            self.words.send(Word::Right(fence.valid_until)).ok();
         }
     }
 

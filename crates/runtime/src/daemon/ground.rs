@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
 use jumpvpn_engine::gateway::RouteChange;
-use jumpvpn_events::Severity;
+use jumpvpn_events::{Severity, Time};
 use jumpvpn_tun::{Tun, TunError, TunOptions};
 use serde_json::Value;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -144,6 +144,13 @@ impl Ground {
         }
         self.settings = Some(settings);
         Ok(())
+    }
+
+    /// Lets traffic pass the tunnel until then. What fails is said: what was allowed before runs out.
+    pub(super) fn arm(&mut self, until: Time) {
+        if let Err(error) = self.host.arm_dead_man(until) {
+            self.telemetry().note(Severity::Error, error.message);
+        }
     }
 
     /// Leads packets for sessions that came from other gateways here, and no longer those for sessions that went. What fails is

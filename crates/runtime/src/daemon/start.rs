@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use jumpvpn_engine::gateway::Cell;
 use jumpvpn_engine::{Agent, Gateway, SocketKey};
+use jumpvpn_events::Time;
 use jumpvpn_ownership::{Ask, Incarnation, Ledger};
 use jumpvpn_session::StoreKeys;
 use jumpvpn_transport::{BindError, BindOptions, UdpBinding};
@@ -99,8 +100,8 @@ pub fn run_gateway(options: GatewayOptions) -> Result<Ended, DaemonError> {
     if let Some(incarnation) = opened.incarnation {
         engine.handle_ask(Ask::Rejoined { incarnation }, clock::now());
     }
-    let Opened { kind: store_kind, records, registry, .. } = opened;
-    let side = Side { engine, records, bound, words: ground.words.clone() };
+    let Opened { kind: store_kind, records, registry, dead_man, .. } = opened;
+    let side = Side { engine, records, bound, words: ground.words.clone(), dead_man, armed: Time::ZERO };
     let (door, questions) = Door::new(pump.waker());
     let shard = Shard { pump, side, questions, registry: registry.clone() };
     spawn_engine(0, ground.words.clone(), move || shard.run())?;
@@ -118,6 +119,7 @@ struct Opened {
     /// A way to the thread that owns the store, if it has one, and as whom the gateway has joined.
     registry: Option<RegistryDoor>,
     incarnation: Option<Incarnation>,
+    dead_man: bool,
 }
 
 fn open_records(
@@ -127,9 +129,9 @@ fn open_records(
 ) -> Result<Opened, DaemonError> {
     let StoreOptions::Durable(durable) = store else {
         let records = Records::Memory(Box::new(Ledger::new(config.capacity + TOMBSTONE_COUNT, FIRST_EPOCH)));
-        return Ok(Opened { kind: "memory", records, registry: None, incarnation: None });
+        return Ok(Opened { kind: "memory", records, registry: None, incarnation: None, dead_man: false });
     };
-    let Durable { kind, member, key, store } = *durable;
+    let Durable { kind, member, key, store, dead_man } = *durable;
     let patience = member.profile.death + JOIN_MARGIN;
     let opened = registry::open(store, engine).map_err(DaemonError::failed)?;
     let (opened, secret) = opened.with_secret(key).map_err(DaemonError::failed)?;
@@ -140,7 +142,7 @@ fn open_records(
     let (registry, door) = opened.start(&member).map_err(DaemonError::failed)?;
     let (incarnation, right) = registry::joined(&registry, &door, patience).map_err(DaemonError::failed)?;
     let records = Records::Registry { registry, right };
-    Ok(Opened { kind, records, registry: Some(door), incarnation: Some(incarnation) })
+    Ok(Opened { kind, records, registry: Some(door), incarnation: Some(incarnation), dead_man })
 }
 
 fn gateway_engine(mut config: jumpvpn_engine::gateway::Config) -> Result<Gateway, DaemonError> {

@@ -88,6 +88,7 @@ impl Supervisor {
                     self.ground.settling.end();
                     applied?;
                 }
+                Ok(Word::Right(until)) => self.ground.arm(until),
                 Ok(Word::Routes(changes)) => self.ground.follow(&changes),
                 Ok(Word::Ended(ended)) => {
                     self.engines.clear();
