@@ -30,7 +30,8 @@ const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 const FORMAT_AT: usize = 60;
 const APPLICATION_AT: usize = 68;
 
-/// One tree for keys and values: a value stays below a quarter of a page, and every access is by key. The counter has a row of
+/// One tree for keys and values: every access is by key, a value stays below a quarter of a page, and the file is 6 % smaller
+/// than with two trees, at no difference in speed that stands out (3 pairs of runs on a busy machine). The counter has a row of
 /// its own, as the record with the highest revision may be deleted.
 const TABLES: &str = "
     CREATE TABLE kv(key BLOB PRIMARY KEY, rev INTEGER NOT NULL, val BLOB NOT NULL, sum INTEGER NOT NULL)
