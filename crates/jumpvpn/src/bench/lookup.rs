@@ -18,8 +18,8 @@ use crate::exit::Failure;
 
 pub(super) const NOTE: &str = "\
 Times of one core per datagram, to sessions in random order, in batches as a receive brings them: the engine is told
-which datagrams come next, which is part of the time. lookup: DATA whose session is found by its CID and that is refused
-by its key generation, before any cryptography. packet: 28 bytes inside, _in opened, _out found by its inner address and
+which datagrams come next, which is part of the time. lookup: DATA whose slot is found by its CID and that is refused by
+its key generation, which stands beside the CID; the session itself is not read. packet: 28 bytes inside, _in opened, _out found by its inner address and
 sealed. flatness: the time with many sessions over that with 10; what is above 1 is memory that many sessions do not
 find in a cache. Packets go to the 400,000 youngest sessions at most: a gateway admits 500 births per second, and a key
 lives for 900 s. A million sessions need about 8 GiB of memory, and their births some minutes.";
