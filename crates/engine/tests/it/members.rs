@@ -4,8 +4,10 @@ use jumpvpn_events::Time;
 use jumpvpn_ownership::{MemoryStore, Node, NodeConfig, Outcome, Profile, Request, Upkeep, WallClock};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
-
 use std::time::Duration;
+
+use crate::town::KEYS;
+use crate::world::key;
 
 /// How a node reaches the store.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -45,6 +47,7 @@ impl Members {
         let config = NodeConfig {
             node_id: [0, 0, 0, at as u8 + 1],
             name: format!("gateway {at}"),
+            public: key(KEYS[at]).public().0,
             cell: 1,
             store_generation: None,
             boot_id: [at as u8; 16],
