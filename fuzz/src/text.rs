@@ -82,7 +82,10 @@ fn assert_valid(config: &Config) {
                 );
             }
         }
-        Config::Agent(agent) => assert!(!agent.gateway.endpoints.is_empty()),
+        Config::Agent(agent) => {
+            assert!(!agent.gateways.is_empty());
+            assert!(agent.gateways.iter().all(|gateway| !gateway.endpoints.is_empty()));
+        }
     }
 }
 
