@@ -37,7 +37,11 @@ const COMMANDS: &[(&str, &str, &str)] = &[
     ("stories", "", "the lab's stories, each once: session, TCP and audit"),
     ("attack", "[--minutes M] [--seed N]", "hostile traffic against the running program, each attack once"),
     ("sim", "[--seeds N | --hours H] [--first SEED] | --seed S [--trace]", "worlds in virtual time"),
-    ("model", "[--depth N] [--requests N]", "every order of events up to a bound; the short form are tests"),
+    (
+        "model",
+        "[--depth N] [--requests N] [--ownership N]",
+        "every order of events up to a bound; the short form are tests",
+    ),
     (
         "fuzz",
         "[--minutes M | --seconds S] [--target NAME] [--seed N] [--coverage | --record] [--minimize]",

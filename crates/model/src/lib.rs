@@ -9,9 +9,10 @@
 use std::collections::BTreeSet;
 use std::hash::Hash;
 
-use stateright::{Checker, DiscoveryClassification, Model};
+use stateright::{Checker, DiscoveryClassification, HasDiscoveries, Model};
 
 pub mod engines;
+pub mod ownership;
 pub mod requests;
 // With `test` set, which `--all-targets` does although this library has no tests inside, the files of the runtime would look
 // for theirs here.
@@ -45,7 +46,26 @@ where
     M::State: Hash + std::fmt::Debug + Send + Sync + PartialEq + Clone,
     M::Action: std::fmt::Debug + PartialEq + Clone,
 {
-    let checker = model.checker().threads(threads).spawn_bfs().join();
+    search(model, threads, HasDiscoveries::All)
+}
+
+/// Explores until a promise is broken.
+pub fn explore_until_broken<M>(model: M, threads: usize) -> Found
+where
+    M: Model + Send + Sync + 'static,
+    M::State: Hash + std::fmt::Debug + Send + Sync + PartialEq + Clone,
+    M::Action: std::fmt::Debug + PartialEq + Clone,
+{
+    search(model, threads, HasDiscoveries::AnyFailures)
+}
+
+fn search<M>(model: M, threads: usize, end: HasDiscoveries) -> Found
+where
+    M: Model + Send + Sync + 'static,
+    M::State: Hash + std::fmt::Debug + Send + Sync + PartialEq + Clone,
+    M::Action: std::fmt::Debug + PartialEq + Clone,
+{
+    let checker = model.checker().threads(threads).finish_when(end).spawn_bfs().join();
     let mut found =
         Found { states: checker.unique_state_count(), broken: Vec::new(), examples: BTreeSet::new() };
     for (name, path) in checker.discoveries() {

@@ -6,7 +6,7 @@ use std::ops::Bound;
 use crate::{Change, Key, Operation, Outcome, OwnershipStore, Rev, Stored, Ticket, Transaction};
 
 /// The key space in memory. It lives and dies with the process.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct MemoryStore {
     last_rev: u64,
     entries: BTreeMap<Key, Stored>,

@@ -2,5 +2,6 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod engines;
+mod ownership;
 mod requests;
 mod threads;
