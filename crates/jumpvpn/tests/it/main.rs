@@ -8,6 +8,7 @@ mod config;
 mod control;
 mod daemon;
 mod documents;
+mod durable;
 mod exhaustion;
 mod keys;
 mod privilege;
