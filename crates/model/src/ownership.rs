@@ -7,8 +7,8 @@
 //! more than one.
 //!
 //! Late are those on which something hangs: transactions of heartbeats, tombstones and sessions, and looks at the heartbeats. Not covered:
-//! three nodes, several sessions, rates of clocks below a tick, joining while others join. `jumpvpn_ownership`'s own tests and the
-//! simulator have those.
+//! three nodes, several sessions, rates of clocks below a tick, joining while others join. `jumpvpn_ownership`'s own tests have
+//! some of it.
 
 use stateright::{Model, Property};
 
