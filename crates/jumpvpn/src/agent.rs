@@ -38,6 +38,7 @@ pub(crate) fn run(args: &DaemonArgs) -> Outcome {
             confine: confinement.when_open(
                 &config.control_socket,
                 config.events.as_deref(),
+                Vec::new(),
                 keeper.confinement,
             ),
             mtu: config.routes.mtu.unwrap_or(daemon::DEFAULT_MTU),

@@ -43,12 +43,19 @@ impl Confinement {
         Ok(Confinement { sandbox, memory })
     }
 
-    /// The last step, which leaves the two paths as the only ones in reach. `keeper` is what the other process has
-    /// given up.
-    pub(crate) fn when_open(self, control_socket: &Path, events: Option<&Path>, keeper: Value) -> Confine {
+    /// The last step, which leaves the two paths as the only ones in reach, and TCP to these ports: a store that was out of
+    /// reach has to be connected to again. `keeper` is what the other process has given up.
+    pub(crate) fn when_open(
+        self,
+        control_socket: &Path,
+        events: Option<&Path>,
+        tcp: Vec<u16>,
+        keeper: Value,
+    ) -> Confine {
         let files = Files {
             append: events.into_iter().map(folder).collect(),
             remove: vec![folder(control_socket)],
+            tcp,
             ..Files::default()
         };
         Box::new(move || self.end(&files, &keeper).map_err(|error| refusal(&error)))

@@ -43,6 +43,7 @@ pub(crate) fn run(args: &DaemonArgs) -> Outcome {
             confine: confinement.when_open(
                 &config.control_socket,
                 config.events.as_deref(),
+                store::ports(&config.store),
                 keeper.confinement,
             ),
             mtu,

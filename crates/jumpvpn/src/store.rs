@@ -93,6 +93,21 @@ fn etcd(config: &EtcdStore, public: [u8; 32], orphan_ttl: Duration) -> Result<St
     })))
 }
 
+/// The TCP ports of a store that is elsewhere; none of one that is not.
+pub(crate) fn ports(config: &StoreConfig) -> Vec<u16> {
+    let StoreConfig::Etcd(store) = config else { return Vec::new() };
+    store.endpoints.iter().map(|endpoint| port(endpoint)).collect()
+}
+
+/// Of `http://host:port`, with or without a path behind it; what the scheme says where none is named.
+fn port(endpoint: &str) -> u16 {
+    let (scheme, rest) = endpoint.split_once("://").unwrap_or(("http", endpoint));
+    let authority = rest.split('/').next().unwrap_or(rest);
+    // The last colon, unless it belongs to an IPv6 address.
+    let named = authority.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+    named.unwrap_or(if scheme == "https" { 443 } else { 80 })
+}
+
 fn profile(pace: Pace) -> Profile {
     match pace {
         Pace::Default => Profile::DEFAULT,
@@ -143,3 +158,6 @@ fn not_connected(error: &ConnectError) -> Failure {
 fn no_thread(error: &std::io::Error) -> String {
     format!("cannot start a thread for the store: {error}")
 }
+
+#[cfg(test)]
+mod tests;

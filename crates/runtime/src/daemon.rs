@@ -157,7 +157,7 @@ pub(crate) enum Word {
     Signal(i32),
     /// A tunnel is up and wants these settings on the machine.
     Tunnel(TunnelSettings),
-    /// Sessions that have changed their gateway came here or went away: routes follow.
+    /// Sessions came here or went away: routes follow.
     Routes(Vec<RouteChange>),
     /// The gateway may act until then; not a moment longer, whatever becomes of it.
     Right(Time),

@@ -227,8 +227,8 @@ impl Side {
                 Records::Registry { registry, .. } => registry.submit(request),
             }
         }
-        let routes: Vec<RouteChange> =
-            std::iter::from_fn(|| self.engine.poll_route()).filter(|change| change.moved).collect();
+        // Of all sessions, as the gateways of a cell have their networks in common: none of them is where those lead.
+        let routes: Vec<RouteChange> = std::iter::from_fn(|| self.engine.poll_route()).collect();
         if !routes.is_empty() {
             // Without its hearer the process ends.
             self.words.send(Word::Routes(routes)).ok();

@@ -153,7 +153,7 @@ impl Ground {
         }
     }
 
-    /// Leads packets for sessions that came from other gateways here, and no longer those for sessions that went. What fails is
+    /// Leads packets for sessions that came here, and no longer those for sessions that went. What fails is
     /// said: the session is served all the same, for whoever finds the way.
     pub(super) fn follow(&mut self, changes: &[RouteChange]) {
         let (mut add, mut remove) = (Vec::new(), Vec::new());
