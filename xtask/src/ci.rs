@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::run::{cargo, cargo_has, succeed};
 use crate::stories::{self, Played};
-use crate::{Outcome, attack, fuzz, sim, tidy, timing, units};
+use crate::{Outcome, attack, cluster, fuzz, sim, tidy, timing, units};
 
 /// Worlds of the short simulation, optimised: at 26 ms of processor time each (3,000 worlds on a loaded machine), two idle
 /// cores need little more than two minutes for them, and less than five with the build.
@@ -36,6 +36,7 @@ const FAST: &[Step] = &[
 const SLOW: &[Step] = &[
     ("stories", short_stories),
     ("attack", short_attack),
+    ("cluster", short_cluster),
     ("sim", short_sim),
     ("fuzz", short_fuzz),
     ("timing", short_timing),
@@ -164,6 +165,10 @@ fn short_stories() -> Ended {
 
 fn short_attack() -> Ended {
     played(attack::short())
+}
+
+fn short_cluster() -> Ended {
+    played(cluster::short())
 }
 
 fn short_sim() -> Ended {

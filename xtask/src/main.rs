@@ -1,4 +1,4 @@
-//! Developer commands: `cargo xtask tidy | ci | stories | attack | sim | fuzz | mutants | miri |
+//! Developer commands: `cargo xtask tidy | ci | stories | attack | cluster | sim | fuzz | mutants | miri |
 //! memcheck | timing | docs | setup`.
 //!
 //! Each prints one closing line with its figures and exits non-zero on any finding. There is no argument parser and
@@ -6,6 +6,7 @@
 
 mod attack;
 mod ci;
+mod cluster;
 mod docs;
 mod fuzz;
 mod memory;
@@ -36,6 +37,11 @@ const COMMANDS: &[(&str, &str, &str)] = &[
     ("ci", "[--fast]", "everything a change must pass; --fast leaves out stories, simulation and fuzzing"),
     ("stories", "", "the lab's stories, each once: session, TCP and audit"),
     ("attack", "[--minutes M] [--seed N]", "hostile traffic against the running program, each attack once"),
+    (
+        "cluster",
+        "[--minutes M] [--seed N]",
+        "three gateways, a store and a router under faults: never two owners",
+    ),
     ("sim", "[--seeds N | --hours H] [--first SEED] | --seed S [--trace]", "worlds in virtual time"),
     (
         "model",
@@ -67,6 +73,7 @@ fn main() -> ExitCode {
         "ci" => ci::run(rest),
         "stories" => no_arguments(rest).and_then(|()| stories::run()),
         "attack" => attack::run(rest),
+        "cluster" => cluster::run(rest),
         "sim" => sim::run(rest),
         "model" => model::run(rest),
         "fuzz" => fuzz::run(rest),
