@@ -121,7 +121,11 @@ impl Daemons {
     /// A sentence with the end of the log that tells why.
     pub fn start(cell: &Cell, programs: Programs) -> io::Result<Daemons> {
         let state = programs.folder.join("state");
-        fs::DirBuilder::new().recursive(true).create(&state)?;
+        // What gateways remember is of the store of an earlier run, whose disks are empty now.
+        match fs::remove_dir_all(&state) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => fs::create_dir_all(&state)?,
+        }
         let names = plan::GATEWAYS.iter().copied().chain(["agent"]);
         for name in names {
             // Events of an earlier run are no evidence of this one.
