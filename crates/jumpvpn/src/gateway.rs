@@ -102,16 +102,17 @@ fn peer_row(peer: &jumpvpn_config::Peer) -> Value {
 }
 
 fn tunnel(config: &GatewayConfig) -> TunnelSpec {
+    let shared = matches!(config.store, StoreConfig::Etcd(_));
     let nat = config.nat.then(|| NatSpec {
         sources: config.address.iter().map(|network| network.trunc()).collect(),
         out_interface: config.uplink.clone(),
-        ..NatSpec::default()
+        reset_unknown: shared,
     });
     TunnelSpec {
         ifname: config.interface.clone(),
         addresses: config.address.clone(),
         forward: config.nat,
-        dead_man: matches!(config.store, StoreConfig::Etcd(_)),
+        dead_man: shared,
         nat,
         ..TunnelSpec::default()
     }

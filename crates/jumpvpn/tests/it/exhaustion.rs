@@ -105,8 +105,9 @@ fn too_little_memory_at_the_start_is_a_refusal_in_words() {
         );
     }
     world.bed.file("gateway.toml", &text);
+    let program_len = std::fs::metadata(env!("CARGO_BIN_EXE_jumpvpn")).unwrap().len();
     let mut outcomes = (0, 0);
-    for mebibytes in (16..=512).step_by(16) {
+    for mebibytes in (16..=512_u64).step_by(16) {
         std::fs::remove_file(world.bed.0.join("gateway.toml.log")).ok();
         let shell = format!("ulimit -v {};", mebibytes * 1024);
         let mut daemon = world.gateway_behind(&shell, world.log_file("gateway"));
@@ -118,8 +119,10 @@ fn too_little_memory_at_the_start_is_a_refusal_in_words() {
                 break;
             }
             Some(code) => {
-                // 127 is the loader's: the limit is below the program itself.
-                assert!([Some(1), Some(127)].contains(&code), "{mebibytes} MiB: {code:?} {log}");
+                // 127 is the loader's, and the kernel kills what does not even get that far: the limit is below the program.
+                let is_below = mebibytes << 20 < program_len;
+                let expected = [Some(1), Some(127)].contains(&code) || (code.is_none() && is_below);
+                assert!(expected, "{mebibytes} MiB: {code:?} {log}");
                 outcomes.0 += i32::from(log.contains("not enough memory"));
             }
         }
