@@ -119,15 +119,17 @@ impl Shard {
     /// # Errors
     /// One sentence: something the shard cannot do without failed.
     pub(crate) fn run(mut self) -> Result<Ended, String> {
+        self.side.renew();
         loop {
-            self.side.hear()?;
-            self.side.renew();
             let woken = self.pump.wait(self.side.poll_timeout());
             let woken = woken.map_err(|error| format!("cannot wait for packets: {error}"))?;
             if woken.by_waker && self.handle_questions() {
                 self.end()?;
                 return Ok(Ended::Asked);
             }
+            // A right that was lost while nothing happened has to be known before the next packet passes.
+            self.side.hear()?;
+            self.side.renew();
             self.exchange()?;
         }
     }
@@ -149,6 +151,7 @@ impl Shard {
             let due = self.side.poll_timeout().map_or(goodbye, |due| due.min(goodbye));
             self.pump.wait(Some(due)).map_err(|error| format!("cannot wait for packets: {error}"))?;
             self.side.hear()?;
+            self.side.renew();
             self.exchange()?;
         }
         // A store that does not answer: the right to act ends by itself.

@@ -397,13 +397,14 @@ impl Clerk {
             self.node.handle_timeout(now);
         }
         loop {
+            // Before anything goes out: our own tombstone must not be on its way while the right is still seen.
+            self.right.set(self.node.fence());
             while let Some((ticket, operation)) = self.node.poll_operation() {
                 self.store.submit(ticket, operation);
             }
             let Some((ticket, outcome)) = self.store.poll() else { break };
             self.node.handle_outcome(ticket, outcome, clock::now());
         }
-        self.right.set(self.node.fence());
         let mut told = self.warn(clock::now());
         while let Some(ask) = self.node.poll_ask() {
             let news = match ask {
