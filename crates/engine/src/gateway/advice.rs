@@ -16,6 +16,9 @@ const BATCH_COUNT: usize = 128;
 const PAUSE: Duration = Duration::from_millis(5);
 /// How often each session is told.
 const ROUNDS: u32 = 2;
+/// Sessions that a drain has not sent away are asked again, over this time: a client that was busy with its keys or its last move
+/// did not listen, and is done with that in a second or two.
+const AGAIN: Duration = Duration::from_secs(3);
 
 /// Advice that is being given.
 pub(super) struct Advice {
@@ -86,6 +89,9 @@ impl Gateway {
         let (reason, window, stops) = (advice.reason, advice.window, advice.stops);
         if told == slot_count * ROUNDS && now >= advice.began + advice.span || now >= stops {
             self.advice = None;
+            if reason == Reason::GatewayDraining && self.table.len() > 0 {
+                self.begin_advice(reason, AGAIN, Duration::ZERO, now + AGAIN, now);
+            }
         }
         for slot in &chosen[..batch] {
             let gateways = self.others_for(*slot);

@@ -508,6 +508,13 @@ fn a_gateway_that_drains_sends_its_clients_away_and_takes_no_others() {
     let sent = town.take_sent(0, home());
     assert_eq!(advice(&mut client, &sent), [(Reason::GatewayDraining, 1); 2], "told twice");
     assert!(town.gateways[0].status().draining);
+    town.run(ms(3000));
+    let sent = town.take_sent(0, home());
+    assert_eq!(
+        advice(&mut client, &sent),
+        [(Reason::GatewayDraining, 1); 2],
+        "and again, if it did not listen"
+    );
     assert!(serves(&mut town, 0, &mut client), "until it goes");
     let (_, init) = crate::rogue::hello(2, 3);
     assert_eq!(town.hand_in(0, home(), &init), Received::Dropped(Reason::GatewayDraining));
@@ -517,6 +524,9 @@ fn a_gateway_that_drains_sends_its_clients_away_and_takes_no_others() {
     let (initiator, answer) = town.ask(0, &mut client);
     let refusal = initiator.read_refusal(&answer).unwrap();
     assert_eq!(Reason::from_number(refusal.reason), Some(Reason::GatewayDraining));
+    town.sent.clear();
+    town.run(ms(10_000));
+    assert!(town.take_sent(0, home()).is_empty(), "nobody is left to be asked");
 }
 
 #[test]
