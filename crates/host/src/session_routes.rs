@@ -7,7 +7,7 @@
 //! For the kernel of the gateway itself a *smaller* metric is the better one, so there is never more than one route to an
 //! address here, but for the moment in which a new one has been added and the old one is not yet removed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -67,6 +67,7 @@ impl SessionRoutes {
             .iter()
             .map(|(address, epoch)| (*address, u32::try_from(*epoch).unwrap_or(u32::MAX)))
             .collect();
+        let remove: BTreeSet<&IpAddr> = remove.iter().collect();
         let outdated: Vec<(IpAddr, u32)> = self
             .installed
             .iter()

@@ -264,7 +264,10 @@ impl Side {
                     self.engine.handle_ask(Ask::Rejoined { incarnation }, now);
                     self.engine.handle_fence(right.fence());
                 }
-                News::FenceEnding => self.engine.handle_fence_ending(now),
+                News::FenceEnding => {
+                    self.engine.handle_fence(right.fence());
+                    self.engine.handle_fence_ending(now);
+                }
                 News::Lost(why) => return Err(format!("ownership can no longer be known: {why}")),
             }
         }

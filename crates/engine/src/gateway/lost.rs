@@ -78,10 +78,17 @@ impl Gateway {
             Answer::Found { record, owner, .. } => (record, *owner),
             _ => return None,
         };
-        if record.state != RecordState::Live || now >= record.expires {
+        if record.state != RecordState::Live {
             return Some(Fate::Gone);
         }
-        if owner == Owner::Alive || !self.is_abandoned(record) {
+        // Its owner judges by a clock of its own whether it is over.
+        if owner == Owner::Alive {
+            return None;
+        }
+        if now >= record.expires {
+            return Some(Fate::Gone);
+        }
+        if !self.is_abandoned(record) {
             return None;
         }
         if record.sealed.is_empty() {

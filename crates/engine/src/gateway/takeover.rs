@@ -102,12 +102,7 @@ impl Gateway {
         self.admission.check_prefix(from.source.ip(), now)?;
         self.admission.check_token(&header.token, now)?;
         // 6 repetition
-        if let Some((_, pending)) = self.takeovers.of_session(handle)
-            && pending.init[..] == *datagram
-            && pending.from.source == from.source
-        {
-            let response = *pending.response;
-            self.reply(from, &response);
+        if self.repeat_answer(handle, from, datagram) || self.takeovers.is_waiting(handle, from, datagram) {
             return Ok(());
         }
         // 7 room among the questions to the store
@@ -116,6 +111,16 @@ impl Gateway {
         let id = open.unwrap_or_else(|| self.core.ask(|id| Request::Read { id, handle: stored }));
         self.takeovers.wait(Waiting { id, asked: now, handle, from, init: *init.bytes() });
         Ok(())
+    }
+
+    /// The same request gets the same answer: a second one, with keys of its own, would take the place of the first, which
+    /// the client may have taken already.
+    fn repeat_answer(&mut self, handle: Handle, from: From, init: &[u8]) -> bool {
+        let pending = self.takeovers.of_session(handle).map(|(_, pending)| pending);
+        let same = |pending: &&mut Pending| pending.init[..] == *init && pending.from.source == from.source;
+        let Some(response) = pending.filter(same).map(|pending| *pending.response) else { return false };
+        self.reply(from, &response);
+        true
     }
 
     fn check_takeover_cookie(
@@ -165,7 +170,7 @@ impl Gateway {
         let header = init.header().map_err(crate::malformed_reason)?;
         let (rev, record, owner) = match answer {
             Answer::Found { rev, record, owner, .. }
-                if record.state == RecordState::Live && now < record.expires =>
+                if record.state == RecordState::Live && (now < record.expires || *owner == Owner::Alive) =>
             {
                 (*rev, record, *owner)
             }
@@ -180,6 +185,13 @@ impl Gateway {
         let credentials = named.ok_or(Reason::StaleEpoch)?;
         if !self.core.responder.check_takeover_mac(&credentials, &init) {
             return Err(Reason::BadProof);
+        }
+        if self.repeat_answer(waiting.handle, waiting.from, &waiting.init) {
+            return Ok(());
+        }
+        if self.takeovers.newest_cseq(waiting.handle) > Some(header.cseq) {
+            // It was held back on its way; the client waits for the answer to a later one.
+            return Err(Reason::ReplayDetected);
         }
         let claim = Claim { waiting, init, credentials, rev, record, owner };
         self.consider(&claim, now).map_err(|refusal| {
@@ -213,6 +225,10 @@ impl Gateway {
     /// Rows 10 and 11, and the answer.
     fn consider(&mut self, claim: &Claim<'_>, now: Time) -> Result<(), Refusal> {
         check_numbers(claim)?;
+        if now >= claim.record.expires {
+            // By our clock. Its owner lives and has one of its own, so nothing is said that ends it.
+            return Err(Refusal::from(Reason::SessionExpired));
+        }
         let peer = self.peer_of(claim.record)?;
         self.check_state(claim, now)?;
         if self.draining {

@@ -50,7 +50,8 @@ pub struct Rogue {
     server_cid: Cid,
     token: RouteToken,
     token_config: u8,
-    cseq: u64,
+    /// Number of the last request.
+    pub cseq: u64,
     version: u64,
     seed: u64,
 }

@@ -180,6 +180,26 @@ fn a_replayed_request_writes_nothing_and_is_answered_as_before() {
     assert!(town.rows(1).is_empty());
 }
 
+/// The network, or the client that waits for a slow store, has it arrive twice before the store has answered.
+#[test]
+fn a_request_that_came_twice_while_the_store_was_asked_is_answered_once() {
+    let mut town = Town::new();
+    let mut client = town.birth(MALLORY, home());
+    town.sent.clear();
+    town.manner = Manner::Slow;
+    let mut initiator = client.ask_takeover(KEYS[1]);
+    let init = town.with_cookie(1, home(), &mut initiator);
+    town.sent.clear();
+    for _ in 0..3 {
+        assert_eq!(town.hand_in(1, home(), &init), Received::Consumed);
+    }
+    town.answer_all(false);
+    let answers = town.take_sent(1, home());
+    assert_eq!(answers.len(), 1, "a second answer would undo the first");
+    assert_eq!(town.hand_in(1, home(), &init), Received::Consumed);
+    assert_eq!(town.take_sent(1, home()), answers, "the same again for who asks again");
+}
+
 #[test]
 fn a_session_that_is_given_away_is_frozen_until_the_store_has_answered() {
     let mut town = Town::new();

@@ -99,6 +99,11 @@ pub const ROWS: &[Row] = &[
     row("7.4/9", Reason::BadProof, None, |scene| {
         changed(scene.request(), TakeoverInit::MAC.start, |byte| byte ^ 1)
     }),
+    row("7.4/9", Reason::ReplayDetected, None, |scene| {
+        let older = scene.request();
+        scene.town.agree(ASKED, &mut scene.client);
+        older
+    }),
     row("7.4/10", Reason::StaleOwnerEpoch, SEALED, |scene| {
         scene.change_record(|record| record.owner_epoch += 1);
         scene.request()
@@ -115,7 +120,9 @@ pub const ROWS: &[Row] = &[
     }),
     row("7.4/10", Reason::StoreBusy, SEALED, |scene| {
         // A confirmed one that the store has not answered; what is asked now reads the record all the same.
+        scene.client.cseq += 10;
         let again = scene.request();
+        scene.client.cseq -= 11;
         let town = &mut scene.town;
         town.agree(ASKED, &mut scene.client);
         town.manner = Manner::Held;

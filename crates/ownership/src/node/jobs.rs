@@ -19,6 +19,10 @@ const PENDING_MAX: usize = 4_096;
 /// seconds.
 pub(super) const OWNER_WAIT: Duration = Duration::from_secs(2);
 
+/// Those that wait for others are hurried at most so often: each mailbox of the cell may be the one, and with many handoffs at
+/// once each would be followed by a look of all.
+const HURRY_PAUSE: Duration = Duration::from_millis(20);
+
 /// How long a look is tried for: a client that asked has then asked again.
 const READ_WAIT: Duration = Duration::from_secs(2);
 
@@ -98,6 +102,8 @@ pub(super) enum Next {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Jobs {
     last: u64,
+    /// When those that wait were hurried last.
+    hurried: Time,
     running: BTreeMap<u64, Job>,
     timers: BTreeSet<(Time, u64)>,
     /// Sessions that a change is under way for, with the requests behind it.
@@ -245,14 +251,16 @@ impl<R: CryptoRng> Node<R> {
         }
     }
 
-    /// What waits for another node looks again now.
+    /// What waits for another node looks again, now or soon.
     pub(super) fn hurry_waiting(&mut self, now: Time) {
+        let soon = now.max(self.jobs.hurried + HURRY_PAUSE);
         let waits = |job: &Job| matches!(job.step, Step::AwaitRecord | Step::AwaitHolder);
         for (key, job) in self.jobs.running.iter_mut().filter(|(_, job)| waits(job)) {
-            if let Some(due) = job.due.as_mut().filter(|due| **due > now) {
+            if let Some(due) = job.due.as_mut().filter(|due| **due > soon) {
                 self.jobs.timers.remove(&(*due, *key));
-                self.jobs.timers.insert((now, *key));
-                *due = now;
+                self.jobs.timers.insert((soon, *key));
+                *due = soon;
+                self.jobs.hurried = soon;
             }
         }
     }

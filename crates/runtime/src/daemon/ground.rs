@@ -1,6 +1,7 @@
 //! What stands before the engines do: control socket, event file, interface; then, with fewer rights, the log, and what
 //! is on the machine because of the tunnel.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -156,16 +157,16 @@ impl Ground {
     /// Leads packets for sessions that came here, and no longer those for sessions that went. What fails is
     /// said: the session is served all the same, for whoever finds the way.
     pub(super) fn follow(&mut self, changes: &[RouteChange]) {
+        // A session that came and went, or went and came, within one call: the last word counts.
+        let last: BTreeMap<IpAddr, Option<u64>> =
+            changes.iter().map(|change| (change.address, change.owner_epoch)).collect();
         let (mut add, mut remove) = (Vec::new(), Vec::new());
-        for change in changes {
-            match change.owner_epoch {
-                Some(epoch) => add.push((change.address, epoch)),
-                None => remove.push(change.address),
+        for (address, owner_epoch) in last {
+            match owner_epoch {
+                Some(epoch) => add.push((address, epoch)),
+                None => remove.push(address),
             }
         }
-        // A session that came and went, or went and came, within one call: the last word counts.
-        add.retain(|(address, _)| last_is_added(changes, *address));
-        remove.retain(|address| !last_is_added(changes, *address));
         if let Err(error) = self.host.set_inner_routes(&add, &remove) {
             self.telemetry().note(Severity::Warning, error.message);
         }
@@ -191,12 +192,6 @@ impl Ground {
         self.tun = None;
         self.writer.finish(flush_limit);
     }
-}
-
-/// Whether the last change of that address says that it is here.
-fn last_is_added(changes: &[RouteChange], address: IpAddr) -> bool {
-    let last = changes.iter().rev().find(|change| change.address == address);
-    last.is_some_and(|change| change.owner_epoch.is_some())
 }
 
 /// The MTU of the interface in bytes: what the other end names, within what our file allows. Less than the least that

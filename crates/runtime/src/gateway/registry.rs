@@ -8,7 +8,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError, channel, sync_channel};
+use std::sync::mpsc::{
+    Receiver, RecvTimeoutError, Sender, SyncSender, TryRecvError, TrySendError, channel, sync_channel,
+};
 use std::thread;
 use std::time::Duration;
 
@@ -91,10 +93,11 @@ impl RightToAct {
         Fence { epoch: self.epoch, valid_until }
     }
 
-    /// Renews it; a fence of another incarnation ends it.
-    fn set(&self, fence: Fence) {
+    /// Renews it; a fence of another incarnation ends it. Whether that changed anything: then the engine, and through it the
+    /// machine, has to hear of it, or a gateway without traffic would let it run out.
+    fn set(&self, fence: Fence) -> bool {
         let until = if fence.epoch == self.epoch { fence.valid_until } else { Time::ZERO };
-        self.shared.0.store(until.as_nanos(), Ordering::Release);
+        self.shared.0.swap(until.as_nanos(), Ordering::AcqRel) != until.as_nanos()
     }
 }
 
@@ -116,7 +119,16 @@ impl Registry {
     /// What has come since the last call.
     pub(crate) fn poll(&mut self) -> Option<News> {
         self.flush();
-        self.news.try_recv().ok()
+        match self.news.try_recv() {
+            // What the earlier incarnation asked for is nobody's wish any more.
+            Ok(News::Ask(Ask::Fenced)) => {
+                self.waiting.clear();
+                Some(News::Ask(Ask::Fenced))
+            }
+            Ok(news) => Some(news),
+            Err(TryRecvError::Empty) => None,
+            Err(TryRecvError::Disconnected) => Some(News::Lost("its thread has ended".to_owned())),
+        }
     }
 
     /// Waits for the first news, which are those of the birth or of the loss, so long.
@@ -396,16 +408,17 @@ impl Clerk {
         if self.node.poll_timeout().is_some_and(|due| due <= now) {
             self.node.handle_timeout(now);
         }
+        let mut told = false;
         loop {
             // Before anything goes out: our own tombstone must not be on its way while the right is still seen.
-            self.right.set(self.node.fence());
+            told |= self.right.set(self.node.fence());
             while let Some((ticket, operation)) = self.node.poll_operation() {
                 self.store.submit(ticket, operation);
             }
             let Some((ticket, outcome)) = self.store.poll() else { break };
             self.node.handle_outcome(ticket, outcome, clock::now());
         }
-        let mut told = self.warn(clock::now());
+        told |= self.warn(clock::now());
         while let Some(ask) = self.node.poll_ask() {
             let news = match ask {
                 Ask::Rejoined { incarnation } => {
@@ -452,7 +465,8 @@ impl Clerk {
     fn next_due(&self) -> Time {
         let fence = self.node.fence().valid_until;
         let warning = Time::from_nanos(fence.as_nanos().saturating_sub(WARNING.as_nanos() as u64));
-        let warning = (self.warned != Some(fence)).then_some(warning);
+        // Without a right there is nothing to warn of.
+        let warning = (self.warned != Some(fence) && fence > clock::now()).then_some(warning);
         self.node.poll_timeout().into_iter().chain(warning).min().unwrap_or(Time::MAX)
     }
 

@@ -70,6 +70,10 @@ impl From<Status> for Trouble {
             Code::InvalidArgument if status.message().contains("user name is empty") => {
                 Trouble::SignedOut(why)
             }
+            // Users or roles have changed since the token was given out.
+            Code::InvalidArgument if status.message().contains("revision of auth store is old") => {
+                Trouble::SignedOut(why)
+            }
             Code::PermissionDenied => Trouble::Denied(why),
             // etcd's answers to a wrong name or password, and to signing in where nobody has to.
             Code::InvalidArgument | Code::FailedPrecondition if status.message().contains("auth") => {

@@ -111,7 +111,21 @@ impl Takeovers {
     /// A message that waited for this answer.
     pub(super) fn take_waiting(&mut self, id: RequestId) -> Option<Waiting> {
         let at = self.waiting.iter().position(|waiting| waiting.id == id)?;
-        Some(self.waiting.swap_remove(at))
+        // In their order: the newest of a client comes last.
+        Some(self.waiting.remove(at))
+    }
+
+    /// Whether this very message, from there, waits already.
+    pub(super) fn is_waiting(&self, handle: Handle, from: From, init: &[u8]) -> bool {
+        let same = |waiting: &Waiting| {
+            waiting.handle == handle && waiting.init[..] == *init && waiting.from.source == from.source
+        };
+        self.waiting.iter().any(same)
+    }
+
+    /// Number of the request that was answered last for this session.
+    pub(super) fn newest_cseq(&mut self, handle: Handle) -> Option<u64> {
+        self.of_session(handle).map(|(_, pending)| pending.taken.binding.cseq)
     }
 
     /// The place that [`Takeovers::insert`] would give; `None` when all are taken.
