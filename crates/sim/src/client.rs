@@ -56,8 +56,9 @@ const NOTHING: AgentFacts = AgentFacts {
 /// Control messages are counted over this span …
 const CONTROL_SPAN: Duration = Duration::from_secs(10);
 /// … and an agent sends at most so many of them for each of its paths, where the worst is a path that dies silently and
-/// lives again 13 times (the most that a flap does), at 4 probes until it is heard again, and 12 requests to move …
-const CONTROL_PER_PATH: usize = 64;
+/// lives again 13 times (the most that a flap does), at 4 probes until it is heard again, and 12 requests to move; or one that
+/// stays dead, at a probe each 150 ms for the first 3 s and then ever fewer, beside what the others cause …
+const CONTROL_PER_PATH: usize = 84;
 /// … and so many for each time it was told of links: a link that comes back is asked at once, in both ways.
 const CONTROL_PER_NEWS: usize = 6;
 

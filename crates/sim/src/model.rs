@@ -135,6 +135,8 @@ pub(crate) struct Model {
     replies: VecDeque<(SocketAddr, IpAddr, Reply)>,
     /// Births and lost sessions the store is asked for.
     asked: BTreeMap<RequestId, [u8; 16]>,
+    /// Births whose obstacle is being ended.
+    clearing: BTreeMap<RequestId, [u8; 16]>,
     lost: VecDeque<(Handle, SocketAddr)>,
     lost_asked: BTreeMap<RequestId, (Handle, SocketAddr, Time)>,
     lost_bucket: Bucket,
@@ -177,6 +179,7 @@ impl Model {
             ends: BTreeMap::new(),
             replies: VecDeque::new(),
             asked: BTreeMap::new(),
+            clearing: BTreeMap::new(),
             lost: VecDeque::new(),
             lost_asked: BTreeMap::new(),
             lost_bucket: per_second(500, 64),
@@ -361,8 +364,16 @@ impl Model {
                     self.lost_asked.insert(*id, (handle, source, now));
                 });
             }
+            // What stands in the way of a birth is ended first, and the birth waits for that.
+            Request::Terminate { id, handle, .. } => {
+                let waits = |pending: &&Pending| pending.limbo && pending.obstacle == Some(*handle);
+                let waiting = self.pending.iter().find(waits).and_then(|pending| pending.keys.as_ref());
+                if let Some(sid) = waiting.map(|keys| keys.established.sid.0) {
+                    self.clearing.insert(*id, sid);
+                    self.note_asked(sid, now);
+                }
+            }
             Request::Update { .. }
-            | Request::Terminate { .. }
             | Request::Take { .. }
             | Request::Release { .. }
             | Request::Decline { .. } => {}
@@ -377,12 +388,26 @@ impl Model {
                 |pending: &Pending| pending.keys.as_ref().is_some_and(|keys| keys.established.sid.0 == sid);
             match answer {
                 Answer::Committed { .. } if fence.allows(now) => self.give_birth(sid, now),
-                Answer::Conflict { .. } => {
+                Answer::Conflict { current, .. } => {
+                    let obstacle = current.as_ref().map(|current| current.1.handle);
                     self.pending
                         .iter_mut()
                         .filter(|pending| of(pending))
-                        .for_each(|pending| pending.limbo = true);
+                        .for_each(|pending| (pending.limbo, pending.obstacle) = (true, obstacle));
                 }
+                _ => self.pending.retain(|pending| !of(pending)),
+            }
+        }
+        if let Some(sid) = self.clearing.remove(&answer.id()) {
+            let of =
+                |pending: &Pending| pending.keys.as_ref().is_some_and(|keys| keys.established.sid.0 == sid);
+            match answer {
+                // Asked for once more now, or given up.
+                Answer::Committed { .. } | Answer::Conflict { .. } => self
+                    .pending
+                    .iter_mut()
+                    .filter(|pending| of(pending))
+                    .for_each(|pending| (pending.limbo, pending.obstacle) = (true, None)),
                 _ => self.pending.retain(|pending| !of(pending)),
             }
         }

@@ -91,6 +91,7 @@ impl Gateway {
             self.advice = None;
             if reason == Reason::GatewayDraining && self.table.len() > 0 {
                 self.begin_advice(reason, AGAIN, Duration::ZERO, now + AGAIN, now);
+                self.advice.iter_mut().for_each(|again| again.due = now + PAUSE);
             }
         }
         for slot in &chosen[..batch] {

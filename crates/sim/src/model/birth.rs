@@ -35,6 +35,8 @@ pub(super) struct Pending {
     pub asked: bool,
     /// The store said no; it may be asked once more.
     pub limbo: bool,
+    /// The session that stands in its way.
+    pub obstacle: Option<jumpvpn_ownership::Handle>,
     pub keys: Option<Keys>,
 }
 
@@ -105,6 +107,7 @@ impl Model {
             since: now,
             asked: false,
             limbo: false,
+            obstacle: None,
             keys: None,
         });
         self.expect(arrival, Reply::Plain(Kind::HsResp));
