@@ -1,6 +1,6 @@
 //! The table `[store]`: where a gateway keeps who owns which session.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::context::Context;
 use crate::key::SecretKey;
@@ -112,14 +112,12 @@ pub(crate) fn read(context: &Context<'_>, interface: &str, notes: &mut Notes) ->
         }
     };
     refuse_keys_of_others(section, &kind, notes);
+    let state = service.unwrap_or_else(|| PathBuf::from(STATE_FOLDER));
     match kind.as_str() {
         "embedded" => {
             let path = match section.value("path") {
                 Some(_) => context.path(section, "path", notes)?,
-                None => {
-                    let folder = service.unwrap_or_else(|| PathBuf::from(STATE_FOLDER));
-                    folder.join(format!("{interface}.store"))
-                }
+                None => state.join(format!("{interface}.store")),
             };
             let mut store = beside(path);
             if section.value("key_file").is_some() {
@@ -127,7 +125,7 @@ pub(crate) fn read(context: &Context<'_>, interface: &str, notes: &mut Notes) ->
             }
             Some(StoreConfig::Embedded(store))
         }
-        "etcd" => etcd(context, section, service, notes).map(|store| StoreConfig::Etcd(Box::new(store))),
+        "etcd" => etcd(context, section, state, notes).map(|store| StoreConfig::Etcd(Box::new(store))),
         _ => Some(StoreConfig::Memory),
     }
 }
@@ -168,7 +166,7 @@ fn refuse_keys_of_others(section: &Section<'_>, kind: &str, notes: &mut Notes) {
 fn etcd(
     context: &Context<'_>,
     section: &Section<'_>,
-    service: Option<PathBuf>,
+    state: PathBuf,
     notes: &mut Notes,
 ) -> Option<EtcdStore> {
     for name in ["endpoints", "node"] {
@@ -200,15 +198,15 @@ fn etcd(
         );
     }
     let ca_file = context.path(section, "ca_file", notes);
-    let identity = pair(context, section, ("cert_file", "cert_key_file"), notes);
-    let password = context.path(section, "password_file", notes);
-    let username = section.text("username", notes, |text| Ok(text.to_owned()));
-    if username.is_some() != password.is_some() {
-        notes.error(&section.span, "`username` and `password_file` belong together");
-    }
+    let certificate = ("cert_file", context.path(section, "cert_file", notes));
+    let certificate_key = ("cert_key_file", context.path(section, "cert_key_file", notes));
+    let identity = together(section, certificate, certificate_key, notes);
+    let password = ("password_file", context.path(section, "password_file", notes));
+    let username = section.text("username", notes, |text| Ok(text.to_owned())).map(|name| name.value);
+    let user = together(section, ("username", username), password, notes);
     let state = match section.value("path") {
         Some(_) => context.path(section, "path", notes)?,
-        None => service.unwrap_or_else(|| Path::new(STATE_FOLDER).to_owned()),
+        None => state,
     };
     let endpoints: Vec<String> = endpoints?.into_iter().map(|endpoint| endpoint.value).collect();
     Some(EtcdStore {
@@ -221,18 +219,17 @@ fn etcd(
         key,
         ca_file,
         identity,
-        user: username.map(|name| name.value).zip(password),
+        user,
     })
 }
 
-/// Two files of which one is of no use without the other.
-fn pair(
-    context: &Context<'_>,
+/// Two values, with their keys, of which one is of no use without the other.
+fn together<A, B>(
     section: &Section<'_>,
-    (one, other): (&'static str, &'static str),
+    (one, first): (&str, Option<A>),
+    (other, second): (&str, Option<B>),
     notes: &mut Notes,
-) -> Option<(PathBuf, PathBuf)> {
-    let (first, second) = (context.path(section, one, notes), context.path(section, other, notes));
+) -> Option<(A, B)> {
     if first.is_some() != second.is_some() {
         notes.error(&section.span, format!("`{one}` and `{other}` belong together"));
     }

@@ -30,12 +30,12 @@ use std::time::Duration;
 use ipnet::IpNet;
 use jumpvpn_events::{Event, Reason, SessionLabel, Time};
 use jumpvpn_ownership::{Answer, Fence, Incarnation, Request};
-use jumpvpn_policy::{Policy, PostQuantum};
+use jumpvpn_policy::Policy;
 use jumpvpn_session::{
     AddressRules, CookieKeys, PresharedKey, PrivateKey, PublicKey, Responder, StoreKeys, SuiteSet,
     TicketKeys, TokenKey, WeakRandomness,
 };
-use jumpvpn_wire::{AdvisedGateway, Kind, features};
+use jumpvpn_wire::{AdvisedGateway, Kind};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
@@ -205,11 +205,7 @@ impl Core {
 
     /// What we say of ourselves to clients: bits of [`features`].
     pub fn features(&self) -> u32 {
-        match self.policy.security.pq {
-            PostQuantum::Off => 0,
-            PostQuantum::On => features::PQ,
-            PostQuantum::Required => features::PQ | features::PQ_REQUIRED,
-        }
+        crate::pq_features(self.policy.security.pq)
     }
 
     /// The limits that a client is told.

@@ -41,6 +41,17 @@ fn malformed_reason(malformed: jumpvpn_wire::Malformed) -> jumpvpn_events::Reaso
     }
 }
 
+/// What a side that follows this rule says of hybrid keys.
+fn pq_features(pq: jumpvpn_policy::PostQuantum) -> u32 {
+    use jumpvpn_policy::PostQuantum;
+    use jumpvpn_wire::features;
+    match pq {
+        PostQuantum::Off => 0,
+        PostQuantum::On => features::PQ,
+        PostQuantum::Required => features::PQ | features::PQ_REQUIRED,
+    }
+}
+
 /// Whether a jump for this reason leaves a path that is taken for dead.
 fn leaves_a_dead_path(reason: jumpvpn_events::Reason) -> bool {
     use jumpvpn_events::Reason;

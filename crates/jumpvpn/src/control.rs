@@ -53,7 +53,11 @@ impl Daemon {
     /// Sends one request; its answer is read by [`Daemon::line`], which then may wait for ever.
     pub(crate) fn send(&mut self, request: &Value) -> Outcome {
         let line = format!("{request}\n");
-        self.stream.get_mut().write_all(line.as_bytes()).map_err(|error| unreachable(&self.path, &error))
+        match self.stream.get_mut().write_all(line.as_bytes()) {
+            // A daemon without a place for us has hung up before it was asked, and said why: its line is still to be read.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+            result => result.map_err(|error| unreachable(&self.path, &error)),
+        }
     }
 
     /// The next line without its line feed; nothing when the daemon closed the connection.

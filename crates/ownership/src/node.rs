@@ -292,6 +292,11 @@ impl<R: CryptoRng> Node<R> {
         self.life.fence()
     }
 
+    /// Where it stands.
+    pub fn standing(&self) -> &Standing {
+        self.life.standing()
+    }
+
     /// Its incarnation; a new one after each loss of the fence.
     pub fn incarnation(&self) -> Incarnation {
         self.life.me

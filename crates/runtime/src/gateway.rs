@@ -13,7 +13,7 @@ use std::time::Duration;
 use jumpvpn_engine::gateway::{Command, RouteChange, SessionRow, Status};
 use jumpvpn_engine::{Gateway, Received, SocketKey, Transmit};
 use jumpvpn_events::{DropCounters, Event, Reason, Time};
-use jumpvpn_ownership::{Ask, Fence, Ledger};
+use jumpvpn_ownership::{Fence, Ledger};
 
 pub(crate) use console::GatewayConsole;
 pub use registry::{Bells, OpenStore};
@@ -259,9 +259,8 @@ impl Side {
             match news {
                 News::Answer(answer) => self.engine.handle_ownership(answer, now),
                 News::Ask(ask) => self.engine.handle_ask(ask, now),
-                News::Joined(incarnation, new) => {
+                News::Joined(new) => {
                     *right = new;
-                    self.engine.handle_ask(Ask::Rejoined { incarnation }, now);
                     self.engine.handle_fence(right.fence());
                 }
                 News::FenceEnding => {

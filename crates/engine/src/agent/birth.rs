@@ -153,11 +153,7 @@ impl Agent {
         let mut random = [0; 16];
         self.core.rng.fill_bytes(&mut random);
         let gateway = &self.core.config.gateways[self.paths.home()];
-        let pq = match policy.security.pq {
-            PostQuantum::Off => 0,
-            PostQuantum::On => features::PQ,
-            PostQuantum::Required => features::PQ | features::PQ_REQUIRED,
-        };
+        let pq = crate::pq_features(policy.security.pq);
         let config = InitiatorConfig {
             private: &self.core.config.private,
             gateway: &gateway.public,

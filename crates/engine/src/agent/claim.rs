@@ -147,11 +147,7 @@ impl Live {
         if self.state() == State::Recovering {
             self.transition(core, Trigger::JumpRefused, reason, now);
         }
-        if self.recovering_since.is_none() {
-            self.recovering_since = Some(now);
-            self.recovery_attempts = 0;
-            self.next_recovery = Some(now);
-        }
+        self.begin_recovery(now);
         if self.takeover.is_none() {
             self.start_takeover(core, paths, Cause::Unclaimed, now);
         }

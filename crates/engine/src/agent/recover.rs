@@ -28,13 +28,18 @@ const STALL: Duration = Duration::from_millis(10);
 const TIMER_ROUNDS: usize = 4;
 
 impl Live {
-    /// There is nowhere to go: try everything, within bounds.
-    pub(super) fn start_recovery(&mut self, core: &mut Core, paths: &mut Paths, reason: Reason, now: Time) {
+    /// From now on the bounds of a recovery hold, unless they do already.
+    pub(super) fn begin_recovery(&mut self, now: Time) {
         if self.recovering_since.is_none() {
             self.recovering_since = Some(now);
             self.recovery_attempts = 0;
             self.next_recovery = Some(now);
         }
+    }
+
+    /// There is nowhere to go: try everything, within bounds.
+    pub(super) fn start_recovery(&mut self, core: &mut Core, paths: &mut Paths, reason: Reason, now: Time) {
+        self.begin_recovery(now);
         if self.state() == State::Recovering {
             self.transition(core, Trigger::JumpRefused, reason, now);
         }

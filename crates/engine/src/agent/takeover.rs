@@ -360,7 +360,7 @@ impl Live {
             payload: TakeoverInitPayload {
                 client_cid: Cid(core.rng.next_u64()),
                 path_id,
-                features: takeover_features(core.config.policy.security.pq),
+                features: crate::pq_features(core.config.policy.security.pq) as u16,
                 suites: core.config.suites.bits(),
                 lanes: 1,
                 random: [0; 12],
@@ -533,13 +533,4 @@ fn send_attempt(core: &mut Core, paths: &Paths, attempt: &Attempt) {
     for path in paths.to_gateway(attempt.terms.gateway).filter(|path| attempt.asks(path)).take(RACE_WIDTH) {
         core.send(path.link.socket, path.remote, |slot| super::birth::copy_into(slot, message));
     }
-}
-
-fn takeover_features(pq: PostQuantum) -> u16 {
-    let bits = match pq {
-        PostQuantum::Off => 0,
-        PostQuantum::On => features::PQ,
-        PostQuantum::Required => features::PQ | features::PQ_REQUIRED,
-    };
-    bits as u16
 }

@@ -1,7 +1,8 @@
 //! MOVE_ADVICE: sessions are asked to go to another gateway, because this one is going to stop.
 //!
 //! A few sessions at a time, so that neither our queue of datagrams nor the gateways they go to are flooded. Each is
-//! told twice, because nothing confirms advice: whoever misses both finds out when this gateway falls silent.
+//! told twice, because nothing confirms advice, and again as long as a drain goes on; whoever misses all of it finds out
+//! when this gateway falls silent.
 use std::time::Duration;
 
 use jumpvpn_events::{Reason, SessionLabel, Time};
@@ -88,11 +89,16 @@ impl Gateway {
         (advice.told, advice.due) = (told, now + PAUSE);
         let (reason, window, stops) = (advice.reason, advice.window, advice.stops);
         if told == slot_count * ROUNDS && now >= advice.began + advice.span || now >= stops {
-            self.advice = None;
-            if reason == Reason::GatewayDraining && self.table.len() > 0 {
-                self.begin_advice(reason, AGAIN, Duration::ZERO, now + AGAIN, now);
-                self.advice.iter_mut().for_each(|again| again.due = now + PAUSE);
-            }
+            let again = reason == Reason::GatewayDraining && self.table.len() > 0;
+            self.advice = again.then(|| Advice {
+                reason,
+                began: now,
+                span: AGAIN,
+                window: Duration::ZERO,
+                stops: now + AGAIN,
+                told: 0,
+                due: now + PAUSE,
+            });
         }
         for slot in &chosen[..batch] {
             let gateways = self.others_for(*slot);

@@ -19,7 +19,7 @@ use slab::Slab;
 use super::expiry::pq_required;
 use super::session::{Beginning, Session};
 use super::writes::UNKNOWN_OWNER;
-use super::{From, Gateway, Peer, SERIAL_MASK, store_handle};
+use super::{From, Gateway, SERIAL_MASK, store_handle};
 use crate::Received;
 
 /// Handshakes that may wait for their confirmation.
@@ -303,7 +303,7 @@ impl Gateway {
             node_id: self.core.node,
             token,
             reset_token: jumpvpn_session::reset_token(&self.core.reset_key, handle),
-            inner_v4: inner_pair(&self.core.peers[peer]).0.unwrap_or(Ipv4Addr::UNSPECIFIED),
+            inner_v4: inner_pair(&self.core.peers[peer].inner).0.unwrap_or(Ipv4Addr::UNSPECIFIED),
             mtu: self.core.mtu,
             suite: read.suite as u16,
             server_cid,
@@ -390,7 +390,7 @@ impl Gateway {
     fn newborn_record(&mut self, slot: u32, now: Time) -> Option<SessionRecord> {
         let entry = self.pending.entries.get(slot as usize)?;
         let peer = &self.core.peers[entry.peer];
-        let (inner_v4, inner_v6) = inner_pair(peer);
+        let (inner_v4, inner_v6) = inner_pair(&peer.inner);
         let public = peer.public.0;
         let credentials = entry.established.secret.credentials(&entry.context);
         let (sid, owner_epoch) = (entry.context.sid, entry.context.owner_epoch);
@@ -500,7 +500,7 @@ impl Gateway {
     }
 
     fn new_session(&self, entry: PendingBirth, rev: Rev, now: Time) -> Box<Session> {
-        let (v4, v6) = inner_pair(&self.core.peers[entry.peer]);
+        let (v4, v6) = inner_pair(&self.core.peers[entry.peer].inner);
         let beginning = Beginning {
             handle: entry.handle,
             peer: entry.peer,
@@ -589,13 +589,15 @@ pub(super) fn is_confirmation(traffic: &mut Traffic, datagram: &mut [u8]) -> Res
     Ok(!is_ip_packet(plaintext) && fin())
 }
 
-/// The peer's inner addresses, one of each family.
-pub(super) fn inner_pair(peer: &Peer) -> (Option<Ipv4Addr>, Option<Ipv6Addr>) {
-    let v4 = peer.inner.iter().find_map(|address| match address {
+/// Of inner addresses the first of each family: those that a session has.
+pub(super) fn inner_pair<'a>(
+    inner: impl IntoIterator<Item = &'a IpAddr> + Clone,
+) -> (Option<Ipv4Addr>, Option<Ipv6Addr>) {
+    let v4 = inner.clone().into_iter().find_map(|address| match address {
         IpAddr::V4(address) => Some(*address),
         IpAddr::V6(_) => None,
     });
-    let v6 = peer.inner.iter().find_map(|address| match address {
+    let v6 = inner.into_iter().find_map(|address| match address {
         IpAddr::V6(address) => Some(*address),
         IpAddr::V4(_) => None,
     });

@@ -253,7 +253,7 @@ impl Gateway {
     /// The peer of a record, if it may still have what the record gives it.
     fn peer_of(&self, record: &SessionRecord) -> Result<usize, Refusal> {
         let peer = *self.core.peer_by_key.get(&record.peer).ok_or(Reason::PeerRevoked)?;
-        if inner_pair(&self.core.peers[peer]) != (record.inner_v4, record.inner_v6) {
+        if inner_pair(&self.core.peers[peer].inner) != (record.inner_v4, record.inner_v6) {
             // Perhaps its addresses are another peer's by now. A birth gives it what it has today.
             return Err(Refusal::from(Reason::PeerRevoked));
         }
@@ -455,8 +455,7 @@ impl Gateway {
         let Some(entry) = self.takeovers.remove(place) else { return };
         let owner = entry.owner;
         let before = self.table.by_handle(entry.handle).and_then(|slot| self.take_out(slot));
-        let addresses = [entry.seen.1.inner_v4.map(IpAddr::V4), entry.seen.1.inner_v6.map(IpAddr::V6)];
-        for address in addresses.into_iter().flatten() {
+        for address in entry.seen.1.addresses() {
             // The store has each address once: who else is known by it here is over, and was not told yet.
             if let Some(stale) = self.table.by_inner(&address) {
                 self.close(stale, Reason::Superseded, now);

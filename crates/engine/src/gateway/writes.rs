@@ -10,7 +10,6 @@ use jumpvpn_ownership::{
 use jumpvpn_session::{Credentials, CredentialsPlace};
 use jumpvpn_wire::{Handle, SessionId};
 use rand_core::CryptoRng;
-use std::net::IpAddr;
 
 use super::birth;
 use super::handoff::Stray;
@@ -194,29 +193,12 @@ impl Core {
 
     /// What the store shall have of a session: the credentials of the next key epoch, and of the present one.
     fn record_of(&mut self, session: &Session) -> SessionRecord {
-        let present = session.epoch.secret.credentials(&session.epoch.context);
         let next = session.next.as_ref().map(|next| &next.epoch);
-        let (context, sealed) = match next {
-            Some(next) => {
-                let newest = next.secret.credentials(&next.context);
-                (
-                    &next.context,
-                    self.seal_credentials(next.context.sid, session.owner_epoch(), &newest, Some(&present)),
-                )
-            }
-            None => {
-                let context = &session.epoch.context;
-                (context, self.seal_credentials(context.sid, session.owner_epoch(), &present, None))
-            }
-        };
-        let v4 = session.inner.iter().find_map(|address| match address {
-            Some(IpAddr::V4(address)) => Some(*address),
-            _ => None,
-        });
-        let v6 = session.inner.iter().find_map(|address| match address {
-            Some(IpAddr::V6(address)) => Some(*address),
-            _ => None,
-        });
+        let newest = next.unwrap_or(&session.epoch);
+        let before = next.map(|_| session.epoch.secret.credentials(&session.epoch.context));
+        let (context, credentials) = (&newest.context, newest.secret.credentials(&newest.context));
+        let sealed = self.seal_credentials(context.sid, session.owner_epoch(), &credentials, before.as_ref());
+        let (inner_v4, inner_v6) = birth::inner_pair(session.inner.iter().flatten());
         SessionRecord {
             handle: store_handle(session.handle),
             sid: context.sid.0,
@@ -225,8 +207,8 @@ impl Core {
             owner_epoch: session.owner_epoch(),
             owner: UNKNOWN_OWNER,
             version: session.version,
-            inner_v4: v4,
-            inner_v6: v6,
+            inner_v4,
+            inner_v6,
             created: session.born,
             expires: session.expires,
             moved: session.moved,

@@ -1,18 +1,18 @@
 //! An agent with two links, and a cell of two gateways that come and go, in virtual time.
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use jumpvpn_engine::agent::{Config, GatewayPeer, Link, Notice, Status};
 use jumpvpn_engine::{Agent, Received, SocketKey, TRANSMIT_BUFFER_LEN};
-use jumpvpn_events::{Event, PathLabel, Reason, Time};
+use jumpvpn_events::{Event, Reason, Time};
 use jumpvpn_policy::Policy;
 use jumpvpn_session::SuiteSet;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 
 use crate::town::{KEYS, Town};
-use crate::world::{CLIENT_INNER, GATEWAY_INNER, key, ms, packet};
+use crate::world::{CLIENT_INNER, GATEWAY_INNER, key, link, ms, packet};
 
 /// Where the gateways listen.
 pub const AT: [&str; 2] = ["192.0.2.10:4747", "192.0.2.20:4747"];
@@ -72,14 +72,6 @@ impl Journey {
         };
         let gateways = (0..known).map(peer).collect();
         let config = Config { private: key(2), gateways, suites: SuiteSet::ALL, policy };
-        let link = |index: u32, name: &str| Link {
-            socket: SocketKey(index),
-            iface: PathLabel::new(name),
-            local: IpAddr::from([10, index as u8, 0, 2]),
-            mtu: 1500,
-            preference: 0,
-            metered: false,
-        };
         let mut journey = Journey {
             agent: Agent::new(config, Box::new(ChaCha20Rng::seed_from_u64(seed)), now),
             town,

@@ -19,6 +19,18 @@ pub fn ms(value: u64) -> Duration {
     Duration::from_millis(value)
 }
 
+/// A link of the agent as the system would report it.
+pub fn link(index: u32, name: &str) -> Link {
+    Link {
+        socket: SocketKey(index),
+        iface: PathLabel::new(name),
+        local: IpAddr::from([10, index as u8, 0, 2]),
+        mtu: 1500,
+        preference: 0,
+        metered: false,
+    }
+}
+
 /// A path between the two.
 #[derive(Clone, Copy, Debug)]
 pub struct Path {
@@ -117,14 +129,6 @@ impl World {
             Box::new(ChaCha20Rng::seed_from_u64(7)),
             now,
         );
-        let link = |index: u32, name: &str| Link {
-            socket: SocketKey(index),
-            iface: PathLabel::new(name),
-            local: IpAddr::from([10, index as u8, 0, 2]),
-            mtu: 1500,
-            preference: 0,
-            metered: false,
-        };
         let path = |port| Path { delay: ms(10), up_works: true, down_works: true, outer_port: port };
         let mut world = World {
             now,

@@ -119,3 +119,17 @@ fn nobody_answers() {
     assert_eq!((ended.code, ended.err.contains("hung up")), (5, true), "{ended:?}");
     asked.join().unwrap();
 }
+
+/// A daemon with all its places taken hangs up without having read what is asked.
+#[test]
+fn a_refusal_before_the_request_is_shown() {
+    let bed = Bed::new();
+    let listener = UnixListener::bind(bed.0.join("d.sock")).unwrap();
+    let refusing = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.write_all(format!("{}\n", refusal("failed")).as_bytes()).unwrap();
+    });
+    let ended = bed.run(&["status", "-s", "d.sock"]);
+    assert_eq!((ended.code, ended.err.as_str()), (1, "jumpvpn: SWITCH_COOLDOWN: Not yet.\n"));
+    refusing.join().unwrap();
+}

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::{Compare, Handle, Incarnation, Key};
+use crate::{Compare, Handle, Incarnation, Key, Rev};
 
 /// First byte of every small value.
 const FORMAT: u8 = 1;
@@ -88,6 +88,11 @@ pub(crate) fn incarnation_after(prefix: &Key, key: &Key) -> Option<Incarnation> 
 pub(crate) fn request_parts(key: &Key) -> Option<(Incarnation, Handle)> {
     let (owner, rest) = key.0.strip_prefix(b"req/")?.split_first_chunk::<16>()?;
     Some((Incarnation(*owner), handle_from(rest.strip_prefix(b"/")?)?))
+}
+
+/// The key still has that revision and that value.
+pub(crate) fn unchanged(key: &Key, rev: Rev, value: &[u8]) -> Compare {
+    Compare::Is { key: key.clone(), rev, value: value.into() }
 }
 
 pub(crate) fn absent(key: Key) -> Compare {

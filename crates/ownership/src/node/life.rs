@@ -6,9 +6,7 @@ use rand_core::CryptoRng;
 use super::keys::{self, Heartbeat};
 use super::mutant::Mutant;
 use super::{Node, Purpose, RETRY, Standing};
-use crate::{
-    Ask, Change, Compare, Fence, Incarnation, Key, Operation, Outcome, Rev, StoreError, Stored, Transaction,
-};
+use crate::{Ask, Change, Fence, Incarnation, Key, Operation, Outcome, Rev, StoreError, Stored, Transaction};
 
 /// What the operation under way is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -287,7 +285,7 @@ impl<R: CryptoRng> Node<R> {
         let value = keys::encode_tombstone(self.life.me, self.config.clock.wall_ms(now));
         Transaction {
             compares: vec![
-                Compare::Is { key: heartbeat.clone(), rev: beat.rev, value: beat.value.clone() },
+                keys::unchanged(&heartbeat, beat.rev, &beat.value),
                 keys::absent(tombstone.clone()),
             ],
             changes: vec![Change::Put { key: tombstone, value }, Change::Delete { key: heartbeat }],
@@ -310,9 +308,7 @@ impl<R: CryptoRng> Node<R> {
         let name = keys::node(self.config.node_id);
         let mut compares = vec![
             match &self.life.name {
-                Some(Stored { rev, value }) => {
-                    Compare::Is { key: name.clone(), rev: *rev, value: value.clone() }
-                }
+                Some(stored) => keys::unchanged(&name, stored.rev, &stored.value),
                 None => keys::absent(name.clone()),
             },
             keys::absent(keys::heartbeat(me)),
@@ -382,8 +378,7 @@ impl<R: CryptoRng> Node<R> {
         let compares = if self.is(Mutant::BlindHeartbeat) {
             Vec::new()
         } else {
-            let is = Compare::Is { key: key.clone(), rev: last.rev, value: last.value };
-            vec![is, keys::absent(keys::tombstone(me))]
+            vec![keys::unchanged(&key, last.rev, &last.value), keys::absent(keys::tombstone(me))]
         };
         let changes = vec![Change::Put { key, value }];
         self.live(Step::Beat, Operation::Commit(Transaction { compares, changes }), now);

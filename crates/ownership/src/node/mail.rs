@@ -9,7 +9,7 @@ use rand_core::CryptoRng;
 use super::jobs::Task;
 use super::keys::{self, Wish, WishKind};
 use super::{Node, Purpose, RETRY};
-use crate::{Ask, Change, Compare, Handle, Key, Operation, Outcome, Stored, Transaction};
+use crate::{Ask, Change, Handle, Key, Operation, Outcome, Stored, Transaction};
 
 /// From one look to the next: half of a second or less is added to a handoff, for four reads of an empty list per second.
 const EVERY: Duration = Duration::from_millis(250);
@@ -78,14 +78,14 @@ impl<R: CryptoRng> Node<R> {
             match Wish::decode(&stored.value) {
                 Some(Wish { kind: WishKind::Declined(_), .. }) => {
                     if now >= since + DECLINED_FOR {
-                        self.delete(key, stored);
+                        self.delete(key, &stored);
                     }
                 }
                 Some(wish) if known.is_none() => self.grant(handle, wish, now),
                 Some(_) => {}
                 None => {
                     self.counts.unreadable += 1;
-                    self.delete(key, stored);
+                    self.delete(key, &stored);
                 }
             }
         }
@@ -112,19 +112,15 @@ impl<R: CryptoRng> Node<R> {
         let key = keys::request(self.life.me, handle);
         let kind = WishKind::Declined(reason_number);
         let value = Wish { by, kind, unix_ms: self.config.clock.wall_ms(now) }.encode();
-        let compares = vec![is(&key, stored)];
+        let compares = vec![keys::unchanged(&key, stored.rev, &stored.value)];
         let changes = vec![Change::Put { key, value }];
         self.outbox.submit(Purpose::Nothing, Operation::Commit(Transaction { compares, changes }));
     }
 
     /// Deletes what stands there, if it still does; who comes by later tries again.
-    pub(super) fn delete(&mut self, key: Key, stored: Stored) {
-        let compares = vec![is(&key, &stored)];
+    pub(super) fn delete(&mut self, key: Key, stored: &Stored) {
+        let compares = vec![keys::unchanged(&key, stored.rev, &stored.value)];
         let changes = vec![Change::Delete { key }];
         self.outbox.submit(Purpose::Nothing, Operation::Commit(Transaction { compares, changes }));
     }
-}
-
-fn is(key: &Key, stored: &Stored) -> Compare {
-    Compare::Is { key: key.clone(), rev: stored.rev, value: stored.value.clone() }
 }

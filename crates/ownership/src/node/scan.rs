@@ -112,7 +112,7 @@ impl<R: CryptoRng> Node<R> {
     fn wish_seen(&mut self, key: Key, stored: Stored) {
         let owner = keys::request_parts(&key).map(|(owner, _)| owner);
         if owner.is_some_and(|owner| self.scan.tombstones.contains_key(&owner)) {
-            self.delete(key, stored);
+            self.delete(key, &stored);
         }
     }
 
@@ -126,7 +126,7 @@ impl<R: CryptoRng> Node<R> {
                 let age = self.age(handle, found.rev, now);
                 let kept = age.is_none_or(|since| now < since + self.config.upkeep.retention);
                 if (!kept || self.is(Mutant::NoRetention)) && self.is_responsible(handle) {
-                    self.delete(key, whole);
+                    self.delete(key, &whole);
                 }
             }
             RecordState::Live if found.record.owner == self.life.me => self.own_seen(&found, now),
@@ -189,7 +189,7 @@ impl<R: CryptoRng> Node<R> {
             let named = self.scan.named.contains(&of);
             if (old && !named) || self.is(Mutant::TombstoneForgotten) {
                 self.dead.remove(&of);
-                self.delete(keys::tombstone(of), stored);
+                self.delete(keys::tombstone(of), &stored);
             }
         }
     }

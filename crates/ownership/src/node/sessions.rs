@@ -8,7 +8,7 @@ use super::keys::{self, Wish, WishKind};
 use super::mutant::Mutant;
 use super::{Held, Node, RETRY};
 use crate::{
-    Answer, Change, Compare, Handle, Incarnation, Key, Operation, Outcome, Owner, RecordState, RequestId,
+    Answer, Change, Handle, Incarnation, Key, Operation, Outcome, Owner, RecordState, RequestId,
     SessionRecord, Stored, Transaction,
 };
 
@@ -201,7 +201,7 @@ impl<R: CryptoRng> Node<R> {
         let me = self.life.me;
         let key = keys::session(job.handle);
         let mut compares = vec![match &job.base {
-            Some(base) => Compare::Is { key: key.clone(), rev: base.rev, value: base.value.clone() },
+            Some(base) => keys::unchanged(&key, base.rev, &base.value),
             None => keys::absent(key.clone()),
         }];
         if self.is(Mutant::OwnDeathIgnored) {
@@ -377,10 +377,7 @@ impl<R: CryptoRng> Node<R> {
         let Some(holder) = &job.obstacle else { return Next::Done };
         let (owner, handle) = (holder.record.owner, holder.record.handle);
         if !dead {
-            return match self.wish(owner, handle, WishKind::Supersede, now) {
-                Operation::Commit(wish) => Next::Do(Step::AskHolder, Operation::Commit(wish)),
-                _ => Next::Done,
-            };
+            return Next::Do(Step::AskHolder, self.wish(owner, handle, WishKind::Supersede, now));
         }
         let ending = self.ending(holder, Reason::Superseded.number());
         self.note_dead(owner, now);
@@ -444,7 +441,7 @@ impl<R: CryptoRng> Node<R> {
         op[8..].copy_from_slice(&of.rev.0.to_be_bytes());
         let value = record.encode(crate::OpId(op), self.config.clock).ok()?;
         let mut compares = vec![
-            Compare::Is { key: key.clone(), rev: of.rev, value: of.value.clone() },
+            keys::unchanged(&key, of.rev, &of.value),
             keys::absent(keys::tombstone(me)),
             keys::present(keys::heartbeat(me)),
         ];

@@ -5,8 +5,8 @@ use rand_core::CryptoRng;
 
 use super::jobs::{Job, Next, Step};
 use super::keys::{self, Wish, WishKind};
-use super::{Held, Node, Purpose, RETRY};
-use crate::{Change, Compare, Operation, Outcome, RecordState, SessionRecord, Stored, Transaction};
+use super::{Held, Node, RETRY};
+use crate::{Operation, Outcome, RecordState, SessionRecord, Stored};
 
 impl<R: CryptoRng> Node<R> {
     pub(super) fn ask_owner(&mut self, job: &mut Job, now: Time) -> Next {
@@ -52,14 +52,14 @@ impl<R: CryptoRng> Node<R> {
         if let (Some(Wish { by, kind: WishKind::Declined(number), .. }), Some(stored)) = (wish, &stored)
             && by == self.life.me
         {
-            self.withdraw_wish(job, stored, owner);
+            self.delete(keys::request(owner, job.handle), stored);
             return self.refusal(job, Reason::from_number(number).unwrap_or(Reason::OwnerAlive));
         }
         if now >= job.deadline {
             if let (Some(Wish { by, .. }), Some(stored)) = (wish, &stored)
                 && by == self.life.me
             {
-                self.withdraw_wish(job, stored, owner);
+                self.delete(keys::request(owner, job.handle), stored);
             }
             return self.refusal(job, Reason::OwnerAlive);
         }
@@ -68,13 +68,6 @@ impl<R: CryptoRng> Node<R> {
         }
         // Not heard of in the last look: dead, or new.
         Next::At(now + RETRY, Step::Tombstone, Operation::Read(keys::tombstone(owner)))
-    }
-
-    fn withdraw_wish(&mut self, job: &Job, stored: &Stored, owner: crate::Incarnation) {
-        let key = keys::request(owner, job.handle);
-        let is = Compare::Is { key: key.clone(), rev: stored.rev, value: stored.value.clone() };
-        let transaction = Transaction { compares: vec![is], changes: vec![Change::Delete { key }] };
-        self.outbox.submit(Purpose::Nothing, Operation::Commit(transaction));
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use jumpvpn_engine::gateway::Cell;
 use jumpvpn_engine::{Agent, Gateway, SocketKey};
 use jumpvpn_events::Time;
-use jumpvpn_ownership::{Ask, Incarnation, Ledger};
+use jumpvpn_ownership::Ledger;
 use jumpvpn_session::StoreKeys;
 use jumpvpn_transport::{BindError, BindOptions, UdpBinding};
 use jumpvpn_wire::Kind;
@@ -96,11 +96,8 @@ pub fn run_gateway(options: GatewayOptions) -> Result<Ended, DaemonError> {
     let mut pump = Pump::new(tun, ground.telemetry().feed(0)).map_err(no_pump)?;
     let opened = open_records(store, &mut engine, pump.waker())?;
     let bound = listen_on(&mut pump, sockets)?;
-    let mut engine = gateway_engine(engine)?;
-    if let Some(incarnation) = opened.incarnation {
-        engine.handle_ask(Ask::Rejoined { incarnation }, clock::now());
-    }
-    let Opened { kind: store_kind, records, registry, dead_man, .. } = opened;
+    let engine = gateway_engine(engine)?;
+    let Opened { kind: store_kind, records, registry, dead_man } = opened;
     let side = Side { engine, records, bound, words: ground.words.clone(), dead_man, armed: Time::ZERO };
     let (door, questions) = Door::new(pump.waker());
     let shard = Shard { pump, side, questions, registry: registry.clone() };
@@ -116,9 +113,8 @@ struct Opened {
     /// Kind of the store, for people.
     kind: &'static str,
     records: Records,
-    /// A way to the thread that owns the store, if it has one, and as whom the gateway has joined.
+    /// A way to the thread that owns the store, if it has one.
     registry: Option<RegistryDoor>,
-    incarnation: Option<Incarnation>,
     dead_man: bool,
 }
 
@@ -129,7 +125,7 @@ fn open_records(
 ) -> Result<Opened, DaemonError> {
     let StoreOptions::Durable(durable) = store else {
         let records = Records::Memory(Box::new(Ledger::new(config.capacity + TOMBSTONE_COUNT, FIRST_EPOCH)));
-        return Ok(Opened { kind: "memory", records, registry: None, incarnation: None, dead_man: false });
+        return Ok(Opened { kind: "memory", records, registry: None, dead_man: false });
     };
     let Durable { kind, member, key, store, dead_man } = *durable;
     let patience = member.profile.death + JOIN_MARGIN;
@@ -140,9 +136,9 @@ fn open_records(
     config.node = registry::node_id(&member.name);
     config.cell = Some(Cell { name: format!("cell {}", member.cell), keys, others: Vec::new() });
     let (registry, door) = opened.start(&member).map_err(DaemonError::failed)?;
-    let (incarnation, right) = registry::joined(&registry, &door, patience).map_err(DaemonError::failed)?;
+    let right = registry::joined(&registry, &door, patience).map_err(DaemonError::failed)?;
     let records = Records::Registry { registry, right };
-    Ok(Opened { kind, records, registry: Some(door), incarnation: Some(incarnation), dead_man })
+    Ok(Opened { kind, records, registry: Some(door), dead_man })
 }
 
 fn gateway_engine(mut config: jumpvpn_engine::gateway::Config) -> Result<Gateway, DaemonError> {

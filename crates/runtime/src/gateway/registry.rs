@@ -2,7 +2,7 @@
 //! and time.
 //!
 //! The engine's thread never waits for it. Requests and answers cross on channels; the right to act crosses as one number
-//! ([`SharedFence`]), so that it ends on time even when this thread does not run. Each incarnation has a number of its own, which
+//! ([`RightToAct`]), so that it ends on time even when this thread does not run. Each incarnation has a number of its own, which
 //! comes with the news of its birth: what an earlier one has left behind is gone before the new right is seen.
 
 use std::collections::VecDeque;
@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use jumpvpn_events::Time;
 use jumpvpn_ownership::{
-    Answer, Ask, Change, Compare, Fence, Incarnation, Key, Node, NodeConfig, Operation, Outcome,
-    OwnershipStore, Request, Standing, Status as NodeStatus, Ticket, Transaction, Upkeep, WallClock,
+    Answer, Ask, Change, Compare, Fence, Key, Node, NodeConfig, Operation, Outcome, OwnershipStore, Request,
+    Standing, Status as NodeStatus, Ticket, Transaction, Upkeep, WallClock,
 };
 use mio::Waker;
 use rand_core::Rng;
@@ -62,7 +62,7 @@ pub(crate) enum News {
     /// Something the engine has to do; never [`Ask::Rejoined`], which is the next one.
     Ask(Ask),
     /// The gateway has joined, and this is its right to act.
-    Joined(Incarnation, RightToAct),
+    Joined(RightToAct),
     /// The right to act ends soon, because it could not be renewed.
     FenceEnding,
     /// The store can no longer be believed: the process has to end. Why, in one sentence.
@@ -74,22 +74,18 @@ pub(crate) enum News {
 pub(crate) struct RightToAct {
     /// Number of the incarnation in this process, for people.
     epoch: u64,
-    shared: Arc<SharedFence>,
+    /// Until when, for threads that do not ask anybody: nanoseconds on the clock of the process, 0 for no right.
+    until: Arc<AtomicU64>,
 }
-
-/// The right as one number, for threads that do not ask anybody: nanoseconds on the clock of the process, 0 for no right.
-#[derive(Default)]
-struct SharedFence(AtomicU64);
 
 impl RightToAct {
     fn new(fence: Fence) -> RightToAct {
-        let shared = Arc::new(SharedFence(AtomicU64::new(fence.valid_until.as_nanos())));
-        RightToAct { epoch: fence.epoch, shared }
+        RightToAct { epoch: fence.epoch, until: Arc::new(AtomicU64::new(fence.valid_until.as_nanos())) }
     }
 
     /// As it stands.
     pub(crate) fn fence(&self) -> Fence {
-        let valid_until = Time::from_nanos(self.shared.0.load(Ordering::Acquire));
+        let valid_until = Time::from_nanos(self.until.load(Ordering::Acquire));
         Fence { epoch: self.epoch, valid_until }
     }
 
@@ -97,7 +93,7 @@ impl RightToAct {
     /// machine, has to hear of it, or a gateway without traffic would let it run out.
     fn set(&self, fence: Fence) -> bool {
         let until = if fence.epoch == self.epoch { fence.valid_until } else { Time::ZERO };
-        self.shared.0.swap(until.as_nanos(), Ordering::AcqRel) != until.as_nanos()
+        self.until.swap(until.as_nanos(), Ordering::AcqRel) != until.as_nanos()
     }
 }
 
@@ -326,11 +322,11 @@ pub(crate) fn joined(
     registry: &Registry,
     door: &RegistryDoor,
     patience: Duration,
-) -> Result<(Incarnation, RightToAct), String> {
+) -> Result<RightToAct, String> {
     let until = clock::now() + patience;
     while let Some(news) = registry.first(until.since(clock::now())) {
         match news {
-            News::Joined(incarnation, right) => return Ok((incarnation, right)),
+            News::Joined(right) => return Ok(right),
             News::Lost(why) => return Err(format!("ownership cannot be known: {why}")),
             News::Answer(_) | News::Ask(_) | News::FenceEnding => {}
         }
@@ -421,9 +417,9 @@ impl Clerk {
         told |= self.warn(clock::now());
         while let Some(ask) = self.node.poll_ask() {
             let news = match ask {
-                Ask::Rejoined { incarnation } => {
+                Ask::Rejoined { .. } => {
                     self.right = RightToAct::new(self.node.fence());
-                    News::Joined(incarnation, self.right.clone())
+                    News::Joined(self.right.clone())
                 }
                 ask => News::Ask(ask),
             };
@@ -439,22 +435,22 @@ impl Clerk {
         }
     }
 
-    fn warn(&mut self, now: Time) -> bool {
+    /// When the engine is to be warned of the end of its right; not without a right, and once for each end.
+    fn warning_due(&self, now: Time) -> Option<Time> {
         let until = self.node.fence().valid_until;
-        if !self.fence_ends_soon(now) || self.warned == Some(until) {
+        (now < until && self.warned != Some(until)).then_some(until - WARNING)
+    }
+
+    fn warn(&mut self, now: Time) -> bool {
+        if self.warning_due(now).is_none_or(|due| now < due) {
             return false;
         }
-        self.warned = Some(until);
+        self.warned = Some(self.node.fence().valid_until);
         self.news.send(News::FenceEnding).is_ok()
     }
 
-    fn fence_ends_soon(&self, now: Time) -> bool {
-        let until = self.node.fence().valid_until;
-        now < until && until.since(now) <= WARNING
-    }
-
     fn tell_loss(&mut self) -> bool {
-        let why = match self.node.status().standing {
+        let why = match self.node.standing() {
             Standing::Lost(error) => error.to_string(),
             Standing::Foreign => "the store belongs to another cell, or was emptied or restored".to_owned(),
             _ => return false,
@@ -463,19 +459,13 @@ impl Clerk {
     }
 
     fn next_due(&self) -> Time {
-        let fence = self.node.fence().valid_until;
-        let warning = Time::from_nanos(fence.as_nanos().saturating_sub(WARNING.as_nanos() as u64));
-        // Without a right there is nothing to warn of.
-        let warning = (self.warned != Some(fence) && fence > clock::now()).then_some(warning);
+        let warning = self.warning_due(clock::now());
         self.node.poll_timeout().into_iter().chain(warning).min().unwrap_or(Time::MAX)
     }
 
     /// Whether there is nothing left to do for whoever wants it stopped.
     fn has_ended(&self) -> bool {
         self.stopping.is_some()
-            && matches!(
-                self.node.status().standing,
-                Standing::Stopped | Standing::Lost(_) | Standing::Foreign
-            )
+            && matches!(self.node.standing(), Standing::Stopped | Standing::Lost(_) | Standing::Foreign)
     }
 }

@@ -27,7 +27,6 @@ pub struct Etcd {
     pub(super) directory: DataDir,
     pub(super) runtime: Runtime,
     pub(super) shared: Arc<Shared>,
-    versions: BTreeMap<String, String>,
 }
 
 impl Etcd {
@@ -69,27 +68,18 @@ impl Etcd {
         }
         Pin { cluster, revision }.write(&directory)?;
         shared.revision.store(revision, Ordering::Relaxed);
-        let versions = answers.into_iter().map(|(name, answer)| (name, answer.version)).collect();
-        Ok(Etcd { directory, runtime, shared: Arc::new(shared), versions })
+        Ok(Etcd { directory, runtime, shared: Arc::new(shared) })
     }
 
     /// Where this process runs and keeps its state.
     pub const fn place(&self) -> Place {
         self.directory.place()
     }
-
-    /// The version of each member that has answered.
-    pub const fn versions(&self) -> &BTreeMap<String, String> {
-        &self.versions
-    }
 }
 
 impl std::fmt::Debug for Etcd {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Etcd")
-            .field("directory", &self.directory)
-            .field("versions", &self.versions)
-            .finish_non_exhaustive()
+        f.debug_struct("Etcd").field("directory", &self.directory).finish_non_exhaustive()
     }
 }
 

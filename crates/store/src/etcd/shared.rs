@@ -78,7 +78,7 @@ impl Shared {
             return Outcome::Lost(lost);
         }
         let at = &self.members[member];
-        let token = locked(&self.token).clone();
+        let token = self.token();
         let before = self.revision.load(Ordering::Relaxed);
         let outcome = match call {
             Call::Txn(asked) => {

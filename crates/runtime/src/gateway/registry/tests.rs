@@ -82,15 +82,14 @@ fn it_joins_answers_and_gives_its_right_back() {
     let (_poll, waker) = engine();
     let opened = open(ringing(&Arc::default()), waker).unwrap();
     let (mut registry, door) = opened.start(&member(Profile::DEFAULT)).unwrap();
-    let (incarnation, right) = joined(&registry, &door, PATIENCE).unwrap();
-    assert_eq!(incarnation.node_id(), node_id("here"));
+    let right = joined(&registry, &door, PATIENCE).unwrap();
     assert!(right.fence().allows(clock::now()));
     let id = RequestId(1);
     registry.submit(Request::Read { id, handle: jumpvpn_ownership::Handle::MAX });
     let answer = wait_for(&mut registry, |news| matches!(news, News::Answer(_)));
     assert!(matches!(answer, News::Answer(Answer::Absent { id: of }) if of == id));
     let status = door.look().unwrap();
-    assert_eq!((status.standing, status.incarnation), (Standing::Member, incarnation));
+    assert_eq!((status.standing, status.incarnation.node_id()), (Standing::Member, node_id("here")));
     assert!(door.stop(PATIENCE));
     assert!(!right.fence().allows(clock::now()), "who has gone may not act");
 }
@@ -101,7 +100,7 @@ fn a_store_that_breaks_is_told_once_and_ends_the_right() {
     let broken = Arc::new(AtomicBool::new(false));
     let opened = open(ringing(&broken), waker).unwrap();
     let (mut registry, door) = opened.start(&member(Profile::FAST)).unwrap();
-    let (_, right) = joined(&registry, &door, PATIENCE).unwrap();
+    let right = joined(&registry, &door, PATIENCE).unwrap();
     broken.store(true, Ordering::Relaxed);
     let News::Lost(why) = wait_for(&mut registry, |news| matches!(news, News::Lost(_))) else {
         unreachable!()
