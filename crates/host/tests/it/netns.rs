@@ -109,7 +109,7 @@ pub fn try_run(command_line: &str) -> (bool, String) {
 }
 
 /// Longest wait for the kernel; far longer than it ever takes, as the machine may be busy.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 type Task = Box<dyn FnOnce() + Send>;
 

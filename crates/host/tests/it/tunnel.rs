@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use jumpvpn_host::{HostError, NatSpec, TUNNEL_MARK, TunnelNetwork, TunnelSpec};
 use jumpvpn_tun::{Packet, PacketBatch, Tun, TunOptions};
 
-use crate::netns::{Peer, in_namespace_with_devices, run, wait_until, wait_until_gone};
+use crate::netns::{PATIENCE, Peer, in_namespace_with_devices, run, wait_until, wait_until_gone};
 
 fn tun(name: &str) -> Tun {
     Tun::create(name, &TunOptions { mtu: 1_420, offload: false, queues: 1 }).unwrap()
@@ -82,7 +82,7 @@ fn is_settled() -> bool {
 fn assert_becomes(before: &[String]) {
     let mut after = picture();
     let began = Instant::now();
-    while after != before && began.elapsed() < Duration::from_secs(5) {
+    while after != before && began.elapsed() < PATIENCE {
         after = picture();
     }
     let gone: Vec<_> = before.iter().filter(|line| !after.contains(line)).collect();
@@ -347,7 +347,7 @@ fn a_gateway_forwards_and_translates() {
         let mut device = tun("jump0");
         let _applied = TunnelNetwork::apply(&gateway("jump0")).unwrap();
         let server = peer.run(|| UdpSocket::bind("192.0.2.2:7000").unwrap());
-        server.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        server.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         // 10.77.0.2:9 -> 192.0.2.2:7000, "x"; UDP checksum left out.
         let mut packet = vec![0x45, 0, 0, 29, 0, 0, 0, 0, 64, 17, 0, 0, 10, 77, 0, 2, 192, 0, 2, 2];
         let sum: u32 = packet.chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]]))).sum();

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::bed::{Bed, Ended};
 
 /// Far longer than anything here takes, as the machine may be busy.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Two machines: the agent's has the links `one0` and `two0`, each with a default route.
 pub struct World {
@@ -285,9 +285,9 @@ impl World {
         }
     }
 
-    /// Whether an inner packet comes back within ten seconds.
+    /// Whether one of the inner packets sent, one a second, comes back.
     pub fn pings(&self, address: &str) -> bool {
-        self.in_agent(&format!("ping -c 1 -W 10 {address}")).0
+        self.in_agent(&format!("ping -c 1 -w {} {address}", PATIENCE.as_secs())).0
     }
 
     /// Proves both event files together.

@@ -229,9 +229,9 @@ fn nothing_is_left_of_a_lab_that_was_killed() {
 }
 
 fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    let until = Instant::now() + Duration::from_secs(20);
+    let until = Instant::now() + Duration::from_secs(120);
     while !holds() {
-        assert!(Instant::now() < until, "{what}: not within 20 s");
+        assert!(Instant::now() < until, "{what}: not within two minutes");
         thread::sleep(Duration::from_millis(20));
     }
 }

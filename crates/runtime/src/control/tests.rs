@@ -47,7 +47,7 @@ impl Bed {
 
     fn connect(&self) -> Peer {
         let stream = UnixStream::connect(&self.path).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         Peer(BufReader::new(stream))
     }
 }

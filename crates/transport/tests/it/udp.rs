@@ -14,7 +14,7 @@ fn bind(local: &str, device: Option<&str>) -> UdpBinding {
 
 /// Waits for and returns (source, destination, first byte, length) of `count` datagrams.
 fn receive(binding: &mut UdpBinding, count: usize) -> Vec<(SocketAddr, IpAddr, u8, usize)> {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(60);
     let mut batch = DatagramBatch::new(8);
     let mut seen = Vec::new();
     while seen.len() < count {

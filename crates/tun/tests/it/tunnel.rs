@@ -132,7 +132,7 @@ fn udp_with_offload_keeps_datagrams_apart() {
         let (here, there) = with_tunnel((true, true), |peer| {
             for (local, remote) in [("10.77.0.1:0", "10.77.0.2:6000"), ("[fd77::1]:0", "[fd77::2]:6000")] {
                 let server = peer.run(move || UdpSocket::bind(remote).unwrap());
-                server.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+                server.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
                 let client = UdpSocket::bind(local).unwrap();
                 let remote: SocketAddr = remote.parse().unwrap();
                 // 20 datagrams in one segmented send: the kernel hands them over as one super-packet.
