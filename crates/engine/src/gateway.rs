@@ -35,7 +35,7 @@ use jumpvpn_session::{
     AddressRules, CookieKeys, PresharedKey, PrivateKey, PublicKey, Responder, StoreKeys, SuiteSet,
     TicketKeys, TokenKey, WeakRandomness,
 };
-use jumpvpn_wire::{AdvisedGateway, Kind};
+use jumpvpn_wire::{AdvisedGateway, GrantedLimits, Kind};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
@@ -208,11 +208,12 @@ impl Core {
         crate::pq_features(self.policy.security.pq)
     }
 
-    /// The limits that a client is told.
-    pub fn limits(&self) -> Limits {
+    /// The limits that the client of a session is told which lives for another `lifetime`.
+    pub fn limits(&self, lifetime: Duration) -> GrantedLimits {
         let Policy { session, switching, security, .. } = &self.policy;
         let millis = |span: Duration| u16::try_from(span.as_millis()).unwrap_or(u16::MAX);
-        Limits {
+        GrantedLimits {
+            lifetime_s: u32::try_from(lifetime.as_secs()).unwrap_or(u32::MAX),
             idle_ttl_ms: u32::try_from(session.transport_lost_ttl.as_millis()).unwrap_or(u32::MAX),
             max_switches_per_min: switching.max_switches_per_min,
             cooldown_ms: millis(switching.switch_cooldown),
@@ -245,14 +246,6 @@ impl Core {
         let refreshed = self.tickets.refresh(now, rng).and_then(|()| self.cookies.refresh(now, rng));
         refreshed.map_err(|_| Reason::Internal)
     }
-}
-
-/// Limits of a session as they stand in HS_RESP and TAKEOVER_RESP.
-pub(crate) struct Limits {
-    pub idle_ttl_ms: u32,
-    pub max_switches_per_min: u16,
-    pub cooldown_ms: u16,
-    pub ticket_age_ms: u16,
 }
 
 /// One shard of a gateway.

@@ -7,7 +7,7 @@ use core::net::Ipv4Addr;
 use core::ops::Range;
 
 use crate::cursor::{Reader, Writer};
-use crate::{Cid, Kind, Malformed, ResetToken, RouteToken};
+use crate::{Cid, GrantedLimits, Kind, Malformed, ResetToken, RouteToken};
 
 #[cfg(test)]
 mod tests;
@@ -274,16 +274,8 @@ pub struct RespPayload {
     pub owner_epoch: u64,
     /// Owner's salt, part of every server → client and binding key.
     pub owner_salt: [u8; 16],
-    /// Hard lifetime of the session, seconds.
-    pub lifetime_s: u32,
-    /// Longest silence on all paths before the gateway forgets the session, milliseconds.
-    pub idle_ttl_ms: u32,
-    /// Switch budget per minute.
-    pub max_switches_per_min: u16,
-    /// Pause after a switch, milliseconds.
-    pub cooldown_ms: u16,
-    /// Longest life of a ticket, milliseconds.
-    pub ticket_age_ms: u16,
+    /// What the session may do, and for how long.
+    pub limits: GrantedLimits,
     /// Gateway node inside its cluster.
     pub node_id: u16,
     /// First route token.
@@ -309,15 +301,10 @@ impl RespPayload {
     /// The plaintext.
     pub fn encode(&self) -> [u8; Self::LEN] {
         let mut out = [0; Self::LEN];
-        Writer::new(&mut out)
-            .u32(self.features)
-            .u64(self.owner_epoch)
-            .put(&self.owner_salt)
-            .u32(self.lifetime_s)
-            .u32(self.idle_ttl_ms)
-            .u16(self.max_switches_per_min)
-            .u16(self.cooldown_ms)
-            .u16(self.ticket_age_ms)
+        let mut writer = Writer::new(&mut out);
+        writer.u32(self.features).u64(self.owner_epoch).put(&self.owner_salt);
+        self.limits.write(&mut writer);
+        writer
             .u16(self.node_id)
             .put(&self.token.0)
             .put(&self.reset_token.0)
@@ -339,11 +326,7 @@ impl RespPayload {
             features: reader.u32()?,
             owner_epoch: reader.u64()?,
             owner_salt: reader.array()?,
-            lifetime_s: reader.u32()?,
-            idle_ttl_ms: reader.u32()?,
-            max_switches_per_min: reader.u16()?,
-            cooldown_ms: reader.u16()?,
-            ticket_age_ms: reader.u16()?,
+            limits: GrantedLimits::read(&mut reader)?,
             node_id: reader.u16()?,
             token: RouteToken(reader.array()?),
             reset_token: ResetToken(reader.array()?),
@@ -380,11 +363,7 @@ impl Default for RespPayload {
             features: 0,
             owner_epoch: 0,
             owner_salt: [0; 16],
-            lifetime_s: 0,
-            idle_ttl_ms: 0,
-            max_switches_per_min: 0,
-            cooldown_ms: 0,
-            ticket_age_ms: 0,
+            limits: GrantedLimits::default(),
             node_id: 0,
             token: RouteToken([0; 16]),
             reset_token: ResetToken([0; 16]),

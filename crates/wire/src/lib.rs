@@ -16,6 +16,7 @@ mod handshake;
 mod headers;
 mod ids;
 mod kind;
+mod limits;
 mod reattach;
 mod takeover;
 
@@ -34,6 +35,7 @@ pub use handshake::{
 pub use headers::{ControlHeader, DataHeader, MAX_LANES, ReplyHeader};
 pub use ids::{Cid, Handle, PathId, ResetToken, RouteToken, SessionId, Ticket};
 pub use kind::{Kind, REBIND_HINT_TRIGGER_LEN, REPLIES, TransportClass, VERSION};
+pub use limits::GrantedLimits;
 pub use reattach::{Quality, ReattachPayload, ResultPayload, ResultStatus};
 pub use takeover::{
     TAKEOVER_INIT_LEN, TAKEOVER_RESP_LEN, TakeoverInit, TakeoverInitPayload, TakeoverRefusal, TakeoverResp,

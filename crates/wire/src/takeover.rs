@@ -8,7 +8,7 @@ use core::fmt;
 use core::ops::Range;
 
 use crate::cursor::{Reader, Writer};
-use crate::{Cid, ControlHeader, Cookie, Kind, Malformed, PathId, ResetToken, RouteToken};
+use crate::{Cid, ControlHeader, Cookie, GrantedLimits, Kind, Malformed, PathId, ResetToken, RouteToken};
 
 #[cfg(test)]
 mod tests;
@@ -299,16 +299,8 @@ pub struct TakeoverRespPayload {
     pub version: u64,
     /// CID the server will listen on.
     pub server_cid: Cid,
-    /// What is left of the session's lifetime, seconds.
-    pub lifetime_s: u32,
-    /// Longest silence on all paths before the gateway forgets the session, milliseconds.
-    pub idle_ttl_ms: u32,
-    /// Switch budget per minute.
-    pub max_switches_per_min: u16,
-    /// Pause after a switch, milliseconds.
-    pub cooldown_ms: u16,
-    /// Longest life of a ticket, milliseconds.
-    pub ticket_age_ms: u16,
+    /// What the session may do, and for how long.
+    pub limits: GrantedLimits,
     /// Inner MTU, bytes.
     pub mtu: u16,
     /// First route token of the new owner.
@@ -328,17 +320,15 @@ impl TakeoverRespPayload {
     /// The plaintext.
     pub fn encode(&self) -> [u8; Self::LEN] {
         let mut out = [0; Self::LEN];
-        Writer::new(&mut out)
+        let mut writer = Writer::new(&mut out);
+        writer
             .u32(self.features)
             .u64(self.owner_epoch)
             .put(&self.owner_salt)
             .u64(self.version)
-            .u64(self.server_cid.0)
-            .u32(self.lifetime_s)
-            .u32(self.idle_ttl_ms)
-            .u16(self.max_switches_per_min)
-            .u16(self.cooldown_ms)
-            .u16(self.ticket_age_ms)
+            .u64(self.server_cid.0);
+        self.limits.write(&mut writer);
+        writer
             .u16(self.mtu)
             .put(&self.token.0)
             .put(&self.reset_token.0)
@@ -359,11 +349,7 @@ impl TakeoverRespPayload {
             owner_salt: reader.array()?,
             version: reader.u64()?,
             server_cid: Cid(reader.u64()?),
-            lifetime_s: reader.u32()?,
-            idle_ttl_ms: reader.u32()?,
-            max_switches_per_min: reader.u16()?,
-            cooldown_ms: reader.u16()?,
-            ticket_age_ms: reader.u16()?,
+            limits: GrantedLimits::read(&mut reader)?,
             mtu: reader.u16()?,
             token: RouteToken(reader.array()?),
             reset_token: ResetToken(reader.array()?),
@@ -398,11 +384,7 @@ impl Default for TakeoverRespPayload {
             owner_salt: [0; 16],
             version: 0,
             server_cid: Cid(0),
-            lifetime_s: 0,
-            idle_ttl_ms: 0,
-            max_switches_per_min: 0,
-            cooldown_ms: 0,
-            ticket_age_ms: 0,
+            limits: GrantedLimits::default(),
             mtu: 0,
             token: RouteToken([0; 16]),
             reset_token: ResetToken([0; 16]),

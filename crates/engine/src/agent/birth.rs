@@ -6,7 +6,7 @@ use jumpvpn_policy::{Health, Policy, PostQuantum, SwitchHistory, rank};
 use jumpvpn_session::{
     BindingContext, ControlWindow, Established, Initiator, InitiatorConfig, Machine, Side,
 };
-use jumpvpn_wire::{Cid, HS_INIT_LEN, InitPayload, Kind, PathId, RespPayload, features};
+use jumpvpn_wire::{Cid, GrantedLimits, HS_INIT_LEN, InitPayload, Kind, PathId, RespPayload, features};
 
 use super::keyring::Keyring;
 use super::live::{Binding, Channel, Limits, Live, Stage};
@@ -236,8 +236,7 @@ impl Agent {
             path.note_alive(&self.core.config.policy, now);
         }
         let binding = self.birth_binding(path, &established, payload, now)?;
-        self.core.config.policy =
-            stricter(&self.core.own_policy, payload.max_switches_per_min, payload.cooldown_ms);
+        self.core.config.policy = stricter(&self.core.own_policy, &payload.limits);
         let hybrid = pq != PostQuantum::Off && gateway_pq;
         let mut live = Box::new(new_live(established, payload, binding, hybrid, now));
         live.early_uplink = self.core.config.policy.switching.early_uplink;
@@ -270,11 +269,11 @@ impl Agent {
 }
 
 /// Our policy under the limits that the gateway enforces anyway: asking for more would only be refused.
-pub(super) fn stricter(own: &Policy, max_switches_per_min: u16, cooldown_ms: u16) -> Policy {
+pub(super) fn stricter(own: &Policy, granted: &GrantedLimits) -> Policy {
     let mut policy = own.clone();
     let switching = &mut policy.switching;
-    switching.max_switches_per_min = switching.max_switches_per_min.min(max_switches_per_min.max(1));
-    let cooldown = Duration::from_millis(u64::from(cooldown_ms));
+    switching.max_switches_per_min = switching.max_switches_per_min.min(granted.max_switches_per_min.max(1));
+    let cooldown = Duration::from_millis(u64::from(granted.cooldown_ms));
     switching.switch_cooldown = switching.switch_cooldown.max(cooldown);
     policy
 }
@@ -317,7 +316,7 @@ fn new_live(
         inner_v4: None,
         inner_v6: None,
         mtu: payload.mtu,
-        limits: Limits::granted(payload.lifetime_s, payload.idle_ttl_ms, payload.ticket_age_ms),
+        limits: Limits::granted(&payload.limits),
         reset_token: payload.reset_token,
         token_config: payload.token_config,
         tokens: Vec::new(),

@@ -192,8 +192,8 @@ impl Live {
 
     /// What the new owner grants: limits, tokens, and when the keys are to be made hybrid again.
     fn take_terms(&mut self, core: &mut Core, payload: &TakeoverRespPayload, now: Time) {
-        core.config.policy = stricter(&core.own_policy, payload.max_switches_per_min, payload.cooldown_ms);
-        self.limits = Limits::granted(payload.lifetime_s, payload.idle_ttl_ms, payload.ticket_age_ms);
+        core.config.policy = stricter(&core.own_policy, &payload.limits);
+        self.limits = Limits::granted(&payload.limits);
         // What is left counts from now, a lifetime from the birth.
         self.limits.lifetime += now.since(self.born);
         self.reset_token = payload.reset_token;

@@ -7,7 +7,7 @@ use jumpvpn_policy::SwitchHistory;
 use jumpvpn_session::{
     BindingContext, ControlKeys, ControlWindow, EpochContext, EpochSecret, Machine, Traffic, Trigger,
 };
-use jumpvpn_wire::{Cid, Frame, PathId, ReceiveReport, ResetToken, RouteToken};
+use jumpvpn_wire::{Cid, Frame, GrantedLimits, PathId, ReceiveReport, ResetToken, RouteToken};
 
 use super::claim::Claim;
 use super::jump::{Intent, PendingJump};
@@ -92,11 +92,11 @@ pub(crate) struct Limits {
 
 impl Limits {
     /// In the units in which a gateway names them.
-    pub fn granted(lifetime_s: u32, idle_ttl_ms: u32, ticket_age_ms: u16) -> Limits {
+    pub fn granted(limits: &GrantedLimits) -> Limits {
         Limits {
-            lifetime: Duration::from_secs(u64::from(lifetime_s)),
-            idle_ttl: Duration::from_millis(u64::from(idle_ttl_ms)),
-            ticket_age: Duration::from_millis(u64::from(ticket_age_ms)),
+            lifetime: Duration::from_secs(u64::from(limits.lifetime_s)),
+            idle_ttl: Duration::from_millis(u64::from(limits.idle_ttl_ms)),
+            ticket_age: Duration::from_millis(u64::from(limits.ticket_age_ms)),
         }
     }
 }

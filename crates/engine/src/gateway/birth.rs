@@ -290,16 +290,11 @@ impl Gateway {
         token: RouteToken,
         read: &InitRead,
     ) -> RespPayload {
-        let limits = self.core.limits();
         RespPayload {
             features: self.core.features(),
             owner_epoch: FIRST_OWNER_EPOCH,
             owner_salt,
-            lifetime_s: u32::try_from(self.core.policy.session.max_lifetime.as_secs()).unwrap_or(u32::MAX),
-            idle_ttl_ms: limits.idle_ttl_ms,
-            max_switches_per_min: limits.max_switches_per_min,
-            cooldown_ms: limits.cooldown_ms,
-            ticket_age_ms: limits.ticket_age_ms,
+            limits: self.core.limits(self.core.policy.session.max_lifetime),
             node_id: self.core.node,
             token,
             reset_token: jumpvpn_session::reset_token(&self.core.reset_key, handle),

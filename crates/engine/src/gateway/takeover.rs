@@ -349,18 +349,13 @@ impl Gateway {
         let handle = claim.waiting.handle;
         let mut owner_salt = [0; 16];
         self.core.rng.fill_bytes(&mut owner_salt);
-        let limits = self.core.limits();
         TakeoverRespPayload {
             features: self.core.features(),
             owner_epoch: claim.record.owner_epoch + 1,
             owner_salt,
             version,
             server_cid,
-            lifetime_s: u32::try_from(claim.record.expires.since(now).as_secs()).unwrap_or(u32::MAX),
-            idle_ttl_ms: limits.idle_ttl_ms,
-            max_switches_per_min: limits.max_switches_per_min,
-            cooldown_ms: limits.cooldown_ms,
-            ticket_age_ms: limits.ticket_age_ms,
+            limits: self.core.limits(claim.record.expires.since(now)),
             mtu: self.core.mtu,
             token: self.core.tokens.seal(handle, self.core.node, &mut *self.core.rng),
             reset_token: jumpvpn_session::reset_token(&self.core.reset_key, handle),

@@ -42,8 +42,8 @@ prop_compose! {
     fn resp()(a in any::<(u32, u64, [u8; 16], u32, u32)>(), b in any::<(u16, u16, u16, u16)>(),
               c in any::<([u8; 16], [u8; 16], [u8; 4], u16, u16, u64)>(), token_config in 0u8..8) -> RespPayload {
         RespPayload {
-            features: a.0, owner_epoch: a.1, owner_salt: a.2, lifetime_s: a.3, idle_ttl_ms: a.4,
-            max_switches_per_min: b.0, cooldown_ms: b.1, ticket_age_ms: b.2, node_id: b.3,
+            features: a.0, owner_epoch: a.1, owner_salt: a.2, limits: GrantedLimits { lifetime_s: a.3, idle_ttl_ms: a.4, max_switches_per_min: b.0, cooldown_ms: b.1, ticket_age_ms: b.2 },
+            node_id: b.3,
             token: RouteToken(c.0), reset_token: ResetToken(c.1), inner_v4: c.2.into(), mtu: c.3,
             suite: c.4, server_cid: Cid(c.5), token_config,
         }

@@ -75,7 +75,7 @@ prop_compose! {
               c in any::<([u8; 16], [u8; 16], u16)>(), token_config in 0u8..8) -> TakeoverRespPayload {
         TakeoverRespPayload {
             features: a.0, owner_epoch: a.1, owner_salt: a.2, version: a.3, server_cid: Cid(a.4),
-            lifetime_s: b.0, idle_ttl_ms: b.1, max_switches_per_min: b.2, cooldown_ms: b.3, ticket_age_ms: b.4,
+            limits: GrantedLimits { lifetime_s: b.0, idle_ttl_ms: b.1, max_switches_per_min: b.2, cooldown_ms: b.3, ticket_age_ms: b.4 },
             mtu: b.5, token: RouteToken(c.0), reset_token: ResetToken(c.1), suite: c.2, token_config,
         }
     }
