@@ -31,5 +31,5 @@ pub use node::{Counts, Mutant, Node, NodeConfig, Peer, Profile, Standing, Status
 pub use record::{BadRecord, Handle, OpId, RecordState, SessionRecord, WallClock};
 pub use request::{Answer, Ask, Expected, Owner, Request, RequestId, Rev};
 pub use store::{
-    Change, Compare, Key, Operation, Outcome, OwnershipStore, StoreError, Stored, Ticket, Transaction,
+    Change, Compare, Hint, Key, Operation, Outcome, OwnershipStore, StoreError, Stored, Ticket, Transaction,
 };

@@ -14,7 +14,7 @@ use jumpvpn_events::{Reason, Time};
 use rand_core::CryptoRng;
 
 use crate::{
-    Answer, Ask, Expected, Fence, Handle, Incarnation, OpId, Operation, Outcome, Owner, RequestId, Rev,
+    Answer, Ask, Expected, Fence, Handle, Hint, Incarnation, OpId, Operation, Outcome, Owner, RequestId, Rev,
     SessionRecord, StoreError, Ticket,
 };
 
@@ -261,11 +261,20 @@ impl<R: CryptoRng> Node<R> {
         self.asks.pop_front()
     }
 
-    /// Somebody says that something has changed in a mailbox, this node's or one that it has put a wish into: both are looked
-    /// at at once.
-    pub fn hint(&mut self, now: Time) {
-        self.mail.look_at_once(now);
-        self.hurry_waiting(now);
+    /// Somebody says that something has changed in a mailbox. If it is this node's, or one that it has put a wish into, it
+    /// looks at once.
+    pub fn hint(&mut self, hint: &Hint, now: Time) {
+        let (place, rev) = match hint {
+            Hint::Anything => (None, Rev(0)),
+            Hint::Changed { key, rev } => match keys::request_parts(key) {
+                Some(place) => (Some(place), *rev),
+                None => return,
+            },
+        };
+        if place.is_none_or(|(owner, _)| owner == self.life.me) {
+            self.mail.look_at_once(now);
+        }
+        self.hurry_waiting(place, rev, now);
     }
 
     /// Tells the others whether this node is about to go.

@@ -33,6 +33,20 @@ impl fmt::Debug for Key {
     }
 }
 
+/// A store says that there is something to look at. Nothing is believed because of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Hint {
+    /// It may have missed something.
+    Anything,
+    /// Something was put under a key, or it was deleted.
+    Changed {
+        /// Which key.
+        key: Key,
+        /// Revision of the transaction that did it.
+        rev: Rev,
+    },
+}
+
 /// What stands under a key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Stored {

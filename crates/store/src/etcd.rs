@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use jumpvpn_ownership::{Key, Operation, Outcome, OwnershipStore, StoreError, Ticket};
+use jumpvpn_ownership::{Hint, Key, Operation, Outcome, OwnershipStore, StoreError, Ticket};
 use tokio::sync::mpsc::{Receiver, Sender, channel, error::TrySendError};
 use zeroize::Zeroizing;
 
@@ -96,6 +96,9 @@ pub struct EtcdStore {
     directory: DataDir,
 }
 
+/// Whoever wants to know what has changed.
+pub type Listener = Arc<dyn Fn(Hint) + Send + Sync>;
+
 /// An operation that may wait, and when it was submitted.
 type Usual = (Ticket, Operation, Instant);
 
@@ -146,12 +149,12 @@ impl EtcdStore {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Calls `hint` whenever something below `prefix` has changed, and sometimes when nothing has; it may miss changes. Another
-    /// prefix takes the place of the one before.
-    pub fn watch(&self, prefix: Key, hint: Waker) {
+    /// Tells `listener` whenever something below `prefix` has changed, and sometimes when nothing has; it may miss changes.
+    /// Another prefix takes the place of the one before.
+    pub fn watch(&self, prefix: Key, listener: Listener) {
         if let Some(orders) = &self.orders {
             // A hint that is lost costs the time until the next look.
-            orders.urgent.try_send(Order::Watch(prefix, hint)).ok();
+            orders.urgent.try_send(Order::Watch(prefix, listener)).ok();
         }
     }
 }

@@ -8,7 +8,8 @@ use rand_core::CryptoRng;
 
 use super::{Held, Node, Purpose, RETRY};
 use crate::{
-    Answer, Expected, Handle, Incarnation, Operation, Outcome, Request, RequestId, Rev, SessionRecord,
+    Answer, Change, Expected, Handle, Incarnation, Operation, Outcome, Request, RequestId, Rev,
+    SessionRecord, Stored,
 };
 
 /// Requests that wait at once, changes and ends of own sessions aside: 4,096 takeovers of 1 ms each are done before the first
@@ -18,10 +19,6 @@ const PENDING_MAX: usize = 4_096;
 /// How long a session's owner is waited for. Its mailbox is read four times a second, and a client asks again after a few
 /// seconds.
 pub(super) const OWNER_WAIT: Duration = Duration::from_secs(2);
-
-/// Those that wait for others are hurried at most so often: each mailbox of the cell may be the one, and with many handoffs at
-/// once each would be followed by a look of all.
-const HURRY_PAUSE: Duration = Duration::from_millis(20);
 
 /// How long a look is tried for: a client that asked has then asked again.
 const READ_WAIT: Duration = Duration::from_secs(2);
@@ -81,12 +78,52 @@ pub(super) struct Job {
     pub deadline: Time,
     /// Attempts that failed because somebody else was faster.
     pub rounds: u8,
+    /// The wish in the owner's mailbox.
+    pub wished: Option<Stored>,
+    /// The newest change of that wish that this job was told of.
+    told: Rev,
+    /// The newest that the look under way, or the last one, shows.
+    shown: Rev,
     /// What the change is based on.
     pub base: Option<Held>,
     /// What is in the way.
     pub obstacle: Option<Held>,
     /// What the change puts there.
     pub written: Option<(Box<[u8]>, SessionRecord)>,
+}
+
+impl Job {
+    /// Whether another node has to do something first.
+    const fn is_waiting(&self) -> bool {
+        matches!(self.step, Step::AwaitRecord | Step::AwaitHolder)
+    }
+
+    /// In whose mailbox its wish stands, and about which session.
+    fn wish_place(&self) -> Option<(Incarnation, Handle)> {
+        match (&self.task, &self.obstacle) {
+            (Task::Take(seen, _), _) => Some((seen.1.owner, self.handle)),
+            (Task::Create(_), Some(holder)) => Some((holder.record.owner, holder.record.handle)),
+            _ => None,
+        }
+    }
+
+    /// The wish stands there, since that change.
+    pub fn note_wish(&mut self, rev: Rev) {
+        let changes = match &self.operation {
+            Some(Operation::Commit(transaction)) => &transaction.changes[..],
+            _ => &[],
+        };
+        self.wished = changes.iter().find_map(|change| match change {
+            Change::Put { value, .. } => Some(Stored { rev, value: value.clone() }),
+            Change::Delete { .. } => None,
+        });
+        self.shown = rev;
+    }
+
+    /// Whether the wish has changed since the last look began.
+    pub fn has_news(&self) -> bool {
+        self.told > self.shown
+    }
 }
 
 /// What a job does next.
@@ -102,8 +139,6 @@ pub(super) enum Next {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Jobs {
     last: u64,
-    /// When those that wait were hurried last.
-    hurried: Time,
     running: BTreeMap<u64, Job>,
     timers: BTreeSet<(Time, u64)>,
     /// Sessions that a change is under way for, with the requests behind it.
@@ -192,6 +227,9 @@ impl<R: CryptoRng> Node<R> {
             due: None,
             deadline: now + wait,
             rounds: 0,
+            wished: None,
+            told: Rev(0),
+            shown: Rev(0),
             base: None,
             obstacle: None,
             written: None,
@@ -225,6 +263,9 @@ impl<R: CryptoRng> Node<R> {
     fn send_job(&mut self, key: u64, mut job: Job, now: Time) {
         if let Some(operation) = job.operation.clone() {
             (job.sent, job.due) = (now, None);
+            if job.is_waiting() {
+                job.shown = job.shown.max(job.told);
+            }
             self.outbox.submit(Purpose::Job(key), operation);
             self.jobs.running.insert(key, job);
         }
@@ -251,16 +292,16 @@ impl<R: CryptoRng> Node<R> {
         }
     }
 
-    /// What waits for another node looks again, now or soon.
-    pub(super) fn hurry_waiting(&mut self, now: Time) {
-        let soon = now.max(self.jobs.hurried + HURRY_PAUSE);
-        let waits = |job: &Job| matches!(job.step, Step::AwaitRecord | Step::AwaitHolder);
-        for (key, job) in self.jobs.running.iter_mut().filter(|(_, job)| waits(job)) {
-            if let Some(due) = job.due.as_mut().filter(|due| **due > soon) {
-                self.jobs.timers.remove(&(*due, *key));
-                self.jobs.timers.insert((soon, *key));
-                *due = soon;
-                self.jobs.hurried = soon;
+    /// A wish has changed, or any may have: whoever waits for what becomes of it looks now, or again after the look under way.
+    pub(super) fn hurry_waiting(&mut self, place: Option<(Incarnation, Handle)>, rev: Rev, now: Time) {
+        let concerned = |job: &Job| place.is_none() || place == job.wish_place();
+        for (key, job) in self.jobs.running.iter_mut().filter(|(_, job)| concerned(job)) {
+            job.told = job.told.max(rev);
+            let news = place.is_none() || job.has_news();
+            if let Some(due) = job.due.filter(|due| news && job.is_waiting() && *due > now) {
+                self.jobs.timers.remove(&(due, *key));
+                self.jobs.timers.insert((now, *key));
+                job.due = Some(now);
             }
         }
     }

@@ -1,5 +1,7 @@
 //! Creating, changing, ending and reading sessions.
 
+use std::time::Duration;
+
 use jumpvpn_events::{Reason, Time};
 use rand_core::CryptoRng;
 
@@ -38,6 +40,10 @@ impl<R: CryptoRng> Node<R> {
                 }
                 match held.filter(|held| held.rev == seen.0) {
                     Some(held) => self.with_base(job, held, now),
+                    // Its client is waiting by now. Whether the record is still the same shows when it is given.
+                    None if self.watch.is_alive(seen.1.owner) && !self.is(Mutant::TakeFromTheLiving) => {
+                        self.ask_owner(job, now)
+                    }
                     None => read_record(job.handle),
                 }
             }
@@ -391,15 +397,17 @@ impl<R: CryptoRng> Node<R> {
         let Some(holder) = &job.obstacle else { return Next::Done };
         let (owner, handle) = (holder.record.owner, holder.record.handle);
         match outcome {
-            Outcome::Committed(_) => {
-                Next::At(now + RETRY, Step::AwaitHolder, Operation::Read(keys::session(handle)))
+            Outcome::Committed(rev) => {
+                job.note_wish(*rev);
+                await_holder(job, handle, now)
             }
-            _ => self.again_after(job, Step::HolderTombstone, owner, now),
+            // Its heartbeat was not there: its tombstone should be.
+            _ => self.again_after(job, Step::HolderTombstone, keys::tombstone(owner), now),
         }
     }
 
-    /// The owner's heartbeat was not there: its tombstone should be.
-    pub(super) fn again_after(&mut self, job: &mut Job, step: Step, owner: Incarnation, now: Time) -> Next {
+    /// The wish was not made: another look, the first one at once.
+    pub(super) fn again_after(&mut self, job: &mut Job, step: Step, look_at: Key, now: Time) -> Next {
         job.rounds += 1;
         if job.rounds > ROUNDS {
             return match job.obstacle {
@@ -407,7 +415,8 @@ impl<R: CryptoRng> Node<R> {
                 None => self.refusal(job, Reason::OwnerAlive),
             };
         }
-        Next::At(now + RETRY, step, Operation::Read(keys::tombstone(owner)))
+        let pause = if job.rounds == 1 { Duration::ZERO } else { RETRY };
+        Next::At(now + pause, step, Operation::Read(look_at))
     }
 
     fn holder_awaited(&mut self, job: &mut Job, stored: Option<Stored>, now: Time) -> Next {
@@ -418,8 +427,7 @@ impl<R: CryptoRng> Node<R> {
         if now >= job.deadline {
             return self.tell_obstacle(job, Owner::Alive, now);
         }
-        let again = Operation::Read(keys::session(holder.record.handle));
-        Next::At(now + RETRY, Step::AwaitHolder, again)
+        await_holder(job, holder.record.handle, now)
     }
 
     /// A wish in somebody's mailbox.
@@ -452,6 +460,16 @@ impl<R: CryptoRng> Node<R> {
         let addresses = record.addresses().map(keys::address);
         changes.extend(addresses.map(|key: Key| Change::Delete { key }));
         Some(Transaction { compares, changes })
+    }
+}
+
+/// The next look at the session that is in the way: at once if the wish has changed meanwhile, else after a while.
+fn await_holder(job: &Job, handle: Handle, now: Time) -> Next {
+    let look = Operation::Read(keys::session(handle));
+    if job.has_news() {
+        Next::Do(Step::AwaitHolder, look)
+    } else {
+        Next::At(now + RETRY, Step::AwaitHolder, look)
     }
 }
 

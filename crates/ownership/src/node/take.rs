@@ -3,51 +3,55 @@
 use jumpvpn_events::{Reason, Time};
 use rand_core::CryptoRng;
 
-use super::jobs::{Job, Next, Step};
+use super::jobs::{Job, Next, Step, Task};
 use super::keys::{self, Wish, WishKind};
-use super::{Held, Node, RETRY};
+use super::{Node, RETRY};
 use crate::{Operation, Outcome, RecordState, SessionRecord, Stored};
 
 impl<R: CryptoRng> Node<R> {
     pub(super) fn ask_owner(&mut self, job: &mut Job, now: Time) -> Next {
-        let Some(base) = &job.base else { return Next::Done };
-        let wish = self.wish(base.record.owner, job.handle, WishKind::Handoff, now);
-        Next::Do(Step::Ask, wish)
+        let Task::Take(seen, _) = &job.task else { return Next::Done };
+        Next::Do(Step::Ask, self.wish(seen.1.owner, job.handle, WishKind::Handoff, now))
     }
 
     pub(super) fn asked_owner(&mut self, job: &mut Job, outcome: &Outcome, now: Time) -> Next {
-        let Some(base) = &job.base else { return Next::Done };
-        let owner = base.record.owner;
         match outcome {
-            Outcome::Committed(_) => self.await_record(job, now),
-            _ => self.again_after(job, Step::Tombstone, owner, now),
+            Outcome::Committed(rev) => {
+                job.note_wish(*rev);
+                await_record(job, now)
+            }
+            // Its heartbeat was not there: dead, or about to be declared so.
+            _ => self.again_after(job, Step::Record, keys::session(job.handle), now),
         }
-    }
-
-    fn await_record(&self, job: &Job, now: Time) -> Next {
-        Next::At(now + RETRY, Step::AwaitRecord, Operation::Read(keys::session(job.handle)))
     }
 
     pub(super) fn awaited(&mut self, job: &mut Job, stored: Option<Stored>, now: Time) -> Next {
-        let Some(base) = &job.base else { return Next::Done };
+        let Task::Take(seen, _) = &job.task else { return Next::Done };
         let Some(found) = stored.and_then(|stored| self.decode(stored)) else {
             return self.nothing_there(job.id);
         };
-        if found.rev == base.rev {
-            let reply = keys::request(base.record.owner, job.handle);
+        let reply = keys::request(seen.1.owner, job.handle);
+        if found.rev == seen.0 {
+            if job.has_news() {
+                return await_record(job, now);
+            }
             return Next::Do(Step::AwaitReply, Operation::Read(reply));
         }
-        if is_given(base, &found, self.life.me) {
+        if is_given(&seen.1, &found.record, self.life.me) {
             job.base = Some(found);
             return self.write(job, now);
+        }
+        // What was wished is about a record that is no more. Its owner must not find it if the session comes back to him.
+        if let Some(wished) = &job.wished {
+            self.delete(reply, wished);
         }
         self.obstacle(job, found, now)
     }
 
     /// The owner has not given it yet. Has it declined, or died?
     pub(super) fn reply_read(&mut self, job: &mut Job, stored: Option<Stored>, now: Time) -> Next {
-        let Some(base) = &job.base else { return Next::Done };
-        let owner = base.record.owner;
+        let Task::Take(seen, _) = &job.task else { return Next::Done };
+        let owner = seen.1.owner;
         let wish = stored.as_ref().and_then(|stored| Wish::decode(&stored.value));
         if let (Some(Wish { by, kind: WishKind::Declined(number), .. }), Some(stored)) = (wish, &stored)
             && by == self.life.me
@@ -64,20 +68,30 @@ impl<R: CryptoRng> Node<R> {
             return self.refusal(job, Reason::OwnerAlive);
         }
         if self.watch.is_alive(owner) {
-            return self.await_record(job, now);
+            return await_record(job, now);
         }
         // Not heard of in the last look: dead, or new.
-        Next::At(now + RETRY, Step::Tombstone, Operation::Read(keys::tombstone(owner)))
+        Next::At(now + RETRY, Step::Record, Operation::Read(keys::session(job.handle)))
     }
 }
 
-/// Whether `found` is `base` as its owner gives it to `me`. Anything else that has changed is news for whoever asked.
-fn is_given(base: &Held, found: &Held, me: crate::Incarnation) -> bool {
+/// The next look at the record: at once if the wish has changed meanwhile, else after a while.
+fn await_record(job: &Job, now: Time) -> Next {
+    let look = Operation::Read(keys::session(job.handle));
+    if job.has_news() {
+        Next::Do(Step::AwaitRecord, look)
+    } else {
+        Next::At(now + RETRY, Step::AwaitRecord, look)
+    }
+}
+
+/// Whether `found` is `seen` as its owner gives it to `me`. Anything else that has changed is news for whoever asked.
+fn is_given(seen: &SessionRecord, found: &SessionRecord, me: crate::Incarnation) -> bool {
     let given = SessionRecord {
         owner: me,
-        owner_epoch: base.record.owner_epoch.saturating_add(1),
+        owner_epoch: seen.owner_epoch.saturating_add(1),
         moved: true,
-        ..base.record.clone()
+        ..seen.clone()
     };
-    found.record == given && found.record.state == RecordState::Live
+    *found == given && found.state == RecordState::Live
 }

@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use jumpvpn_events::Time;
 use jumpvpn_ownership::{
-    Answer, Ask, Change, Compare, Fence, Key, Node, NodeConfig, Operation, Outcome, OwnershipStore, Request,
-    Standing, Status as NodeStatus, Ticket, Transaction, Upkeep, WallClock,
+    Answer, Ask, Change, Compare, Fence, Hint, Key, Node, NodeConfig, Operation, Outcome, OwnershipStore,
+    Request, Standing, Status as NodeStatus, Ticket, Transaction, Upkeep, WallClock,
 };
 use mio::Waker;
 use rand_core::Rng;
@@ -45,8 +45,8 @@ enum Word {
     Request(Request),
     /// The store has an outcome.
     Outcome,
-    /// The store says that there may be something in a mailbox.
-    Mail,
+    /// The store says that something has changed in a mailbox.
+    Mail(Hint),
     /// By an operator: send the sessions away, or take some again.
     Drain(bool),
     /// What stands in the status.
@@ -185,8 +185,8 @@ const NO_FENCE: Fence = Fence { epoch: 0, valid_until: Time::ZERO };
 pub struct Bells {
     /// An outcome can be polled.
     pub outcome: Arc<dyn Fn() + Send + Sync>,
-    /// There may be something in a mailbox.
-    pub mail: Arc<dyn Fn() + Send + Sync>,
+    /// Something has changed in a mailbox.
+    pub mail: Arc<dyn Fn(Hint) + Send + Sync>,
 }
 
 /// A store that is open and has no thread yet.
@@ -216,7 +216,7 @@ pub(crate) fn open(store: OpenStore, engine: Arc<Waker>) -> Result<OpenRegistry,
         }
     });
     // What does not fit is found at the next look.
-    let mail = Arc::new(move || post.try_send(Word::Mail).unwrap_or_default());
+    let mail = Arc::new(move |hint| post.try_send(Word::Mail(hint)).unwrap_or_default());
     let store = store(Bells { outcome, mail })?;
     Ok(OpenRegistry { store, words, inbox, rung, engine })
 }
@@ -274,8 +274,11 @@ impl OpenRegistry {
     pub(crate) fn start(self, member: &Member) -> Result<(Registry, RegistryDoor), String> {
         let OpenRegistry { store, words, inbox, rung, engine } = self;
         let (news_sender, news) = channel();
+        let node = Node::new(node_config(member), SystemRandom, clock::now());
+        #[cfg(feature = "planted")]
+        let node = crate::planted::broken(node);
         let clerk = Clerk {
-            node: Node::new(node_config(member), SystemRandom, clock::now()),
+            node,
             store,
             words: inbox,
             rung,
@@ -385,7 +388,7 @@ impl Clerk {
         match word {
             Word::Request(request) => self.node.handle_request(request, now),
             Word::Outcome => {}
-            Word::Mail => self.node.hint(now),
+            Word::Mail(hint) => self.node.hint(&hint, now),
             Word::Drain(draining) => self.node.drain(draining, now),
             // Who asked may have given up waiting.
             Word::Look(answer) => answer.try_send(self.node.status()).unwrap_or_default(),

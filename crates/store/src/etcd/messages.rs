@@ -205,11 +205,19 @@ pub(super) struct WatchCreate {
     pub range_end: Vec<u8>,
 }
 
-/// What has changed is not read: whoever is told looks for himself.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub(super) struct WatchAnswer {
     #[prost(message, optional, tag = "1")]
     pub header: Option<Header>,
     #[prost(bool, tag = "4")]
     pub canceled: bool,
+    #[prost(message, repeated, tag = "11")]
+    pub events: Vec<WatchEvent>,
+}
+
+/// Whether it was put or deleted is not read: whoever is told looks for himself.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub(super) struct WatchEvent {
+    #[prost(message, optional, tag = "2")]
+    pub kv: Option<KeyValue>,
 }

@@ -1,6 +1,6 @@
 //! Operations as etcd's messages, and its answers as outcomes. Values to values.
 
-use jumpvpn_ownership::{Change, Compare, Key, Operation, Outcome, Rev, Stored, Transaction};
+use jumpvpn_ownership::{Change, Compare, Hint, Key, Operation, Outcome, Rev, Stored, Transaction};
 
 use super::messages::{
     Comparison, Delete, KeyValue, Operand, Property, Put, RangeAnswer, RangeAsked, Relation, Step, StepKind,
@@ -142,6 +142,13 @@ impl Space {
                 Some(Outcome::Listed { entries, more })
             }
         }
+    }
+
+    /// What a change of a key says to whoever watches.
+    pub(super) fn hint(&self, changed: KeyValue) -> Hint {
+        let rev = revision(changed.mod_revision);
+        let key = changed.key.strip_prefix(&self.0[..]);
+        key.map_or(Hint::Anything, |key| Hint::Changed { key: Key::new(key), rev })
     }
 
     fn single(&self, answer: RangeAnswer) -> Option<Stored> {

@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use jumpvpn_ownership::{Key, Operation, Outcome, Ticket};
+use jumpvpn_ownership::{Hint, Key, Operation, Outcome, Ticket};
 use tokio::runtime::Runtime;
 use tokio::task::{JoinHandle, JoinSet, LocalSet};
 
-use super::Inbox;
 use super::member::TIMEOUT;
 use super::messages::WatchAnswer;
 use super::shared::Shared;
-use crate::Waker;
+use super::{Inbox, Listener};
 use crate::desk::Outbox;
 
 /// Operations on their way at a time. One gateway with more would only wait in etcd's queues, where time counts.
@@ -19,7 +18,7 @@ const IN_FLIGHT: usize = 64;
 /// What is done at once.
 pub(super) enum Order {
     Beat(Ticket, Operation),
-    Watch(Key, Waker),
+    Watch(Key, Listener),
 }
 
 /// Works until nobody can order any more.
@@ -39,8 +38,8 @@ async fn work(shared: Arc<Shared>, mut inbox: Inbox, outbox: Outbox) {
                     let beat = Arc::clone(&shared).hedged(operation);
                     beats.spawn_local(async move { (ticket, beat.await) });
                 }
-                Some(Order::Watch(prefix, hint)) => {
-                    let next = tokio::task::spawn_local(watched(Arc::clone(&shared), prefix, hint));
+                Some(Order::Watch(prefix, listener)) => {
+                    let next = tokio::task::spawn_local(watched(Arc::clone(&shared), prefix, listener));
                     if let Some(former) = watch.replace(next) {
                         former.abort();
                     }
@@ -64,17 +63,22 @@ async fn work(shared: Arc<Shared>, mut inbox: Inbox, outbox: Outbox) {
 }
 
 /// Says that there is something to look at, as long as some member tells.
-async fn watched(shared: Arc<Shared>, prefix: Key, hint: Waker) {
+async fn watched(shared: Arc<Shared>, prefix: Key, listener: Listener) {
     loop {
         let (key, range_end) = shared.space.range(&prefix);
         let member = &shared.members[shared.member(0)];
         if let Ok(mut changes) = member.watch(key, range_end, shared.token().as_ref()).await {
-            while let Ok(Some(WatchAnswer { canceled: false, .. })) = changes.message().await {
-                hint();
+            while let Ok(Some(WatchAnswer { canceled: false, events, .. })) = changes.message().await {
+                if events.is_empty() {
+                    // It has begun.
+                    listener(Hint::Anything);
+                }
+                let changed = events.into_iter().filter_map(|event| event.kv);
+                changed.for_each(|changed| listener(shared.space.hint(changed)));
             }
         }
         // What happened in between is found by looking.
-        hint();
+        listener(Hint::Anything);
         tokio::time::sleep(TIMEOUT).await;
     }
 }

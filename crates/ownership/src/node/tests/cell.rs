@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::super::*;
 use crate::ledger::Seeded;
 use crate::ledger::rules::record;
-use crate::{Change, MemoryStore, Request};
+use crate::{Change, Hint, MemoryStore, Request};
 
 /// One way to the store.
 const LATENCY: Duration = Duration::from_millis(1);
@@ -33,7 +33,7 @@ pub(super) struct Member {
 pub(super) enum Flight {
     Request(usize, Ticket, Operation),
     Outcome(usize, Ticket, Outcome),
-    Hint(usize),
+    Hint(usize, Hint),
 }
 
 pub(super) struct Cell {
@@ -111,7 +111,7 @@ impl Cell {
         self.members.swap_remove(index);
         assert_eq!(member, self.members.len(), "it takes the other's place");
         self.flights.retain(|_, flight| {
-            let (Flight::Request(of, ..) | Flight::Outcome(of, ..) | Flight::Hint(of)) = flight;
+            let (Flight::Request(of, ..) | Flight::Outcome(of, ..) | Flight::Hint(of, _)) = flight;
             if *of == member {
                 *of = index;
                 return true;
@@ -152,6 +152,11 @@ impl Cell {
         }
     }
 
+    /// A word that comes to a node now.
+    pub fn hint(&mut self, index: usize, hint: Hint) {
+        self.land(Flight::Hint(index, hint));
+    }
+
     fn fly(&mut self, at: Time, flight: Flight) {
         self.flight_count += 1;
         self.flights.insert((at, self.flight_count), flight);
@@ -161,15 +166,18 @@ impl Cell {
         match flight {
             Flight::Request(index, ticket, operation) => {
                 let outcome = self.store.apply(&operation);
-                if let (Operation::Commit(transaction), Outcome::Committed(_)) = (&operation, &outcome) {
+                if let (Operation::Commit(transaction), Outcome::Committed(rev)) = (&operation, &outcome) {
                     for key in transaction.changes.iter().map(Change::key) {
                         let kind = key.0.iter().take_while(|byte| **byte != b'/');
                         let kind = kind.map(|byte| char::from(*byte)).collect();
                         *self.writes.entry(kind).or_default() += 1;
                     }
-                    let to_mail = |change: &Change| change.key().0.starts_with(b"req/");
-                    if self.watched && transaction.changes.iter().any(to_mail) {
-                        (0..self.members.len()).for_each(|of| self.fly(self.now + LATENCY, Flight::Hint(of)));
+                    let changed = transaction.changes.iter().map(Change::key);
+                    let watched = self.watched;
+                    let to_mail = changed.filter(|key| watched && key.0.starts_with(b"req/"));
+                    for hint in to_mail.map(|key| Hint::Changed { key: key.clone(), rev: *rev }) {
+                        (0..self.members.len())
+                            .for_each(|of| self.fly(self.now + LATENCY, Flight::Hint(of, hint.clone())));
                     }
                 }
                 if self.members[index].deaf {
@@ -178,9 +186,9 @@ impl Cell {
                     self.fly(self.now + LATENCY, Flight::Outcome(index, ticket, outcome));
                 }
             }
-            Flight::Hint(index) => {
+            Flight::Hint(index, hint) => {
                 if !self.members[index].crashed {
-                    self.members[index].node.hint(self.now);
+                    self.members[index].node.hint(&hint, self.now);
                     self.members[index].node.handle_timeout(self.now);
                     self.settle(index);
                 }

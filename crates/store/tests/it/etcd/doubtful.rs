@@ -1,14 +1,16 @@
 //! Answers that do not come: what is said then, and when.
 
+use std::sync::Arc;
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
-use jumpvpn_ownership::{Compare, Operation, Outcome, Rev, Transaction};
+use jumpvpn_ownership::{Change, Compare, Hint, Operation, Outcome, Rev, Transaction};
 use jumpvpn_store::etcd::EtcdStore;
 use rustix::process::Signal;
 
 use super::cluster::{Cluster, settings};
 use super::proxy::{Mode, Proxy};
-use crate::bed::{Asked, absent, blind, key, put, waker};
+use crate::bed::{Asked, absent, blind, key, put};
 
 /// Far above a call's time limit of one second, far below what a gateway has until its right ends (six).
 const SOON: Duration = Duration::from_secs(4);
@@ -198,13 +200,17 @@ fn changes_below_a_prefix_are_hinted_at() {
     let Some(cluster) = Cluster::new("changes_below_a_prefix_are_hinted_at", 1) else { return };
     let store = cluster.store("data", &cluster.settings("/cell/"));
     let mut other = cluster.store("other", &cluster.settings("/cell/"));
-    let (hint, hinted) = waker();
-    store.store.watch(key("req/me/"), hint);
-    hinted.recv_timeout(SOON).expect("a hint that the watch begins");
+    let (told, hinted) = channel();
+    store.store.watch(key("req/me/"), Arc::new(move |hint| told.send(hint).unwrap_or_default()));
+    assert_eq!(hinted.recv_timeout(SOON), Ok(Hint::Anything), "the watch begins");
     for number in 0..5 {
         other.committed(blind(put("s/1", b"not of interest")));
-        other.committed(blind(put(&format!("req/me/{number}"), b"now")));
-        hinted.recv_timeout(SOON).expect("a hint");
+        let name = format!("req/me/{number}");
+        let changes = [put(&name, b"now"), Change::Delete { key: key(&name) }];
+        for rev in changes.map(|change| other.committed(blind(change))) {
+            let expected = Hint::Changed { key: key(&name), rev };
+            assert_eq!(hinted.recv_timeout(SOON), Ok(expected), "the change, and its revision");
+        }
         assert!(hinted.try_recv().is_err(), "one change, one hint");
     }
     drop(store);
