@@ -1,6 +1,10 @@
 //! A cell of three gateways under faults: builds the program and lets its lab be the nemesis.
+//!
+//! The long form runs the test build (feature `planted`), which tells what its keys are used for; so does the control run,
+//! whose gateways are given up too early, and which fails unless the judge finds that.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::run::{cargo, last_line_and_status, root, succeed};
@@ -11,16 +15,22 @@ use crate::{Outcome, pairs};
 const SHORT_SECONDS: u64 = 60;
 /// Length when none is named.
 const DEFAULT_MINUTES: u64 = 10;
+/// Length of the control run: some four faults, of which one would do.
+const CONTROL_SECONDS: u64 = 30;
 
 /// Runs the command, optimised. Where no networks can be built, nothing is proven.
 pub(crate) fn run(rest: &[String]) -> Result<Outcome, String> {
-    let asked = pairs(rest, &["--minutes", "--seed"])?;
+    let control = rest.first().is_some_and(|first| first == "--control");
+    let asked = pairs(&rest[usize::from(control)..], &["--minutes", "--seed"])?;
     let number = |name: &str, default: u64| match asked.get(name) {
         None => Ok(default),
         Some(text) => text.parse().map_err(|_| format!("`{name} {text}`: not a number")),
     };
     let (minutes, seed) = (number("--minutes", DEFAULT_MINUTES)?, number("--seed", 1)?);
-    match play(&["--release"], "release", minutes * 60, seed)? {
+    let program = test_build()?;
+    let (seconds, extra) =
+        if control { (CONTROL_SECONDS, &["--control"][..]) } else { (minutes * 60, &[][..]) };
+    match play(&program, seconds, seed, extra)? {
         Played::Through(outcome) => Ok(outcome),
         Played::NotHere(why) => Err(why),
     }
@@ -30,17 +40,31 @@ fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
-/// The short form, with the program as the tests have built it.
-pub(crate) fn short() -> Result<Played, String> {
-    play(&[], "debug", SHORT_SECONDS, 1)
+fn build(profile: &[&str]) -> Result<(), String> {
+    succeed(cargo().args(["build", "--quiet", "--package", "jumpvpn"]).args(profile))
 }
 
-/// The lab's last line is our figures; it fails when something was found.
-fn play(profile: &[&str], folder: &str, seconds: u64, seed: u64) -> Result<Played, String> {
-    succeed(cargo().args(["build", "--quiet", "--package", "jumpvpn"]).args(profile))?;
-    let mut command = Command::new(target().join(folder).join("jumpvpn"));
-    command.args(["lab", "nemesis", "--seconds", &seconds.to_string(), "--seed", &seed.to_string(), "--out"]);
-    command.arg(target().join("cluster"));
+/// The optimised test build, under a name of its own: nobody shall find it where the program is looked for.
+fn test_build() -> Result<PathBuf, String> {
+    let folder = target().join("cluster");
+    let (built, kept) = (target().join("release/jumpvpn"), folder.join("jumpvpn-test-build"));
+    build(&["--release", "--features", "planted"])?;
+    let moved = fs::create_dir_all(&folder).and_then(|()| fs::rename(&built, &kept));
+    moved.map_err(|error| format!("cannot move {} to {}: {error}", built.display(), kept.display()))?;
+    Ok(kept)
+}
+
+/// The short form, with the program as the tests have built it.
+pub(crate) fn short() -> Result<Played, String> {
+    build(&[])?;
+    play(&target().join("debug/jumpvpn"), SHORT_SECONDS, 1, &[])
+}
+
+/// The lab's last line is our figures; it fails when something was found, and the control run when nothing was.
+fn play(program: &Path, seconds: u64, seed: u64, extra: &[&str]) -> Result<Played, String> {
+    let mut command = Command::new(program);
+    command.args(["lab", "nemesis", "--seconds", &seconds.to_string(), "--seed", &seed.to_string()]);
+    command.args(extra).arg("--out").arg(target().join("cluster"));
     let (figures, status) = last_line_and_status(&mut command)?;
     match status.code() {
         Some(0) => Ok(Played::Through(Outcome { figures, finding_count: 0 })),

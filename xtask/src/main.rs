@@ -39,8 +39,8 @@ const COMMANDS: &[(&str, &str, &str)] = &[
     ("attack", "[--minutes M] [--seed N]", "hostile traffic against the running program, each attack once"),
     (
         "cluster",
-        "[--minutes M] [--seed N]",
-        "three gateways, a store and a router under faults: never two owners",
+        "[--control] [--minutes M] [--seed N]",
+        "three gateways, a store and a router under faults: never two owners; --control plants some, which must be found",
     ),
     ("sim", "[--seeds N | --hours H] [--first SEED] | --seed S [--trace]", "worlds in virtual time"),
     (

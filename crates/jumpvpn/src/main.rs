@@ -17,6 +17,8 @@ mod generate;
 mod keeper;
 mod keys;
 mod machine;
+#[cfg(feature = "planted")]
+mod planted;
 mod show;
 mod status;
 mod steer;
@@ -31,7 +33,12 @@ use args::{Cli, Verb};
 use clap::Parser;
 
 fn main() -> ExitCode {
-    let outcome = match Cli::parse().verb {
+    let verb = Cli::parse().verb;
+    #[cfg(feature = "planted")]
+    if let Err(failure) = planted::begin() {
+        return exit::finish(Err(failure));
+    }
+    let outcome = match verb {
         // These start this program again inside the lab's namespaces, and pass on how that ended.
         Verb::Lab(args) => return jumpvpn_lab::main_lab(args),
         Verb::Bench(args) => return bench::run(&args),

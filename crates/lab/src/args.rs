@@ -62,6 +62,9 @@ pub enum LabVerb {
         /// For how long.
         #[arg(long, value_name = "SECONDS", default_value_t = 60)]
         seconds: u64,
+        /// Plant gateways that are given up too early, and fail unless the judge finds it: works with the test build alone.
+        #[arg(long, hide = true)]
+        control: bool,
     },
     /// Measure how long traffic stands still when gateways die, restart and are drained, in a cell of three.
     Drill {

@@ -8,7 +8,7 @@ use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use crate::args::{LabArgs, LabVerb};
-use crate::cluster::nemesis::Arena;
+use crate::cluster::nemesis::{Arena, Choice};
 use crate::cluster::view::CellView;
 use crate::cluster::{Programs, drill, nemesis};
 use crate::live::{self, LiveLab};
@@ -49,7 +49,7 @@ pub fn main_lab(args: LabArgs) -> ExitCode {
             }
             shell(&args, node, command)
         }
-        Some(LabVerb::Nemesis { seconds }) => inside(|| nemesis(&args, *seconds)),
+        Some(LabVerb::Nemesis { seconds, control }) => inside(|| nemesis(&args, *seconds, *control)),
         Some(LabVerb::Drill { runs }) => inside(|| drill(&args, *runs)),
         None if args.gateways > 1 => inside(|| live_cell(&args)),
         None => inside(|| live(&args)),
@@ -145,14 +145,19 @@ fn live_cell(args: &LabArgs) -> io::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn nemesis(args: &LabArgs, seconds: u64) -> io::Result<ExitCode> {
-    let (programs, folder) = cell_programs(args, "nemesis")?;
-    let order = nemesis::Order { time: Duration::from_secs(seconds), seed: args.seed };
+fn nemesis(args: &LabArgs, seconds: u64, control: bool) -> io::Result<ExitCode> {
+    let (mut programs, folder) = cell_programs(args, "nemesis")?;
+    if control {
+        programs.plant("early-death");
+    }
+    let choice = if control { Choice::Forgotten } else { Choice::All };
+    let order = nemesis::Order { time: Duration::from_secs(seconds), seed: args.seed, choice };
     let outcome = nemesis::run(order, programs, &folder, &mut |what| println!("{what}"))?;
     outcome.findings.iter().for_each(|finding| println!("FINDING: {finding}"));
     outcome.troubles.iter().for_each(|trouble| println!("FINDING: {trouble}"));
     println!("seed {}: {}", args.seed, outcome.line());
-    Ok(ExitCode::from(if outcome.is_sound() { 0 } else { FAILED }))
+    let as_it_should_be = if control { outcome.has_caught_two_owners() } else { outcome.is_sound() };
+    Ok(ExitCode::from(if as_it_should_be { 0 } else { FAILED }))
 }
 
 fn drill(args: &LabArgs, runs: u32) -> io::Result<ExitCode> {

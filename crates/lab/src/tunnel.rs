@@ -360,8 +360,9 @@ pub(crate) struct Daemon {
     pub(crate) log: PathBuf,
 }
 
-/// A daemon that is told to stop says goodbye to its peer (one round trip, repeated a few times) and writes its events.
-const STOP_TIMEOUT: Duration = Duration::from_secs(3);
+/// A daemon that is told to stop says goodbye to its peers (one round trip, repeated a few times), gives its right back to
+/// the store and writes its events: half a second, and much more where many programs want the processor.
+const STOP_TIMEOUT: Duration = Duration::from_secs(15);
 /// Lines of a log that are shown when a daemon failed.
 const LOG_TAIL: usize = 12;
 

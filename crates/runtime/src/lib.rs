@@ -18,6 +18,8 @@ mod gateway;
 pub mod keeper;
 pub mod machine;
 mod notify;
+#[cfg(feature = "planted")]
+mod planted;
 mod pump;
 mod report;
 mod settling;
@@ -30,3 +32,5 @@ pub use daemon::{
 };
 pub use entropy::SystemRandom;
 pub use gateway::{Bells, OpenStore};
+#[cfg(feature = "planted")]
+pub use planted::plant;

@@ -22,6 +22,8 @@ pub(crate) struct Refused;
 pub struct AeadKey {
     key: LessSafeKey,
     iv: [u8; 12],
+    #[cfg(any(test, feature = "keylog"))]
+    uses: crate::keylog::KeyUses,
 }
 
 impl AeadKey {
@@ -34,8 +36,13 @@ impl AeadKey {
 
     pub(crate) fn new(suite: Suite, key: &[u8; 32], iv: [u8; 12]) -> Self {
         // invariant: both suites have 32-byte keys.
-        let key = UnboundKey::new(suite.algorithm(), key).expect("the key has the suite's length");
-        Self { key: LessSafeKey::new(key), iv }
+        let unbound = UnboundKey::new(suite.algorithm(), key).expect("the key has the suite's length");
+        Self {
+            key: LessSafeKey::new(unbound),
+            iv,
+            #[cfg(any(test, feature = "keylog"))]
+            uses: crate::keylog::KeyUses::of(key, &iv),
+        }
     }
 
     /// `IV ⊕ (u32 lane ‖ u64 number)`, little-endian.
@@ -55,6 +62,8 @@ impl AeadKey {
     pub(crate) fn seal(&self, lane: u32, number: u64, aad: &[u8], buffer: &mut [u8]) -> Result<(), Refused> {
         let plaintext_len = buffer.len().checked_sub(TAG_LEN).filter(|&len| len <= MAX_LEN).ok_or(Refused)?;
         let (plaintext, room) = buffer.split_at_mut(plaintext_len);
+        #[cfg(any(test, feature = "keylog"))]
+        self.uses.note(lane, number);
         let tag = self
             .key
             .seal_in_place_separate_tag(self.nonce(lane, number), Aad::from(aad), plaintext)

@@ -17,6 +17,8 @@ mod dh;
 mod handshake;
 mod identity;
 mod kdf;
+#[cfg(any(test, feature = "keylog"))]
+mod keylog;
 mod machine;
 mod noise;
 mod rekey;
@@ -40,6 +42,8 @@ pub use handshake::initiator::{Initiator, InitiatorConfig};
 pub use handshake::responder::{InitRead, Responder};
 pub use handshake::{Established, HandshakeError, write_mac1};
 pub use identity::{KeyTextError, PresharedKey, PrivateKey, PublicKey, name_id};
+#[cfg(any(test, feature = "keylog"))]
+pub use keylog::{KeyUse, log_keys_to};
 pub use machine::{Forbidden, Machine, TRANSITIONS, Transition, Trigger};
 pub use rekey::{
     REKEY_PART_LEN, REKEY_RESPONSE_LEN, RekeyError, RekeyFinished, RekeyInitiator, RekeyMode,

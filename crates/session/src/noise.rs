@@ -152,6 +152,8 @@ impl Dh for X25519 {
 #[derive(Default)]
 struct ChaChaPoly {
     key: Option<LessSafeKey>,
+    #[cfg(any(test, feature = "keylog"))]
+    uses: Option<crate::keylog::KeyUses>,
 }
 
 fn nonce(number: u64) -> Nonce {
@@ -168,6 +170,8 @@ impl Cipher for ChaChaPoly {
     fn set(&mut self, key: &[u8; 32]) {
         // Without a key nothing seals and nothing opens, so a failure here is safe.
         self.key = UnboundKey::new(&CHACHA20_POLY1305, key).ok().map(LessSafeKey::new);
+        #[cfg(any(test, feature = "keylog"))]
+        self.uses.replace(crate::keylog::KeyUses::of(key, &[0; 12]));
     }
 
     fn encrypt(&self, number: u64, authtext: &[u8], plaintext: &[u8], out: &mut [u8]) -> usize {
@@ -175,6 +179,8 @@ impl Cipher for ChaChaPoly {
         let (body, room) = out[..len + TAG_LEN].split_at_mut(len);
         body.copy_from_slice(plaintext);
         let key = self.key.as_ref();
+        #[cfg(any(test, feature = "keylog"))]
+        self.uses.iter().for_each(|uses| uses.note(0, number));
         match key.map(|key| key.seal_in_place_separate_tag(nonce(number), Aad::from(authtext), body)) {
             Some(Ok(tag)) => room.copy_from_slice(tag.as_ref()),
             // The trait has no error: send zeros, which no peer accepts, instead of plaintext.

@@ -13,5 +13,6 @@ mod exhaustion;
 mod keys;
 mod privilege;
 mod secrets;
+mod shipped;
 mod telemetry;
 mod world;

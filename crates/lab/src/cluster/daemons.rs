@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::cell::{Cell, each};
 use super::judge::Fact;
+use super::judge::keys::KeyUse;
 use super::plan::{self, CLIENT_PORT, COUNT};
 use crate::plan::{GATEWAY_INNER, GATEWAY_PORT, LAPTOP_INNER, UPLINKS};
 use crate::tunnel::control::{self, SessionRow, Status};
@@ -31,6 +32,8 @@ pub struct Programs {
     agent_public: String,
     /// How fast a silent gateway is given up: the key `pace` of `[store]`.
     pace: &'static str,
+    /// Fault of the gateways that is planted in the test build.
+    planted: Option<&'static str>,
 }
 
 impl Programs {
@@ -45,7 +48,12 @@ impl Programs {
         let (_, agent_public) = new_key(&path, &keys.join("agent"))?;
         // Any 32 secret bytes as text: a private key is that.
         new_key(&path, &keys.join("store"))?;
-        Ok(Programs { path, folder: folder.to_owned(), gateway_publics, agent_public, pace })
+        Ok(Programs { path, folder: folder.to_owned(), gateway_publics, agent_public, pace, planted: None })
+    }
+
+    /// Asks the test build (feature `planted`) for gateways with that fault. Another build pays no attention.
+    pub fn plant(&mut self, fault: &'static str) {
+        self.planted = Some(fault);
     }
 
     /// Public key of a gateway as text.
@@ -60,6 +68,10 @@ impl Programs {
 
     fn events(&self, name: &str) -> PathBuf {
         self.folder.join(format!("{name}.jsonl"))
+    }
+
+    fn key_log(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("{name}.keys"))
     }
 
     fn gateway_config(&self, index: usize) -> String {
@@ -129,7 +141,8 @@ impl Daemons {
         let names = plan::GATEWAYS.iter().copied().chain(["agent"]);
         for name in names {
             // Events of an earlier run are no evidence of this one.
-            for leftover in [programs.events(name), programs.folder.join(format!("{name}.log"))] {
+            let log = programs.folder.join(format!("{name}.log"));
+            for leftover in [programs.events(name), programs.key_log(name), log] {
                 match fs::remove_file(leftover) {
                     Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                     _ => {}
@@ -157,9 +170,12 @@ impl Daemons {
     }
 
     fn spawn(&self, verb: &str, name: &'static str, node: &crate::namespace::Node) -> io::Result<Daemon> {
-        let Programs { path, folder, .. } = &self.programs;
+        let Programs { path, folder, planted, .. } = &self.programs;
         let log = folder.join(format!("{name}.log"));
         let mut command = daemon_command(path, verb, &folder.join(format!("{name}.toml")), &log)?;
+        // The test build alone knows these two.
+        command.env("JUMPVPN_KEY_LOG", self.programs.key_log(name));
+        command.envs(planted.map(|fault| ("JUMPVPN_PLANTED_FAULT", fault)));
         Ok(Daemon { name, process: node.spawn(&mut command)?, log })
     }
 
@@ -321,6 +337,25 @@ impl Daemons {
         Ok(facts)
     }
 
+    /// What the test build has told of its keys so far; nothing of another build.
+    ///
+    /// # Errors
+    /// A file cannot be read, or says something else.
+    pub fn key_uses(&self) -> io::Result<Vec<KeyUse>> {
+        let mut uses = Vec::new();
+        for name in plan::GATEWAYS.into_iter().chain(["agent"]) {
+            let text = match fs::read_to_string(self.programs.key_log(name)) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                read => read?,
+            };
+            for line in text.lines() {
+                let use_of_key = key_use(line, name);
+                uses.push(use_of_key.ok_or_else(|| io::Error::other(format!("key log of {name}: {line}")))?);
+            }
+        }
+        Ok(uses)
+    }
+
     /// The event files, each with the name of who wrote it.
     #[must_use]
     pub fn event_files(&self) -> Vec<(&'static str, PathBuf)> {
@@ -331,6 +366,18 @@ impl Daemons {
 
 fn absent(index: usize) -> io::Error {
     io::Error::new(io::ErrorKind::NotFound, format!("{} does not run", plan::GATEWAYS[index]))
+}
+
+/// What a line of a key log says.
+fn key_use(line: &str, by: &'static str) -> Option<KeyUse> {
+    let told: Value = serde_json::from_str(line).ok()?;
+    let number = |name: &str| told.get(name)?.as_u64();
+    Some(KeyUse {
+        by,
+        key: told.get("key")?.as_str()?.to_owned(),
+        lane: number("lane")?,
+        numbers: [number("from")?, number("to")?],
+    })
 }
 
 /// What a line of a gateway's event file says about ownership, if anything.

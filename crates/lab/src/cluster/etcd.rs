@@ -143,6 +143,24 @@ impl Store {
         seen.iter().position(|status| status.as_ref().is_some_and(|status| status.id == status.leader))
     }
 
+    /// The same, once there is one: a member whose disk was just thawed, or that had to wait for the processor, may have
+    /// lost its followers a moment ago.
+    ///
+    /// # Errors
+    /// Patience ended.
+    pub fn wait_for_leader(&self, cell: &Cell) -> io::Result<usize> {
+        let until = Instant::now() + START_TIMEOUT;
+        loop {
+            match self.leader(cell) {
+                Some(leader) => return Ok(leader),
+                None if Instant::now() >= until => {
+                    return Err(io::Error::new(io::ErrorKind::TimedOut, "the store has no leader"));
+                }
+                None => thread::sleep(LOOK_AGAIN),
+            }
+        }
+    }
+
     /// A member's disk.
     #[must_use]
     pub fn disk(&self, index: usize) -> &Disk {

@@ -37,6 +37,8 @@ pub enum Fault {
     /// A gateway and the store do not hear each other, and what clients send to that gateway comes this much later: it
     /// still gets packets of its session when another gateway may own it.
     Straggler(usize, Duration),
+    /// The same, and clients hear nothing of that gateway, so that they leave it while it still may act.
+    Forgotten(usize, Duration),
     /// A gateway is stopped (SIGSTOP).
     GatewayPaused(usize),
     /// A gateway is killed, and started again in the end.
@@ -57,12 +59,11 @@ impl Fault {
     /// # Errors
     /// It cannot happen here: nobody leads, a disk is none of its own, or a gateway does not run.
     pub fn begin(self, cell: &Cell, store: &mut Store, daemons: Option<&mut Daemons>) -> io::Result<Ongoing> {
-        let leader = || store.leader(cell).ok_or_else(|| io::Error::other("the store has no leader"));
         let members = match self {
             Fault::DiskFull(member) => vec![member],
             Fault::NoQuorum => vec![0, 1],
             Fault::LeaderCut | Fault::LeaderPaused | Fault::LeaderKilled | Fault::LeaderFrozen => {
-                vec![leader()?]
+                vec![store.wait_for_leader(cell)?]
             }
             _ => Vec::new(),
         };
@@ -87,6 +88,7 @@ impl Fault {
             Fault::ClientCut(_, ways) => Fault::ClientCut(index, ways),
             Fault::StoreSlow(_, delay) => Fault::StoreSlow(index, delay),
             Fault::Straggler(_, delay) => Fault::Straggler(index, delay),
+            Fault::Forgotten(_, delay) => Fault::Forgotten(index, delay),
             Fault::GatewayPaused(_) => Fault::GatewayPaused(index),
             Fault::GatewayKilled(_) => Fault::GatewayKilled(index),
             Fault::DiskFull(_) => Fault::DiskFull(index),
@@ -102,6 +104,7 @@ impl Fault {
             | Fault::ClientCut(gateway, _)
             | Fault::StoreSlow(gateway, _)
             | Fault::Straggler(gateway, _)
+            | Fault::Forgotten(gateway, _)
             | Fault::GatewayPaused(gateway)
             | Fault::GatewayKilled(gateway) => Some(gateway),
             _ => None,
@@ -118,6 +121,11 @@ impl Ongoing {
             Fault::Straggler(gateway, delay) => {
                 cut(&cell.store[gateway], Directions::BOTH);
                 slow(&cell.outer[gateway], &[Direction::Up], delay);
+            }
+            Fault::Forgotten(gateway, delay) => {
+                cut(&cell.store[gateway], Directions::BOTH);
+                slow(&cell.outer[gateway], &[Direction::Up], delay);
+                cut(&cell.outer[gateway], Directions::only(Direction::Down));
             }
             _ => {}
         }
@@ -148,7 +156,7 @@ impl Ongoing {
         match self.fault {
             Fault::StoreCut(gateway, _) | Fault::StoreSlow(gateway, _) => calm(&cell.store[gateway]),
             Fault::ClientCut(gateway, _) => calm(&cell.outer[gateway]),
-            Fault::Straggler(gateway, _) => {
+            Fault::Straggler(gateway, _) | Fault::Forgotten(gateway, _) => {
                 calm(&cell.store[gateway]);
                 calm(&cell.outer[gateway]);
             }
@@ -220,6 +228,11 @@ impl fmt::Display for Fault {
             Fault::Straggler(gateway, delay) => {
                 write!(out, "gateway{} cut from the store, and clients {delay:?} late", gateway + 1)
             }
+            Fault::Forgotten(gateway, delay) => write!(
+                out,
+                "gateway{} cut from the store, clients {delay:?} late and deaf to it",
+                gateway + 1
+            ),
             Fault::GatewayPaused(gateway) => write!(out, "gateway{} stopped", gateway + 1),
             Fault::GatewayKilled(gateway) => write!(out, "gateway{} killed", gateway + 1),
         }

@@ -7,9 +7,13 @@
 //! Since each step leads from one epoch to the next, linearizability of the history needs no search: epochs are counted
 //! and compared. Not here: where facts and packets come from, and whether a run had enough faults to count.
 
+pub mod keys;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
+
+use keys::KeyUse;
 
 /// A gateway acquired a session: it was born there, or taken over.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +70,8 @@ pub struct Evidence {
     pub packets: Vec<Packet>,
     /// In any order.
     pub silences: Vec<Silence>,
+    /// What keys sealed under, in any order; nothing where the program does not tell.
+    pub key_uses: Vec<KeyUse>,
 }
 
 /// What is wrong.
@@ -115,6 +121,13 @@ pub enum Finding {
         /// From the first packet under the higher epoch to the last of these.
         overlap: Duration,
     },
+    /// A key sealed twice under one number.
+    KeyReused {
+        /// One of both.
+        one: KeyUse,
+        /// The other.
+        other: KeyUse,
+    },
 }
 
 /// What was judged; a run with little of it proves little.
@@ -126,6 +139,8 @@ pub struct Figures {
     pub move_count: usize,
     /// Packets, by [`Side`].
     pub packet_counts: [usize; 2],
+    /// Keys that have sealed something.
+    pub key_count: usize,
 }
 
 /// Judges everything.
@@ -139,11 +154,13 @@ pub fn judge(evidence: &Evidence) -> (Figures, Vec<Finding>) {
     for side in [Side::Inner, Side::Outer] {
         findings.extend(judge_packets(&facts, packets.iter().filter(|packet| packet.side == side)));
     }
+    findings.extend(keys::judge(&evidence.key_uses));
     let count = |side| packets.iter().filter(|packet| packet.side == side).count();
     let figures = Figures {
         step_count: facts.len(),
         move_count: facts.windows(2).filter(|pair| pair[0].gateway != pair[1].gateway).count(),
         packet_counts: [count(Side::Inner), count(Side::Outer)],
+        key_count: keys::count(&evidence.key_uses),
     };
     (figures, findings)
 }
@@ -295,6 +312,9 @@ impl fmt::Display for Finding {
                 packet.gateway + 1,
                 packet.side
             ),
+            Finding::KeyReused { one, other } => {
+                write!(out, "a key sealed twice under one number: {one} and {other}")
+            }
         }
     }
 }

@@ -42,6 +42,18 @@ const PACKETS_PER_FAULT: usize = 100;
 /// given up too early.
 const STRAGGLE: Duration = Duration::from_millis(2_500);
 
+/// The same in the control run, in which gateways are given up after half of the fence: before what is delayed arrives.
+const CONTROL_STRAGGLE: Duration = Duration::from_millis(2_000);
+
+/// Which faults happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    /// All kinds, most of them to the owner.
+    All,
+    /// The one that shows an owner that was given up too early, and always to the owner.
+    Forgotten,
+}
+
 /// What a run is asked for.
 #[derive(Debug, Clone, Copy)]
 pub struct Order {
@@ -49,6 +61,8 @@ pub struct Order {
     pub time: Duration,
     /// Seed of all choices.
     pub seed: u64,
+    /// Which faults happen.
+    pub choice: Choice,
 }
 
 /// What came of it.
@@ -74,10 +88,12 @@ impl Outcome {
     pub fn line(&self) -> String {
         let [inner, outer] = self.figures.packet_counts;
         format!(
-            "{} faults, {} owner epochs, {} moves, {inner} + {outer} packets judged, longest gap {:.1} s, {} findings{}",
+            "{} faults, {} owner epochs, {} moves, {inner} + {outer} packets and {} keys judged, longest gap {:.1} s, \
+             {} findings{}",
             self.fault_count,
             self.figures.step_count,
             self.figures.move_count,
+            self.figures.key_count,
             self.longest_gap.as_secs_f64(),
             self.findings.len() + self.troubles.len(),
             if self.left_out.is_empty() {
@@ -86,6 +102,13 @@ impl Outcome {
                 format!(", left out: {}", self.left_out.join("; "))
             },
         )
+    }
+
+    /// Whether the judge found two gateways that served one session: what a control run is for.
+    #[must_use]
+    pub fn has_caught_two_owners(&self) -> bool {
+        self.troubles.is_empty()
+            && self.findings.iter().any(|finding| matches!(finding, Finding::Stale { .. }))
     }
 
     /// Whether the run counts and nothing was found.
@@ -175,11 +198,17 @@ pub fn run(
     let mut kinds = Vec::new();
     while began.elapsed() < order.time && troubles.is_empty() {
         if kinds.is_empty() {
-            kinds = shuffled(&mut random);
+            kinds = match order.choice {
+                Choice::All => shuffled(&mut random),
+                Choice::Forgotten => vec![Fault::Forgotten(0, CONTROL_STRAGGLE)],
+            };
         }
         let Some(kind) = kinds.pop() else { break };
-        let owner = arena.daemons.owner();
-        let fault = aimed(kind, owner.unwrap_or_else(|| below(&mut random, COUNT)), &mut random);
+        let owner = arena.daemons.owner().unwrap_or_else(|| below(&mut random, COUNT));
+        let fault = match order.choice {
+            Choice::All => aimed(kind, owner, &mut random),
+            Choice::Forgotten => kind.at(owner),
+        };
         let time = FAULT[0] + (FAULT[1] - FAULT[0]) * (below(&mut random, 1_000) as u32) / 1_000;
         let from = unix_now();
         match happen(&mut arena, fault, time) {
@@ -201,6 +230,7 @@ pub fn run(
     arena.streams.stop_sending();
     evidence.facts = arena.daemons.facts()?;
     evidence.packets = arena.witness.heard();
+    evidence.key_uses = arena.daemons.key_uses()?;
     let (figures, findings) = judge(&evidence);
     troubles.extend(too_little(fault_count, figures));
     left_out.dedup();
@@ -253,6 +283,7 @@ fn shuffled(random: &mut ChaCha8Rng) -> Vec<Fault> {
     let mut kinds = vec![
         Fault::StoreSlow(0, Duration::from_millis(200)),
         Fault::Straggler(0, STRAGGLE),
+        Fault::Forgotten(0, STRAGGLE),
         Fault::GatewayPaused(0),
         Fault::GatewayKilled(0),
         Fault::LeaderCut,

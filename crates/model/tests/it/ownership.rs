@@ -71,6 +71,8 @@ fn a_fence_counted_from_the_receipt_is_caught() {
 #[test]
 fn a_death_that_comes_one_tick_early_is_caught() {
     is_caught(None, Cell { death: 4, ..Cell::of(Story::Takeover, 6, 1, 3) }, &SERVES);
+    // The one that the laboratory's control run plants in real gateways.
+    is_caught(Some(Mutant::DeathBeforeTheFence), Cell::of(Story::Takeover, 6, 1, 0), &SERVES);
 }
 
 #[test]

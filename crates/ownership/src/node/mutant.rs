@@ -9,6 +9,8 @@ pub enum Mutant {
     TakeFromTheLiving,
     /// An observer's timer begins when it asks, not when it sees.
     TimerFromQuestion,
+    /// An observer declares death when half of the owner's own time is over.
+    DeathBeforeTheFence,
     /// Heartbeats are written whatever stands there.
     BlindHeartbeat,
     /// A handoff whose outcome is not known counts as one that failed.

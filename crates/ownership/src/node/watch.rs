@@ -1,6 +1,7 @@
 //! The others: whose heart beats, and who is dead.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use jumpvpn_events::Time;
 use rand_core::CryptoRng;
@@ -51,8 +52,14 @@ impl Watch {
 }
 
 impl<R: CryptoRng> Node<R> {
+    /// How long another one's heartbeat may stand still.
+    fn patience(&self) -> Duration {
+        let profile = &self.config.profile;
+        if self.is(Mutant::DeathBeforeTheFence) { profile.lease / 2 } else { profile.death }
+    }
+
     pub(super) fn watch_due(&self) -> Option<Time> {
-        let death = self.config.profile.death;
+        let death = self.patience();
         let waiting = self.watch.observed.iter().filter(|(of, _)| !self.watch.burials.contains(of));
         let deaths = waiting.map(|(_, observed)| observed.since + death);
         deaths.chain((!self.watch.under_way).then_some(self.watch.due)).min()
@@ -100,7 +107,7 @@ impl<R: CryptoRng> Node<R> {
 
     /// Who has not been heard of for long enough has stopped by its own clock.
     fn bury_silent(&mut self, now: Time) {
-        let death = self.config.profile.death;
+        let death = self.patience();
         let silent = |(of, observed): (&Incarnation, &Observed)| {
             let due = now >= observed.since + death && !self.watch.burials.contains(of);
             due.then(|| (*of, self.burial(*of, &observed.stored, now)))
@@ -129,7 +136,7 @@ impl<R: CryptoRng> Node<R> {
             }
             // Tried again at the next look; whether it was this attempt or that one makes no difference.
             _ => {
-                let again = now + RETRY - self.config.profile.death;
+                let again = now + RETRY - self.patience();
                 if let Some(observed) = self.watch.observed.get_mut(&of) {
                     observed.since = observed.since.max(again);
                 }

@@ -26,6 +26,7 @@ fn sound() -> Evidence {
         facts: owners.iter().map(|(at, gateway, epoch)| fact(*at, *gateway, *epoch)).collect(),
         packets: packets.collect(),
         silences: Vec::new(),
+        key_uses: Vec::new(),
     }
 }
 
@@ -42,7 +43,7 @@ fn findings(change: impl FnOnce(&mut Evidence)) -> Vec<Finding> {
 fn a_sound_history_passes_and_is_counted() {
     let (figures, found) = judge(&sound());
     assert_eq!(found, []);
-    assert_eq!(figures, Figures { step_count: 4, move_count: 3, packet_counts: [392, 392] });
+    assert_eq!(figures, Figures { step_count: 4, move_count: 3, packet_counts: [392, 392], key_count: 0 });
     assert_eq!(judge(&Evidence::default()), (Figures::default(), Vec::new()));
 }
 

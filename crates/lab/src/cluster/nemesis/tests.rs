@@ -6,7 +6,7 @@ use super::*;
 fn every_kind_of_fault_comes_once_before_one_comes_again() {
     let mut random = ChaCha8Rng::seed_from_u64(7);
     let [one, two] = [shuffled(&mut random), shuffled(&mut random)];
-    assert_eq!(one.len(), 16);
+    assert_eq!(one.len(), 17);
     assert_ne!(one, two);
     for kind in &one {
         assert_eq!(two.iter().filter(|other| *other == kind).count(), 1, "{kind}");
@@ -26,7 +26,7 @@ fn most_faults_meet_the_owner() {
 
 #[test]
 fn a_run_without_effect_does_not_count() {
-    let figures = Figures { step_count: 9, move_count: 2, packet_counts: [800, 900] };
+    let figures = Figures { step_count: 9, move_count: 2, packet_counts: [800, 900], key_count: 3 };
     assert_eq!(too_little(8, figures), None);
     assert!(too_little(0, Figures::default()).is_some(), "nothing happened");
     assert!(too_little(9, figures).is_some(), "three moves are wanted");
