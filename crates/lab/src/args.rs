@@ -3,7 +3,9 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
+
+use crate::cluster::drill::Drill;
 
 /// One command: two uplinks, two NAT routers, an internet, a gateway and a server, on this machine, without root.
 ///
@@ -68,6 +70,15 @@ pub enum LabVerb {
     },
     /// Measure how long traffic stands still when gateways die, restart and are drained, in a cell of three.
     Drill {
+        /// Which drills; all of them when none is named.
+        #[arg(value_enum)]
+        drills: Vec<Drill>,
+        /// How fast a silent gateway is given up.
+        #[arg(long, value_enum, default_value = "fast")]
+        pace: DrillPace,
+        /// One gateway with an embedded store, instead of a cell.
+        #[arg(long)]
+        alone: bool,
         /// How often each.
         #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
         runs: u32,
@@ -79,6 +90,29 @@ pub enum LabVerb {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
         command: Vec<OsString>,
     },
+}
+
+/// How fast a silent gateway is given up, as in a gateway's file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DrillPace {
+    /// Others act after 3.6 s.
+    Fast,
+    /// After 7 s.
+    Default,
+    /// After 17 s.
+    Calm,
+}
+
+impl DrillPace {
+    /// As it is written there.
+    #[must_use]
+    pub const fn key(self) -> &'static str {
+        match self {
+            DrillPace::Fast => "fast",
+            DrillPace::Default => "default",
+            DrillPace::Calm => "calm",
+        }
+    }
 }
 
 fn gateways(text: &str) -> Result<u8, &'static str> {

@@ -23,7 +23,7 @@ pub mod view;
 pub mod witness;
 
 pub use cell::Cell;
-pub use daemons::{Daemons, Programs};
+pub use daemons::{Daemons, Keeping, Programs};
 pub use disk::Disk;
 pub use etcd::Store;
 pub use fault::Fault;

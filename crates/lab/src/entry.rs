@@ -8,9 +8,10 @@ use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use crate::args::{LabArgs, LabVerb};
+use crate::cluster::drill::Drill;
 use crate::cluster::nemesis::{Arena, Choice};
 use crate::cluster::view::CellView;
-use crate::cluster::{Programs, drill, nemesis};
+use crate::cluster::{Keeping, Programs, drill, nemesis};
 use crate::live::{self, LiveLab};
 use crate::namespace;
 use crate::play::Stage;
@@ -50,7 +51,10 @@ pub fn main_lab(args: LabArgs) -> ExitCode {
             shell(&args, node, command)
         }
         Some(LabVerb::Nemesis { seconds, control }) => inside(|| nemesis(&args, *seconds, *control)),
-        Some(LabVerb::Drill { runs }) => inside(|| drill(&args, *runs)),
+        Some(LabVerb::Drill { drills, pace, alone, runs }) => {
+            let keeping = if *alone { Keeping::Alone } else { Keeping::Cell { pace: pace.key() } };
+            inside(|| drill(&args, drills, keeping, *runs))
+        }
         None if args.gateways > 1 => inside(|| live_cell(&args)),
         None => inside(|| live(&args)),
     }
@@ -130,15 +134,18 @@ fn live(args: &LabArgs) -> io::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Keys and settings of a cell, whose gateways give up a silent one early: nobody wants to wait in a lab.
-fn cell_programs(args: &LabArgs, name: &str) -> io::Result<(Programs, PathBuf)> {
+/// Gateways that give up a silent one early: nobody wants to wait in a lab.
+const EARLY: Keeping = Keeping::Cell { pace: "fast" };
+
+/// Keys and settings of a cell.
+fn cell_programs(args: &LabArgs, name: &str, keeping: Keeping) -> io::Result<(Programs, PathBuf)> {
     let folder = out_folder(args.out.as_deref(), name)?;
     let path = std::env::var_os("JUMPVPN_BIN").map_or_else(|| "/proc/self/exe".into(), PathBuf::from);
-    Ok((Programs::prepare(path, &folder, "fast")?, folder))
+    Ok((Programs::prepare(path, &folder, keeping)?, folder))
 }
 
 fn live_cell(args: &LabArgs) -> io::Result<ExitCode> {
-    let (programs, folder) = cell_programs(args, "cell")?;
+    let (programs, folder) = cell_programs(args, "cell", EARLY)?;
     let mut view = CellView::new(Arena::open(programs, &folder, args.seed)?);
     live::show(&mut view)?;
     println!("events and logs: {}", folder.display());
@@ -146,7 +153,7 @@ fn live_cell(args: &LabArgs) -> io::Result<ExitCode> {
 }
 
 fn nemesis(args: &LabArgs, seconds: u64, control: bool) -> io::Result<ExitCode> {
-    let (mut programs, folder) = cell_programs(args, "nemesis")?;
+    let (mut programs, folder) = cell_programs(args, "nemesis", EARLY)?;
     if control {
         programs.plant("early-death");
     }
@@ -160,11 +167,12 @@ fn nemesis(args: &LabArgs, seconds: u64, control: bool) -> io::Result<ExitCode> 
     Ok(ExitCode::from(if as_it_should_be { 0 } else { FAILED }))
 }
 
-fn drill(args: &LabArgs, runs: u32) -> io::Result<ExitCode> {
-    let (programs, folder) = cell_programs(args, "drill")?;
+fn drill(args: &LabArgs, drills: &[Drill], keeping: Keeping, runs: u32) -> io::Result<ExitCode> {
+    let (programs, folder) = cell_programs(args, "drill", keeping)?;
+    let drills = if drills.is_empty() { Drill::all(keeping) } else { drills };
     let mut arena = Arena::open(programs, &folder, args.seed)?;
     let mut sound = true;
-    for drill in drill::ALL {
+    for &drill in drills {
         match drill::measure(drill, &mut arena, runs) {
             Ok(measured) => {
                 sound &= measured.is_sound();

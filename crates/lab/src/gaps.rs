@@ -65,6 +65,12 @@ impl Record {
         self.first = boundary;
     }
 
+    /// When something came for the first time after `moment`.
+    #[must_use]
+    pub fn first_after(&self, moment: Instant) -> Option<Instant> {
+        self.arrivals.iter().map(|arrival| arrival.at).find(|at| *at > moment)
+    }
+
     /// Draws up the account. `fault`: when the clock of the gap starts; the gap that is open then counts whole.
     /// `end`: when sending stopped; silence until then counts as well, and what was sent later is not called lost.
     #[must_use]

@@ -161,4 +161,9 @@ pub trait TunnelHost {
     /// # Errors
     /// What could not be removed.
     fn remove(&mut self) -> Result<(), MachineError>;
+
+    /// Whether it has failed for good: nothing will ever be put on the machine again.
+    fn is_gone(&self) -> bool {
+        false
+    }
 }

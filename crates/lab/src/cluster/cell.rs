@@ -9,10 +9,13 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use super::plan::{self, COUNT};
 use crate::link::{RadioLink, Router};
 use crate::namespace::Node;
-use crate::plan::{GATEWAY_LAN, SERVER, UPLINKS, UplinkPlan};
+use crate::plan::{GATEWAY_INNER, GATEWAY_LAN, SERVER, UPLINKS, UplinkPlan};
 use crate::shaper::Conditions;
 use crate::wiring::{add_default_route, cable, route, with_link};
 use crate::world::{end, radio_link};
+
+/// The network of the sessions' inner addresses, as the gateways have it.
+const INNER_LEN: u8 = 24;
 
 /// What the router does with addresses of sessions, as recommended.
 const NAT_TIER: &str = include_str!("../../../../packaging/nftables/nat-tier.nft");
@@ -83,6 +86,20 @@ impl Cell {
             node.run(|| add_default_route("eth0", plan::MEMBER[index].laptop, 100))??;
         }
         Ok(Cell { laptop, internet, gateways, members, core, router, server, uplinks, outer, store, member })
+    }
+
+    /// Lets the router send all sessions to one gateway: one that shares its store with nobody announces nothing.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn lead_sessions_to(&self, gateway: usize) -> io::Result<()> {
+        let [_, via] = plan::lan_v4(gateway);
+        lead(
+            &self.router,
+            (Ipv4Net::new_assert(GATEWAY_INNER, INNER_LEN).network(), INNER_LEN),
+            plan::LAN[gateway],
+            via,
+        )
     }
 }
 

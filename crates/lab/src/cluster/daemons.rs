@@ -23,6 +23,29 @@ const START_TIMEOUT: Duration = Duration::from_secs(30);
 /// Between two looks.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
+/// Where the gateways keep who owns which session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keeping {
+    /// Three gateways in etcd; how fast a silent one is given up is the key `pace` of `[store]`.
+    Cell {
+        /// Its value.
+        pace: &'static str,
+    },
+    /// One gateway, in a file of its own.
+    Alone,
+}
+
+impl Keeping {
+    /// How many gateways there are.
+    #[must_use]
+    pub const fn gateway_count(self) -> usize {
+        match self {
+            Keeping::Cell { .. } => COUNT,
+            Keeping::Alone => 1,
+        }
+    }
+}
+
 /// What the daemons of a cell have in common.
 #[derive(Debug)]
 pub struct Programs {
@@ -30,8 +53,7 @@ pub struct Programs {
     folder: PathBuf,
     gateway_publics: [String; COUNT],
     agent_public: String,
-    /// How fast a silent gateway is given up: the key `pace` of `[store]`.
-    pace: &'static str,
+    keeping: Keeping,
     /// Fault of the gateways that is planted in the test build.
     planted: Option<&'static str>,
 }
@@ -41,19 +63,32 @@ impl Programs {
     ///
     /// # Errors
     /// A sentence for a person.
-    pub fn prepare(path: PathBuf, folder: &Path, pace: &'static str) -> io::Result<Programs> {
+    pub fn prepare(path: PathBuf, folder: &Path, keeping: Keeping) -> io::Result<Programs> {
         let keys = folder.join("keys");
         fs::create_dir_all(&keys)?;
         let gateway_publics = each(|index| Ok(new_key(&path, &keys.join(plan::GATEWAYS[index]))?.1))?;
         let (_, agent_public) = new_key(&path, &keys.join("agent"))?;
         // Any 32 secret bytes as text: a private key is that.
         new_key(&path, &keys.join("store"))?;
-        Ok(Programs { path, folder: folder.to_owned(), gateway_publics, agent_public, pace, planted: None })
+        Ok(Programs {
+            path,
+            folder: folder.to_owned(),
+            gateway_publics,
+            agent_public,
+            keeping,
+            planted: None,
+        })
     }
 
     /// Asks the test build (feature `planted`) for gateways with that fault. Another build pays no attention.
     pub fn plant(&mut self, fault: &'static str) {
         self.planted = Some(fault);
+    }
+
+    /// Where the gateways keep their sessions.
+    #[must_use]
+    pub fn keeping(&self) -> Keeping {
+        self.keeping
     }
 
     /// Public key of a gateway as text.
@@ -76,22 +111,35 @@ impl Programs {
 
     fn gateway_config(&self, index: usize) -> String {
         let name = plan::GATEWAYS[index];
-        let endpoints: Vec<String> =
-            plan::MEMBER.iter().map(|member| format!("http://{}:{CLIENT_PORT}", member.isp)).collect();
         format!(
             "[gateway]\nprivate_key_file = {}\nlisten = [\"udp://{}:{GATEWAY_PORT}\"]\ninterface = \"jump0\"\n\
              address = [\"{GATEWAY_INNER}/24\"]\ncontrol_socket = \"{}\"\nevents = {}\n\n\
-             [store]\nkind = \"etcd\"\nendpoints = {endpoints:?}\nprefix = \"/jumpvpn-lab\"\nnode = \"{name}\"\n\
-             path = {}\nkey_file = {}\npace = \"{}\"\n\n\
+             [store]\n{}\n\
              [[peer]]\nname = \"laptop\"\npublic_key = \"{}\"\ninner = [\"{LAPTOP_INNER}\"]\n",
             self.key_file(name),
             plan::OUTER[index].isp,
             gateway_socket(index),
             quoted(&self.events(name).to_string_lossy()),
-            quoted(&self.folder.join("state").to_string_lossy()),
-            self.key_file("store"),
-            self.pace,
+            self.store_config(name),
             self.agent_public,
+        )
+    }
+
+    fn store_config(&self, name: &str) -> String {
+        let state = self.folder.join("state");
+        let Keeping::Cell { pace } = self.keeping else {
+            return format!(
+                "kind = \"embedded\"\npath = {}\n",
+                quoted(&state.join("embedded").to_string_lossy())
+            );
+        };
+        let endpoints: Vec<String> =
+            plan::MEMBER.iter().map(|member| format!("http://{}:{CLIENT_PORT}", member.isp)).collect();
+        format!(
+            "kind = \"etcd\"\nendpoints = {endpoints:?}\nprefix = \"/jumpvpn-lab\"\nnode = \"{name}\"\n\
+             path = {}\nkey_file = {}\npace = \"{pace}\"\n",
+            quoted(&state.to_string_lossy()),
+            self.key_file("store"),
         )
     }
 
@@ -104,7 +152,8 @@ impl Programs {
             quoted(&self.events("agent").to_string_lossy()),
             plan::SERVER_NET,
         );
-        for (public, line) in self.gateway_publics.iter().zip(plan::OUTER) {
+        for (public, line) in self.gateway_publics.iter().zip(plan::OUTER).take(self.keeping.gateway_count())
+        {
             text.push_str(&format!(
                 "\n[[gateway]]\npublic_key = \"{public}\"\nendpoints = [\"udp://{}:{GATEWAY_PORT}\"]\n",
                 line.isp
@@ -150,11 +199,12 @@ impl Daemons {
             }
         }
         let mut daemons = Daemons { programs, gateways: [None, None, None], agent: None };
-        for index in 0..COUNT {
+        let count = daemons.programs.keeping.gateway_count();
+        for index in 0..count {
             daemons.write_config(plan::GATEWAYS[index], &daemons.programs.gateway_config(index))?;
             daemons.start_gateway(cell, index)?;
         }
-        for index in 0..COUNT {
+        for index in 0..count {
             daemons.wait_for_gateway(index)?;
         }
         daemons.write_config("agent", &daemons.programs.agent_config())?;
@@ -207,6 +257,33 @@ impl Daemons {
             }
             thread::sleep(LOOK_AGAIN);
         }
+    }
+
+    /// Waits until a gateway that was started has a socket for the outside, and says when it had.
+    ///
+    /// # Errors
+    /// It ended, or patience did.
+    pub fn wait_until_listening(&mut self, cell: &Cell, index: usize) -> io::Result<Instant> {
+        let until = Instant::now() + START_TIMEOUT;
+        let Some(daemon) = &mut self.gateways[index] else { return Err(absent(index)) };
+        // A line of the kernel's table begins with a number and the socket's own address and port, in hexadecimal digits.
+        let port = format!(":{GATEWAY_PORT:04X}");
+        let listens = |table: &str| {
+            let own = |line: &str| line.split_whitespace().nth(1).is_some_and(|own| own.ends_with(&port));
+            table.lines().any(own)
+        };
+        cell.gateways[index].run(|| {
+            loop {
+                if listens(&fs::read_to_string("/proc/thread-self/net/udp")?) {
+                    return Ok(Instant::now());
+                }
+                daemon.check()?;
+                if Instant::now() >= until {
+                    return Err(io::Error::new(io::ErrorKind::TimedOut, "the gateway does not listen"));
+                }
+                thread::sleep(Duration::from_millis(1));
+            }
+        })?
     }
 
     /// Kills a gateway without a goodbye; one that is gone already is fine.
@@ -264,6 +341,30 @@ impl Daemons {
         self.order(index, &json!({"request": "undrain"}))
     }
 
+    /// Asks a gateway to send the only session there is to another one.
+    ///
+    /// # Errors
+    /// It refused, has none, or cannot be asked.
+    pub fn hand_off(&self, index: usize, to: &str) -> io::Result<()> {
+        let rows = self.sessions(index)?;
+        let session = rows.first().map(|row| &row.session).ok_or(io::ErrorKind::NotFound)?;
+        self.order(index, &json!({"request": "handoff", "session": session, "to": to}))
+    }
+
+    /// How often the gateways that run have lost their right to act, all together.
+    ///
+    /// # Errors
+    /// One cannot be asked.
+    pub fn fenced_count(&self) -> io::Result<u64> {
+        let running = (0..COUNT).filter(|index| self.gateways[*index].is_some());
+        let counts = running.map(|index| {
+            let status: Value =
+                control::ask(Path::new(&gateway_socket(index)), &json!({"request": "status"}))?;
+            Ok(status["store"]["counts"]["fenced"].as_u64().unwrap_or(0))
+        });
+        counts.sum()
+    }
+
     fn order(&self, index: usize, request: &Value) -> io::Result<()> {
         control::ask::<Value>(Path::new(&gateway_socket(index)), request).map(drop)
     }
@@ -314,6 +415,22 @@ impl Daemons {
             }
             thread::sleep(LOOK_AGAIN);
         }
+    }
+
+    /// Starts the gateways again that have ended by themselves, as a service manager would; which those were.
+    ///
+    /// # Errors
+    /// One cannot be started.
+    pub fn revive(&mut self, cell: &Cell) -> io::Result<Vec<usize>> {
+        let mut ended = Vec::new();
+        for index in 0..COUNT {
+            let Some(daemon) = &mut self.gateways[index] else { continue };
+            if daemon.process.try_wait()?.is_some() {
+                ended.push(index);
+                self.start_gateway(cell, index)?;
+            }
+        }
+        Ok(ended)
     }
 
     /// Whether all daemons that should run do.

@@ -14,7 +14,7 @@ use rand_core::{Rng, SeedableRng};
 
 use super::bird::Birds;
 use super::cell::Cell;
-use super::daemons::{Daemons, Programs};
+use super::daemons::{Daemons, Keeping, Programs};
 use super::etcd::Store;
 use super::fault::Fault;
 use super::judge::{Evidence, Figures, Finding, Silence, judge};
@@ -74,6 +74,8 @@ pub struct Outcome {
     pub figures: Figures,
     /// Longest gap of the numbered datagrams that came up to the server.
     pub longest_gap: Duration,
+    /// How often a gateway ended by itself and was started again: it does where the machine does not do what it asks.
+    pub revived_count: usize,
     /// Faults that cannot happen on this machine, and why.
     pub left_out: Vec<String>,
     /// What the judge found.
@@ -89,12 +91,13 @@ impl Outcome {
         let [inner, outer] = self.figures.packet_counts;
         format!(
             "{} faults, {} owner epochs, {} moves, {inner} + {outer} packets and {} keys judged, longest gap {:.1} s, \
-             {} findings{}",
+             {} gateways ended by themselves, {} findings{}",
             self.fault_count,
             self.figures.step_count,
             self.figures.move_count,
             self.figures.key_count,
             self.longest_gap.as_secs_f64(),
+            self.revived_count,
             self.findings.len() + self.troubles.len(),
             if self.left_out.is_empty() {
                 String::new()
@@ -126,6 +129,8 @@ pub struct Arena {
     pub(super) daemons: Daemons,
     pub(super) streams: Streams,
     witness: Witness,
+    /// Gateways that ended by themselves and were started again.
+    revived: Vec<usize>,
     /// Only has to live.
     _birds: Birds,
 }
@@ -139,10 +144,13 @@ impl Arena {
         let cell = Cell::build(Story::calm_network(), seed)?;
         let store = Store::start(&cell, &folder.join("store"))?;
         let birds = Birds::start(&cell, folder)?;
+        if programs.keeping() == Keeping::Alone {
+            cell.lead_sessions_to(0)?;
+        }
         let witness = Witness::listen(&cell, LAPTOP_INNER, GATEWAY_PORT)?;
         let daemons = Daemons::start(&cell, programs)?;
         let streams = start_streams(&cell)?;
-        Ok(Arena { cell, store, daemons, streams, witness, _birds: birds })
+        Ok(Arena { cell, store, daemons, streams, witness, revived: Vec::new(), _birds: birds })
     }
 
     /// Waits until datagrams flow both ways again, without a pause of the last half second.
@@ -158,6 +166,7 @@ impl Arena {
                 return Ok(());
             }
             before = now;
+            self.revived.extend(self.daemons.revive(&self.cell)?);
             self.daemons.check()?;
             if Instant::now() >= until {
                 let text =
@@ -211,7 +220,11 @@ pub fn run(
         };
         let time = FAULT[0] + (FAULT[1] - FAULT[0]) * (below(&mut random, 1_000) as u32) / 1_000;
         let from = unix_now();
-        match happen(&mut arena, fault, time) {
+        let revived_before = arena.revived.len();
+        let happened = happen(&mut arena, fault, time);
+        let revived = arena.revived[revived_before..].iter();
+        evidence.silences.extend(revived.map(|gateway| Silence { gateway: *gateway, from, to: unix_now() }));
+        match happened {
             Ok(()) => {
                 fault_count += 1;
                 evidence.silences.extend(silences(fault, from));
@@ -237,7 +250,8 @@ pub fn run(
     let up = arena.streams.udp.record(Direction::Up);
     let longest_gap = up.account(began, Instant::now()).gap;
     keep(&arena, folder)?;
-    Ok(Outcome { fault_count, figures, longest_gap, left_out, findings, troubles })
+    let revived_count = arena.revived.len();
+    Ok(Outcome { fault_count, figures, longest_gap, revived_count, left_out, findings, troubles })
 }
 
 /// One fault, and the way back.

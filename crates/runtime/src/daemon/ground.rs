@@ -20,7 +20,7 @@ use super::supervisor::{EngineDoor, Supervisor};
 use super::{DaemonError, DaemonOptions, Ended, Word, room};
 use crate::clock;
 use crate::control::{Console, ControlSocket, SocketError};
-use crate::machine::{Confine, Confined, TunnelHost, TunnelSettings};
+use crate::machine::{Confine, Confined, MachineError, TunnelHost, TunnelSettings};
 use crate::notify::NotifySocket;
 use crate::settling::Settling;
 use crate::telemetry::{EventFile, Options, Telemetry, Writer};
@@ -147,16 +147,25 @@ impl Ground {
         Ok(())
     }
 
-    /// Lets traffic pass the tunnel until then. What fails is said: what was allowed before runs out.
-    pub(super) fn arm(&mut self, until: Time) {
-        if let Err(error) = self.host.arm_dead_man(until) {
-            self.telemetry().note(Severity::Error, error.message);
+    /// Lets traffic pass the tunnel until then. What fails is said: what was allowed before runs out. A machine that can
+    /// never be changed again is an error: nothing would pass any more, and sessions would still come here.
+    pub(super) fn arm(&mut self, until: Time) -> Result<(), DaemonError> {
+        let armed = self.host.arm_dead_man(until);
+        self.tolerate(armed, Severity::Error)
+    }
+
+    fn tolerate(&self, changed: Result<(), MachineError>, severity: Severity) -> Result<(), DaemonError> {
+        match changed {
+            Err(error) if self.host.is_gone() => return Err(error.into()),
+            Err(error) => self.telemetry().note(severity, error.message),
+            Ok(()) => {}
         }
+        Ok(())
     }
 
     /// Leads packets for sessions that came here, and no longer those for sessions that went. What fails is
-    /// said: the session is served all the same, for whoever finds the way.
-    pub(super) fn follow(&mut self, changes: &[RouteChange]) {
+    /// said: the session is served all the same, for whoever finds the way; but see [`Ground::arm`].
+    pub(super) fn follow(&mut self, changes: &[RouteChange]) -> Result<(), DaemonError> {
         // A session that came and went, or went and came, within one call: the last word counts.
         let last: BTreeMap<IpAddr, Option<u64>> =
             changes.iter().map(|change| (change.address, change.owner_epoch)).collect();
@@ -167,9 +176,8 @@ impl Ground {
                 None => remove.push(address),
             }
         }
-        if let Err(error) = self.host.set_inner_routes(&add, &remove) {
-            self.telemetry().note(Severity::Warning, error.message);
-        }
+        let led = self.host.set_inner_routes(&add, &remove);
+        self.tolerate(led, Severity::Warning)
     }
 
     /// Serves the control socket and stays with the engines until they end.
@@ -180,7 +188,7 @@ impl Ground {
     ) -> Result<Ended, DaemonError> {
         let telemetry = self.telemetry().clone();
         self.socket.serve(console, telemetry)?;
-        Supervisor { ground: self, engines }.run()
+        Supervisor { ground: self, engines, ahead: None }.run()
     }
 
     /// Takes everything away: nothing of it is left on the machine. What could not be removed is said.

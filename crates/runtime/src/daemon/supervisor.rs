@@ -52,6 +52,8 @@ impl EngineDoor for Door<gateway::Question> {
 pub(super) struct Supervisor {
     pub(super) ground: Ground,
     pub(super) engines: Vec<Box<dyn EngineDoor>>,
+    /// A word that was heard and not handled yet.
+    pub(super) ahead: Option<Word>,
 }
 
 impl Supervisor {
@@ -76,7 +78,7 @@ impl Supervisor {
                 next_beat = Instant::now() + period.unwrap_or(NO_WATCHDOG);
             }
             let pause = period.map_or(NO_WATCHDOG, |_| next_beat.saturating_duration_since(Instant::now()));
-            match self.ground.heard.recv_timeout(pause) {
+            match self.hear(pause) {
                 Ok(Word::Signal(SIGHUP)) => {
                     self.ground.telemetry().reopen();
                     let text = "the event file is opened anew; for a new configuration, restart the daemon";
@@ -88,8 +90,8 @@ impl Supervisor {
                     self.ground.settling.end();
                     applied?;
                 }
-                Ok(Word::Right(until)) => self.ground.arm(until),
-                Ok(Word::Routes(changes)) => self.ground.follow(&changes),
+                Ok(Word::Right(until)) => self.ground.arm(until)?,
+                Ok(Word::Routes(changes)) => self.ground.follow(&changes)?,
                 Ok(Word::Ended(ended)) => {
                     self.engines.clear();
                     return ended.map_err(DaemonError::failed);
@@ -99,6 +101,25 @@ impl Supervisor {
                 Err(RecvTimeoutError::Disconnected) => return Ok(Ended::Asked),
             }
         }
+    }
+
+    /// The next word. Of rights in a row the last one counts: on a busy machine each may take longer to be put on it than
+    /// the next one takes to come, and what is put there would be ever older.
+    fn hear(&mut self, pause: Duration) -> Result<Word, RecvTimeoutError> {
+        let mut word = match self.ahead.take() {
+            Some(word) => word,
+            None => self.ground.heard.recv_timeout(pause)?,
+        };
+        while matches!(word, Word::Right(_)) {
+            match self.ground.heard.try_recv() {
+                Ok(later @ Word::Right(_)) => word = later,
+                other => {
+                    self.ahead = other.ok();
+                    break;
+                }
+            }
+        }
+        Ok(word)
     }
 
     /// Tells the service manager that all engines are alive, if they are.

@@ -44,11 +44,13 @@ type Answer = Result<Vec<String>, MachineError>;
 pub struct KeeperHost {
     stream: BufReader<UnixStream>,
     applied: bool,
+    /// It has not answered in time, or no more: the stream is closed.
+    gone: bool,
 }
 
 impl KeeperHost {
     pub(super) fn new(stream: UnixStream) -> KeeperHost {
-        KeeperHost { stream: BufReader::new(stream), applied: false }
+        KeeperHost { stream: BufReader::new(stream), applied: false, gone: false }
     }
 
     fn ask(&mut self, change: &Change) -> Answer {
@@ -59,7 +61,9 @@ impl KeeperHost {
             permission: false,
         };
         let answer = write_line(self.stream.get_mut(), change).and_then(|()| read_line(&mut self.stream));
-        match or_closed(self.stream.get_ref(), answer).map_err(gone)? {
+        let answer = or_closed(self.stream.get_ref(), answer);
+        self.gone |= !matches!(answer, Ok(Some(_)));
+        match answer.map_err(gone)? {
             Some(answer) => answer,
             None => Err(gone(io::ErrorKind::UnexpectedEof.into())),
         }
@@ -106,6 +110,10 @@ impl TunnelHost for KeeperHost {
     fn remove(&mut self) -> Result<(), MachineError> {
         self.applied = false;
         self.ask(&Change::Remove).map(drop)
+    }
+
+    fn is_gone(&self) -> bool {
+        self.gone
     }
 }
 

@@ -128,6 +128,7 @@ fn refusals_come_back_with_their_kind() {
     assert_eq!(host.set_inner_routes(&[host_route], &[]), Err(refused.clone()));
     assert_eq!(host.arm_dead_man(Time::ZERO), Err(refused.clone()));
     assert_eq!(host.remove(), Err(refused));
+    assert!(!host.is_gone(), "a refusal is not the end");
     drop((host, sockets));
     keeper.join().unwrap().unwrap();
 }
@@ -176,6 +177,7 @@ fn without_its_keeper_a_daemon_is_told() {
     drop((changes.1, sockets.1));
     let (mut host, mut sockets) = connect(changes.0, sockets.0, PATIENCE).unwrap();
     assert!(host.sweep().unwrap_err().message.contains("keeper"));
+    assert!(host.is_gone());
     assert!(sockets.open(IpAddr::V4(Ipv4Addr::LOCALHOST), "lo").unwrap_err().contains("keeper"));
 }
 
@@ -193,11 +195,13 @@ fn a_keeper_that_hangs_is_given_up_and_its_late_answer_taken_for_nothing() {
     let (changes, sockets) = (UnixStream::pair().unwrap(), UnixStream::pair().unwrap());
     let patience = Duration::from_millis(20);
     let (mut host, mut opener) = connect(changes.0, sockets.0, patience).unwrap();
+    assert!(!host.is_gone());
     let mut hanging = changes.1;
     assert!(host.sweep().unwrap_err().message.contains("it took too long"));
     // What it would have said now is of a question that was given up.
     hanging.write_all(b"{\"Ok\":[]}\n").unwrap_err();
     assert!(host.apply(&settings()).unwrap_err().message.contains("does not answer"));
+    assert!(host.is_gone(), "whoever needs it has to end");
     let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
     assert!(opener.open(local, "lo").unwrap_err().contains("it took too long"));
     assert!(opener.open(local, "lo").unwrap_err().contains("keeper"));
