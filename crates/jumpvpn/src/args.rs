@@ -38,6 +38,8 @@ pub(crate) enum Verb {
     Undrain(UndrainArgs),
     /// Send one session of a gateway to another one.
     Handoff(HandoffArgs),
+    /// Declare a gateway dead after its process has ended, so that the others of its cell need not wait.
+    Bury(BuryArgs),
     /// Print events, or prove from event files that sessions behaved.
     Events(EventsArgs),
     /// Explain a reason code.
@@ -214,6 +216,16 @@ pub(crate) struct HandoffArgs {
     pub(crate) gateway: String,
     #[command(flatten)]
     pub(crate) socket: SocketArgs,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BuryArgs {
+    /// Configuration file of the gateway.
+    #[arg(short, long, value_name = "FILE", env = "JUMPVPN_CONFIG")]
+    pub(crate) config: PathBuf,
     /// Print one JSON object.
     #[arg(long)]
     pub(crate) json: bool,

@@ -6,6 +6,7 @@ mod agent;
 mod args;
 mod audit;
 mod bench;
+mod bury;
 mod check;
 mod confine;
 mod control;
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
         Verb::Drain(args) => steer::drain(&args),
         Verb::Undrain(args) => steer::undrain(&args),
         Verb::Handoff(args) => steer::handoff(&args),
+        Verb::Bury(args) => bury::run(&args),
         Verb::Events(args) => audit::run(&args),
         Verb::Completions(args) => generate::completions(&args),
         Verb::Man(args) => generate::man(&args),

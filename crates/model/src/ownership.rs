@@ -35,17 +35,26 @@ pub enum Story {
     Kept,
     /// The first node's process dies, and no client claims the session.
     Orphan,
+    /// The first node's process dies, and whoever saw that writes its tombstone; the second node's client wants the session.
+    Witness,
 }
 
 impl Story {
     /// All of them.
-    pub const ALL: [Story; 6] =
-        [Story::Takeover, Story::Handoff, Story::HandoffToTheDead, Story::Upkeep, Story::Kept, Story::Orphan];
+    pub const ALL: [Story; 7] = [
+        Story::Takeover,
+        Story::Handoff,
+        Story::HandoffToTheDead,
+        Story::Upkeep,
+        Story::Kept,
+        Story::Orphan,
+        Story::Witness,
+    ];
 
     /// What has to happen in some history, or the story says nothing.
     pub const fn example(self) -> &'static str {
         match self {
-            Story::Takeover | Story::Handoff => MOVES,
+            Story::Takeover | Story::Handoff | Story::Witness => MOVES,
             Story::HandoffToTheDead => ASKED,
             Story::Upkeep | Story::Kept | Story::Orphan => GOES,
         }
@@ -88,6 +97,8 @@ pub struct Cell {
     pub death: u8,
     /// The first node's clock may stand still for as long as it likes, as in a machine that is paused with its clock.
     pub standing_clock: bool,
+    /// Who writes the tombstone of a process has not seen it end: it lives.
+    pub mistaken: bool,
     /// What is broken in both nodes.
     pub mutant: Option<Mutant>,
 }
@@ -104,6 +115,7 @@ impl Cell {
             among: Among::All,
             death: 5,
             standing_clock: false,
+            mistaken: false,
             mutant: None,
         }
     }

@@ -10,6 +10,7 @@
 
 #![forbid(unsafe_code)]
 
+mod burial;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod fence;
@@ -21,6 +22,7 @@ mod record;
 mod request;
 mod store;
 
+pub use burial::{Burial, Deceased, Verdict};
 pub use fence::Fence;
 pub use incarnation::Incarnation;
 pub use ledger::Ledger;

@@ -290,7 +290,7 @@ impl<R: CryptoRng> Node<R> {
             self.bury_self(Standing::Stopping, now);
         } else if self.life.standing() == &Standing::Fenced {
             self.life.stop_after_burial();
-        } else {
+        } else if self.life.standing() != &Standing::Stopping {
             self.life.stop_joining();
             self.outbox.clear();
         }

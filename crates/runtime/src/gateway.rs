@@ -2,6 +2,7 @@
 //!
 //! Shards share nothing. Each is a [`Shard`] on a thread of its own; how many there are is a matter of who builds them.
 
+mod burial;
 mod console;
 pub(crate) mod registry;
 mod report;
@@ -15,6 +16,7 @@ use jumpvpn_engine::{Gateway, Received, SocketKey, Transmit};
 use jumpvpn_events::{DropCounters, Event, Reason, Time};
 use jumpvpn_ownership::{Fence, Ledger};
 
+pub use burial::{Buried, bury};
 pub(crate) use console::GatewayConsole;
 pub use registry::{Bells, OpenStore};
 use registry::{News, Registry, RegistryDoor, RightToAct};
@@ -36,7 +38,7 @@ const GOODBYES_MAX: usize = 2000;
 const GOODBYE_TIME: Duration = Duration::from_millis(150);
 
 /// How long the store may take to note that this gateway has gone.
-const RESIGN_LIMIT: Duration = Duration::from_millis(250);
+pub(crate) const RESIGN_LIMIT: Duration = Duration::from_millis(250);
 
 /// What other threads may ask a shard.
 pub(crate) enum Question {

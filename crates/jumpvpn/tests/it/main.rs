@@ -4,6 +4,7 @@
 
 mod bed;
 mod bench;
+mod cell;
 mod config;
 mod control;
 mod daemon;

@@ -96,6 +96,18 @@ impl World {
         self.gateway_with(&[])
     }
 
+    /// Starts a gateway with another file: `NAME.toml`.
+    pub fn gateway_named(&self, name: &str) -> Daemon {
+        self.spawn(&self.gateway_ns, "gateway", &format!("{name}.toml"), &[])
+    }
+
+    /// A program in the gateway's namespace and the test's folder.
+    pub fn command_in_gateway(&self, program: &str) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.gateway_ns, program]).current_dir(&self.bed.0);
+        command
+    }
+
     /// As [`World::gateway`], with more in its environment.
     pub fn gateway_with(&self, environment: &[(&str, &str)]) -> Daemon {
         self.spawn(&self.gateway_ns, "gateway", "gateway.toml", environment)

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use jumpvpn_events::Time;
 use jumpvpn_ownership::{
-    Answer, Ask, Change, Expected, Handle, Incarnation, MemoryStore, Node, NodeConfig, Operation, Outcome,
-    Owner, Profile, RecordState, Request, RequestId, Rev, SessionRecord, Ticket, Upkeep, WallClock,
+    Answer, Ask, Burial, Change, Deceased, Expected, Handle, Incarnation, MemoryStore, Node, NodeConfig,
+    Operation, Outcome, Owner, Profile, RecordState, Request, RequestId, Rev, SessionRecord, Ticket, Upkeep,
+    WallClock,
 };
 use rand_core::{TryCryptoRng, TryRng};
 
@@ -79,6 +80,8 @@ struct Engine {
     create_at: Option<u8>,
     end_at: Option<u8>,
     crash_at: Option<u8>,
+    /// Somebody sees the process end, or believes so, and writes its tombstone.
+    witness_at: Option<u8>,
 }
 
 /// A state.
@@ -137,6 +140,10 @@ impl World {
             Story::Orphan => {
                 world.engines[0].crash_at = Some(1);
                 world.engines[1].seeks = false;
+            }
+            Story::Witness => {
+                world.engines[0].crash_at = Some(1).filter(|_| !cell.mistaken);
+                world.engines[0].witness_at = Some(1);
             }
         }
         for index in [0, 1] {
@@ -289,6 +296,7 @@ impl World {
             Message::Request(index, _, _, Operation::List { prefix, .. }) => {
                 cell.among != Among::Beats && *index == 1 && prefix.0.starts_with(b"hb/")
             }
+            Message::Copy(..) => cell.among == Among::All,
             Message::Outcome(index, _, Outcome::Committed(_) | Outcome::Conflict(_)) => {
                 cell.among != Among::Looks && *index == 0
             }
@@ -312,12 +320,27 @@ impl World {
             engine.crashed = true;
             engine.serving = None;
         }
-        if engine.crashed {
+        if engine.witness_at == Some(clock) {
+            self.testify(index, now);
+        }
+        if self.engines[index].crashed {
             return;
         }
         self.nodes[index].handle_timeout(now);
         self.collect(index);
         self.act(index, clock);
+    }
+
+    /// What the witness writes, based on what stands there now, may be late as everything else. Where it does not hold any more, the
+    /// witness looks again in the program; here nobody does.
+    fn testify(&mut self, index: usize, now: Time) {
+        let mut burial = Burial::new(place(index as u8), WallClock::default(), now);
+        while matches!(burial.operation(), Operation::Read(_)) {
+            if burial.advance(self.store.apply(&burial.operation())) != Ok(None) {
+                return;
+            }
+        }
+        self.pending.push_back(Message::Copy(Incarnation([0; 16]), burial.operation()));
     }
 
     fn act(&mut self, index: usize, clock: u8) {
@@ -552,17 +575,23 @@ fn session() -> SessionRecord {
     }
 }
 
+/// Who that node is, and where.
+const fn place(index: u8) -> Deceased {
+    Deceased { node_id: [0, 0, 0, index + 1], boot_id: [index; 16], data_dir: [index; 16] }
+}
+
 fn node(cell: &Cell, index: u8) -> Node<Counter> {
     // Elsewhere the look at everything never comes around.
     let ticks = |count: u32| if upkeep(cell) { TICK * count } else { TICK * 1_000 };
+    let Deceased { node_id, boot_id, data_dir } = place(index);
     let config = NodeConfig {
-        node_id: [0, 0, 0, index + 1],
+        node_id,
         name: String::new(),
         public: [0; 32],
         cell: 1,
         store_generation: None,
-        boot_id: [index; 16],
-        data_dir: [index; 16],
+        boot_id,
+        data_dir,
         profile: Profile { heartbeat: TICK, lease: TICK * 3, death: TICK * u32::from(cell.death) },
         clock: WallClock::default(),
         upkeep: Upkeep {

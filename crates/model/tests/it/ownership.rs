@@ -42,6 +42,18 @@ fn clearing_up_breaks_nothing() {
     holds(Cell::of(Story::Orphan, 14, 2, 1), 500);
 }
 
+/// Nobody could have missed the dead one by the end: it is the witness that lets the other go on.
+#[test]
+fn a_tombstone_by_who_saw_the_process_end_breaks_nothing() {
+    holds(Cell::of(Story::Witness, 4, 2, 1), 1_000);
+}
+
+/// A closed pipe is no death.
+#[test]
+fn a_tombstone_of_the_living_is_caught() {
+    is_caught(None, Cell { mistaken: true, ..Cell::of(Story::Witness, 4, 1, 0) }, &SERVES);
+}
+
 /// A machine that is paused with its clock believes in its right for ever. Two serve at once then, and clients refuse the older
 /// epoch: no epoch has two owners, in any history.
 #[test]

@@ -52,6 +52,8 @@ pub(super) enum Step {
     AwaitRecord,
     /// What the owner says.
     AwaitReply,
+    /// The owner's tombstone.
+    AwaitDeath,
     /// The session that has an inner address.
     Holder,
     /// The tombstone of its owner.

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::{Compare, Handle, Incarnation, Key, Rev};
+use crate::{Change, Compare, Handle, Incarnation, Key, Rev, Stored, Transaction};
 
 /// First byte of every small value.
 const FORMAT: u8 = 1;
@@ -131,6 +131,11 @@ pub(crate) struct Heartbeat {
 }
 
 impl Heartbeat {
+    /// Whether it lives on that run of a machine, in that data directory: one process at a time does.
+    pub fn is_from(&self, boot_id: [u8; 16], data_dir: [u8; 16]) -> bool {
+        (self.boot_id, self.data_dir) == (boot_id, data_dir)
+    }
+
     pub fn encode(&self) -> Box<[u8]> {
         let name = self.name.as_bytes();
         let name_len = name.len().min(255);
@@ -214,6 +219,16 @@ impl Wish {
             _ => return None,
         };
         Some(Wish { by: Incarnation(by.try_into().ok()?), kind, unix_ms: u64::from_le_bytes(*unix_ms) })
+    }
+}
+
+/// The tombstone of an incarnation, which holds only if it has not shown a sign of life since that heartbeat.
+pub(crate) fn burial(of: Incarnation, by: Incarnation, beat: &Stored, unix_ms: u64) -> Transaction {
+    let (heartbeat, tombstone) = (heartbeat(of), tombstone(of));
+    let value = encode_tombstone(by, unix_ms);
+    Transaction {
+        compares: vec![unchanged(&heartbeat, beat.rev, &beat.value), absent(tombstone.clone())],
+        changes: vec![Change::Put { key: tombstone, value }, Change::Delete { key: heartbeat }],
     }
 }
 

@@ -258,7 +258,7 @@ impl<R: CryptoRng> Node<R> {
         let Outcome::Found(stored) = outcome else { return };
         let Some(stored) = stored else { return self.enter(now) };
         let certain = Heartbeat::decode(&stored.value)
-            .is_some_and(|beat| (beat.boot_id, beat.data_dir) == (self.config.boot_id, self.config.data_dir));
+            .is_some_and(|beat| beat.is_from(self.config.boot_id, self.config.data_dir));
         let since = match self.life.former {
             Some((rev, since)) if rev == stored.rev => since,
             before => {
@@ -279,17 +279,9 @@ impl<R: CryptoRng> Node<R> {
         }
     }
 
-    /// The tombstone of another incarnation, which holds only if it has not shown a sign of life since.
+    /// The tombstone of another incarnation.
     pub(super) fn burial(&self, of: Incarnation, beat: &Stored, now: Time) -> Transaction {
-        let (heartbeat, tombstone) = (keys::heartbeat(of), keys::tombstone(of));
-        let value = keys::encode_tombstone(self.life.me, self.config.clock.wall_ms(now));
-        Transaction {
-            compares: vec![
-                keys::unchanged(&heartbeat, beat.rev, &beat.value),
-                keys::absent(tombstone.clone()),
-            ],
-            changes: vec![Change::Put { key: tombstone, value }, Change::Delete { key: heartbeat }],
-        }
+        keys::burial(of, self.life.me, beat, self.config.clock.wall_ms(now))
     }
 
     fn former_buried(&mut self, former: Incarnation, outcome: &Outcome, now: Time) {

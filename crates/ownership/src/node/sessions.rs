@@ -74,6 +74,7 @@ impl<R: CryptoRng> Node<R> {
             (Step::Ask, outcome) => self.asked_owner(job, &outcome, now),
             (Step::AwaitRecord, Outcome::Found(stored)) => self.awaited(job, stored, now),
             (Step::AwaitReply, Outcome::Found(stored)) => self.reply_read(job, stored, now),
+            (Step::AwaitDeath, Outcome::Found(stored)) => self.death_read(job, stored.is_some(), now),
             (Step::Holder, Outcome::Found(stored)) => self.holder_read(job, stored, now),
             (Step::HolderTombstone, Outcome::Found(stored)) => self.holder_judged(job, stored.is_some(), now),
             (Step::EndHolder, _) => self.try_again(job, now),

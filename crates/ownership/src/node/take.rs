@@ -48,7 +48,7 @@ impl<R: CryptoRng> Node<R> {
         self.obstacle(job, found, now)
     }
 
-    /// The owner has not given it yet. Has it declined, or died?
+    /// The owner has not given it yet. Has it declined?
     pub(super) fn reply_read(&mut self, job: &mut Job, stored: Option<Stored>, now: Time) -> Next {
         let Task::Take(seen, _) = &job.task else { return Next::Done };
         let owner = seen.1.owner;
@@ -67,11 +67,17 @@ impl<R: CryptoRng> Node<R> {
             }
             return self.refusal(job, Reason::OwnerAlive);
         }
-        if self.watch.is_alive(owner) {
+        // Its death may have been declared by whoever saw its process end, long before it would be missed.
+        Next::Do(Step::AwaitDeath, Operation::Read(keys::tombstone(owner)))
+    }
+
+    pub(super) fn death_read(&mut self, job: &mut Job, dead: bool, now: Time) -> Next {
+        let Task::Take(seen, _) = &job.task else { return Next::Done };
+        if !dead {
             return await_record(job, now);
         }
-        // Not heard of in the last look: dead, or new.
-        Next::At(now + RETRY, Step::Record, Operation::Read(keys::session(job.handle)))
+        self.note_dead(seen.1.owner, now);
+        Next::Do(Step::Record, Operation::Read(keys::session(job.handle)))
     }
 }
 

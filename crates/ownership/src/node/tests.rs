@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::{MemoryStore, OwnershipStore, RecordState, Request};
+use crate::{Burial, Deceased, MemoryStore, OwnershipStore, RecordState, Request, Verdict};
 
 mod cell;
 
@@ -243,6 +243,31 @@ fn a_restart_on_the_same_machine_does_not_wait() {
     assert!(cell.now.since(begin) < Duration::from_millis(100), "{:?}", cell.now.since(begin));
     assert_eq!(cell.read(0, handle).2, Owner::Dead, "its former self is dead");
     assert!(is_committed(&cell.take(0, handle)));
+}
+
+/// Whoever has seen its process end says so, and a client that was waiting for it at another gateway waits no longer.
+#[test]
+fn a_take_that_waits_for_its_owner_goes_on_when_somebody_buries_it() {
+    let mut cell = Cell::new(2);
+    let handle = session(1).handle;
+    cell.create(0, &session(1));
+    cell.crash(0);
+    let (rev, seen, _) = cell.read(1, handle);
+    let next = SessionRecord { owner_epoch: 2, ..seen.clone() };
+    let id = cell.ask(1, |id| Request::Take { id, seen: Box::new((rev, seen)), record: Box::new(next) });
+    cell.run(Duration::from_millis(700));
+    assert!(!cell.members[1].answers.iter().any(|answer| answer.id() == id), "it waits for the owner");
+    let dead = config("gw1", 1);
+    let of = Deceased { node_id: dead.node_id, boot_id: dead.boot_id, data_dir: dead.data_dir };
+    let mut burial = Burial::new(of, dead.clock, cell.now);
+    let verdict = std::iter::repeat_with(|| burial.advance(cell.store.apply(&burial.operation())).unwrap());
+    let verdict = verdict.flatten().next();
+    assert_eq!(verdict, Some(Verdict::Buried(cell.members[0].node.incarnation())));
+    let begin = cell.now;
+    assert!(is_committed(&cell.answer(1, id)));
+    assert!(cell.now.since(begin) <= 2 * RETRY, "{:?}", cell.now.since(begin));
+    assert_eq!(cell.members[1].node.status().counts.burials, 0, "it was not missed, it was known");
+    assert_eq!(cell.read(1, handle).2, Owner::Me);
 }
 
 #[test]

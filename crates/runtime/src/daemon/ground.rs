@@ -20,6 +20,7 @@ use super::supervisor::{EngineDoor, Supervisor};
 use super::{DaemonError, DaemonOptions, Ended, Word, room};
 use crate::clock;
 use crate::control::{Console, ControlSocket, SocketError};
+use crate::gateway::registry::RegistryDoor;
 use crate::machine::{Confine, Confined, MachineError, TunnelHost, TunnelSettings};
 use crate::notify::NotifySocket;
 use crate::settling::Settling;
@@ -180,15 +181,17 @@ impl Ground {
         self.tolerate(led, Severity::Warning)
     }
 
-    /// Serves the control socket and stays with the engines until they end.
+    /// Serves the control socket and stays with the engines until they end. `registry` is where the right of a gateway's only
+    /// engine is given back if that fails.
     pub(super) fn supervise(
         self,
         console: Box<dyn Console>,
         engines: Vec<Box<dyn EngineDoor>>,
+        registry: Option<RegistryDoor>,
     ) -> Result<Ended, DaemonError> {
         let telemetry = self.telemetry().clone();
         self.socket.serve(console, telemetry)?;
-        Supervisor { ground: self, engines, ahead: None }.run()
+        Supervisor { ground: self, engines, registry, ahead: None }.run()
     }
 
     /// Takes everything away: nothing of it is left on the machine. What could not be removed is said.

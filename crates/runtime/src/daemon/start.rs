@@ -73,7 +73,7 @@ pub fn run_agent(options: AgentOptions) -> Result<Ended, DaemonError> {
         AgentConsole { door: door.clone(), settling: settled, confined, policy, gateways, telemetry };
     let agent = AgentLoop { pump, engine, watch, rules, sockets, questions, words, settling };
     spawn_engine(0, ground.words.clone(), move || agent.run())?;
-    ground.supervise(Box::new(console), vec![Box::new(door)])
+    ground.supervise(Box::new(console), vec![Box::new(door)], None)
 }
 
 /// Runs a gateway until it is told to stop.
@@ -104,8 +104,9 @@ pub fn run_gateway(options: GatewayOptions) -> Result<Ended, DaemonError> {
     spawn_engine(0, ground.words.clone(), move || shard.run())?;
     let (doors, confined, telemetry) =
         (vec![door.clone()], ground.confined.clone(), ground.telemetry().clone());
+    let will = registry.clone();
     let console = GatewayConsole { doors, confined, policy, peers, store_kind, registry, telemetry };
-    ground.supervise(Box::new(console), vec![Box::new(door)])
+    ground.supervise(Box::new(console), vec![Box::new(door)], will)
 }
 
 /// The records of ownership, ready.
@@ -129,13 +130,13 @@ fn open_records(
     };
     let Durable { kind, member, key, store, dead_man } = *durable;
     let patience = member.profile.death + JOIN_MARGIN;
-    let opened = registry::open(store, engine).map_err(DaemonError::failed)?;
+    let opened = registry::open(store).map_err(DaemonError::failed)?;
     let (opened, secret) = opened.with_secret(key).map_err(DaemonError::failed)?;
     let keys = StoreKeys::from_secret(&secret)
         .map_err(|_| DaemonError::failed("the key of the store is all zero: make another one"))?;
     config.node = registry::node_id(&member.name);
     config.cell = Some(Cell { name: format!("cell {}", member.cell), keys, others: Vec::new() });
-    let (registry, door) = opened.start(&member).map_err(DaemonError::failed)?;
+    let (registry, door) = opened.start(&member, engine).map_err(DaemonError::failed)?;
     let right = registry::joined(&registry, &door, patience).map_err(DaemonError::failed)?;
     let records = Records::Registry { registry, right };
     Ok(Opened { kind, records, registry: Some(door), dead_man })

@@ -10,6 +10,8 @@ use signal_hook::consts::SIGHUP;
 use super::ground::Ground;
 use super::{DaemonError, Ended, Word};
 use crate::door::Door;
+use crate::gateway::RESIGN_LIMIT;
+use crate::gateway::registry::RegistryDoor;
 use crate::{agent, gateway};
 
 /// How long the engines may take to say goodbye. Together with the limits below it stays under the second in which a
@@ -52,6 +54,8 @@ impl EngineDoor for Door<gateway::Question> {
 pub(super) struct Supervisor {
     pub(super) ground: Ground,
     pub(super) engines: Vec<Box<dyn EngineDoor>>,
+    /// Where the right to act of the only engine is given back, if others wait for it.
+    pub(super) registry: Option<RegistryDoor>,
     /// A word that was heard and not handled yet.
     pub(super) ahead: Option<Word>,
 }
@@ -94,6 +98,11 @@ impl Supervisor {
                 Ok(Word::Routes(changes)) => self.ground.follow(&changes)?,
                 Ok(Word::Ended(ended)) => {
                     self.engines.clear();
+                    // It stopped by itself, with its sockets and its queue closed: nothing acts any more. One that was
+                    // asked to end has done this itself.
+                    if let Some(registry) = self.registry.take() {
+                        registry.stop(RESIGN_LIMIT);
+                    }
                     return ended.map_err(DaemonError::failed);
                 }
                 Err(RecvTimeoutError::Timeout) => {}

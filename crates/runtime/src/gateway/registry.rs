@@ -198,14 +198,13 @@ pub(crate) struct OpenRegistry {
     words: SyncSender<Word>,
     inbox: Receiver<Word>,
     rung: Arc<AtomicBool>,
-    engine: Arc<Waker>,
 }
 
-/// Starts the store; `engine` is woken when there are news.
+/// Starts the store.
 ///
 /// # Errors
 /// One sentence: the store cannot be started.
-pub(crate) fn open(store: OpenStore, engine: Arc<Waker>) -> Result<OpenRegistry, String> {
+pub(crate) fn open(store: OpenStore) -> Result<OpenRegistry, String> {
     let (words, inbox) = sync_channel(INBOX_COUNT);
     let rung = Arc::new(AtomicBool::new(false));
     let (bell, ringing, post) = (words.clone(), Arc::clone(&rung), words.clone());
@@ -218,7 +217,7 @@ pub(crate) fn open(store: OpenStore, engine: Arc<Waker>) -> Result<OpenRegistry,
     // What does not fit is found at the next look.
     let mail = Arc::new(move |hint| post.try_send(Word::Mail(hint)).unwrap_or_default());
     let store = store(Bells { outcome, mail })?;
-    Ok(OpenRegistry { store, words, inbox, rung, engine })
+    Ok(OpenRegistry { store, words, inbox, rung })
 }
 
 impl OpenRegistry {
@@ -251,8 +250,8 @@ impl OpenRegistry {
         Err("the store does not answer".to_owned())
     }
 
-    /// Asks the store one thing, and waits for its answer.
-    fn ask(&mut self, ticket: u64, operation: Operation) -> Option<Outcome> {
+    /// Asks the store one thing, and waits for its answer; nothing if there is none for two seconds.
+    pub(crate) fn ask(&mut self, ticket: u64, operation: Operation) -> Option<Outcome> {
         self.store.submit(Ticket(ticket), operation);
         let until = clock::now() + STORE_PATIENCE;
         loop {
@@ -267,12 +266,16 @@ impl OpenRegistry {
         }
     }
 
-    /// Starts the thread, which joins the cell at once: the first news are about that.
+    /// Starts the thread, which joins the cell at once: the first news are about that. `engine` is woken when there are some.
     ///
     /// # Errors
     /// One sentence: the thread cannot be started.
-    pub(crate) fn start(self, member: &Member) -> Result<(Registry, RegistryDoor), String> {
-        let OpenRegistry { store, words, inbox, rung, engine } = self;
+    pub(crate) fn start(
+        self,
+        member: &Member,
+        engine: Arc<Waker>,
+    ) -> Result<(Registry, RegistryDoor), String> {
+        let OpenRegistry { store, words, inbox, rung } = self;
         let (news_sender, news) = channel();
         let node = Node::new(node_config(member), SystemRandom, clock::now());
         #[cfg(feature = "planted")]
@@ -300,8 +303,13 @@ pub(crate) fn node_id(name: &str) -> [u8; 4] {
     jumpvpn_session::name_id("node", name)
 }
 
-fn node_config(member: &Member) -> NodeConfig {
+/// What the clock of this process is on the wall.
+pub(crate) fn wall_clock() -> WallClock {
     let zero_ms = u64::try_from(clock::unix_nanos(Time::ZERO) / 1_000_000).unwrap_or(u64::MAX);
+    WallClock { zero_ms }
+}
+
+fn node_config(member: &Member) -> NodeConfig {
     NodeConfig {
         node_id: node_id(&member.name),
         name: member.name.clone(),
@@ -311,7 +319,7 @@ fn node_config(member: &Member) -> NodeConfig {
         boot_id: member.boot_id,
         data_dir: member.data_dir,
         profile: member.profile,
-        clock: WallClock { zero_ms },
+        clock: wall_clock(),
         upkeep: Upkeep::DEFAULT,
         orphan_ttl: member.orphan_ttl,
     }

@@ -80,8 +80,8 @@ fn wait_for(registry: &mut Registry, wanted: impl Fn(&News) -> bool) -> News {
 #[test]
 fn it_joins_answers_and_gives_its_right_back() {
     let (_poll, waker) = engine();
-    let opened = open(ringing(&Arc::default()), waker).unwrap();
-    let (mut registry, door) = opened.start(&member(Profile::DEFAULT)).unwrap();
+    let opened = open(ringing(&Arc::default())).unwrap();
+    let (mut registry, door) = opened.start(&member(Profile::DEFAULT), waker).unwrap();
     let right = joined(&registry, &door, PATIENCE).unwrap();
     assert!(right.fence().allows(clock::now()));
     let id = RequestId(1);
@@ -98,8 +98,8 @@ fn it_joins_answers_and_gives_its_right_back() {
 fn a_store_that_breaks_is_told_once_and_ends_the_right() {
     let (_poll, waker) = engine();
     let broken = Arc::new(AtomicBool::new(false));
-    let opened = open(ringing(&broken), waker).unwrap();
-    let (mut registry, door) = opened.start(&member(Profile::FAST)).unwrap();
+    let opened = open(ringing(&broken)).unwrap();
+    let (mut registry, door) = opened.start(&member(Profile::FAST), waker).unwrap();
     let right = joined(&registry, &door, PATIENCE).unwrap();
     broken.store(true, Ordering::Relaxed);
     let News::Lost(why) = wait_for(&mut registry, |news| matches!(news, News::Lost(_))) else {
@@ -115,22 +115,21 @@ fn a_store_that_breaks_is_told_once_and_ends_the_right() {
 #[test]
 fn a_store_that_is_silent_at_the_start_is_said_to_be() {
     let (_poll, waker) = engine();
-    let opened = open(Box::new(|_| Ok(Box::new(Silent))), waker).unwrap();
-    let (registry, door) = opened.start(&member(Profile::FAST)).unwrap();
+    let opened = open(Box::new(|_| Ok(Box::new(Silent)))).unwrap();
+    let (registry, door) = opened.start(&member(Profile::FAST), waker).unwrap();
     let refused = joined(&registry, &door, Duration::from_millis(10)).err().unwrap();
     assert!(refused.starts_with("the store has not answered"), "{refused}");
 }
 
 #[test]
 fn gateways_without_a_key_find_the_one_in_their_store() {
-    let (_poll, waker) = engine();
-    let opened = open(ringing(&Arc::default()), Arc::clone(&waker)).unwrap();
+    let opened = open(ringing(&Arc::default())).unwrap();
     let (opened, first) = opened.with_secret(None).unwrap();
     assert_ne!(*first, [0; 32]);
     let (opened, again) = opened.with_secret(None).unwrap();
     assert_eq!(first, again, "the second one finds what the first has made");
     let (_, configured) = opened.with_secret(Some(Zeroizing::new([9; 32]))).unwrap();
     assert_eq!(*configured, [9; 32]);
-    let silent = open(Box::new(|_| Err("no disk".to_owned())), waker);
+    let silent = open(Box::new(|_| Err("no disk".to_owned())));
     assert_eq!(silent.err().unwrap(), "no disk");
 }
