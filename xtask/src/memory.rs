@@ -14,6 +14,8 @@ const MEMCHECK: &[(&str, &[&str])] = &[
     // Those of throughput would measure valgrind.
     ("tun", &["--test", "it", "devices::"]),
     ("transport", &["--lib", "--test", "it"]),
+    // Messages to the neighbours; the rest of the room leaves system calls to others.
+    ("host", &["--test", "it", "flat_site::neighbours_are_told_who_has_a_session_now"]),
     ("kem", &["--lib"]),
 ];
 

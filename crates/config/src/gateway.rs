@@ -47,6 +47,8 @@ pub struct GatewayConfig {
     pub nat: bool,
     /// Interface through which `nat` leads; the default route's if none is named.
     pub uplink: Option<String>,
+    /// Interface whose neighbours are told where sessions are.
+    pub flat_site: Option<String>,
     /// Largest inner packet in bytes; to be found out if none is named.
     pub mtu: Option<u16>,
     /// Most sessions at once; to be chosen by the number of peers if none is named.
@@ -96,6 +98,7 @@ pub(crate) fn read(source: &Source<'_>, notes: &mut Notes) -> Option<GatewayConf
             "add nat = true, or remove it",
         );
     }
+    let flat_site = gateway.text("flat_site", notes, value::interface);
     if context.sections("peer").is_empty() {
         notes.warning(&gateway.span, "no agent may connect", "add a table [[peer]] for each");
     }
@@ -103,6 +106,14 @@ pub(crate) fn read(source: &Source<'_>, notes: &mut Notes) -> Option<GatewayConf
     let peers = peers_with_addresses(peers, &address, notes);
     let interface = context.interface(gateway, notes);
     let store = store::read(&context, &interface, notes);
+    if let (Some(site), Some(StoreConfig::Memory)) = (&flat_site, &store) {
+        // There the inner addresses are not followed one by one.
+        notes.error_hint(
+            &site.span,
+            "`flat_site` does nothing with a store in memory",
+            "add [store] with kind = \"embedded\" or \"etcd\"",
+        );
+    }
     let control_socket = context.control_socket(gateway, notes);
     let events = context.path(gateway, "events", notes);
     let user = gateway.text("user", notes, value::user).map(|user| user.value);
@@ -123,6 +134,7 @@ pub(crate) fn read(source: &Source<'_>, notes: &mut Notes) -> Option<GatewayConf
         policy_name,
         nat,
         uplink: uplink.map(|uplink| uplink.value),
+        flat_site: flat_site.map(|site| site.value),
         mtu,
         sessions_max,
         store: store?,

@@ -278,6 +278,13 @@ pub const GATEWAY: FileSpec = FileSpec {
                     "the interface of the default route",
                     "Interface through which `nat` leads.",
                 ),
+                optional(
+                    "flat_site",
+                    Shape::Interface,
+                    "none",
+                    "Interface whose neighbours find sessions here without a router: the gateway answers for their inner \
+                     addresses and tells the neighbours when a session has come. See docs/operations/routes.md.",
+                ),
                 optional("mtu", Shape::Mtu(MTU_MIN, MTU_MAX), "\"auto\"", "Largest inner packet in bytes."),
                 optional(
                     "sessions_max",

@@ -129,7 +129,7 @@ fn minimal_gateway() {
     let path = Path::new("/var/lib/jumpvpn/gw.store").to_owned();
     let key_file = Path::new("/var/lib/jumpvpn/gw.store.key").to_owned();
     assert_eq!(config.store, StoreConfig::Embedded(EmbeddedStore { path, key_file }));
-    assert_eq!((config.nat, config.uplink, config.mtu), (false, None, None));
+    assert_eq!((config.nat, config.uplink, config.flat_site, config.mtu), (false, None, None, None));
     assert_eq!(config.sessions_max, None);
     assert_eq!(config.policy_name, "laptop");
     let [peer] = &config.peers[..] else { panic!("{:?}", config.peers) };
@@ -252,6 +252,13 @@ fn gateway_mistakes() {
     bad("\"jump0\"", "7", "`interface` is a whole number | it should be: interface name");
     bad("\"/run/jumpvpn/gw.sock\"", &format!("\"/{}\"", "x".repeat(107)), "longer than 107 bytes");
     bad("interface =", "sessions_max = 0\ninterface =", "`sessions_max` is out of range (1 to 1000000)");
+    let text = GATEWAY.replace("kind = \"embedded\"", "kind = \"memory\"").replace("path =", "#");
+    one_error(
+        &text,
+        "interface =",
+        "flat_site = \"eth1\"\ninterface =",
+        "`flat_site` does nothing with a store in memory",
+    );
     bad("interface =", "mtu = 1279\ninterface =", "`mtu` is out of range (1280 to 16384)");
     bad("interface =", "nat = \"yes\"\ninterface =", "`nat` is a string | it should be: true or false");
     bad("events =", "policy = \"labtop\"\nevents =", "unknown policy `labtop` | did you mean `laptop`?");

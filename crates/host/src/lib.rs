@@ -5,13 +5,12 @@
 //! [`TunnelNetwork`] puts everything a tunnel needs on the machine as one transaction and takes it away again.
 //! Everything is synchronous. Not here: packets, sockets of paths, and any decision about paths.
 
-#![forbid(unsafe_code)] // rustix and netlink-sys keep the system calls
-
 pub mod clock;
 mod dead_man;
 mod debounce;
 mod error;
 mod firewall;
+mod flat_site;
 mod lock;
 mod monitor;
 mod netlink;
@@ -28,6 +27,7 @@ mod tunnel;
 pub use dead_man::DeadMan;
 pub use debounce::{ADDITION_DELAY, Debounce};
 pub use error::HostError;
+pub use flat_site::FlatSite;
 pub use monitor::{Changed, Changes, LinkMonitor, Loss};
 pub use network::{Family, Network};
 pub use routing::{RouteSpec, RuleSpec};

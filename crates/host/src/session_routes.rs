@@ -22,7 +22,7 @@ use crate::{Family, HostError, Network, RouteSpec};
 
 /// Tells our routes from those of others (`rtm_protocol`): a number that neither the kernel's `rtnetlink.h` nor
 /// iproute2's `rt_protos` gives to anybody.
-const PROTOCOL: RouteProtocol = RouteProtocol::Other(201);
+pub(crate) const PROTOCOL: RouteProtocol = RouteProtocol::Other(201);
 
 /// The host routes of one tunnel. They stay when this is dropped, and vanish with the interface.
 pub struct SessionRoutes {

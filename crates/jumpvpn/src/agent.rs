@@ -6,6 +6,7 @@ use jumpvpn_config::{AgentConfig, Endpoint, RemoteGateway, key};
 use jumpvpn_engine::agent::{self, GatewayPeer};
 use jumpvpn_host::TunnelSpec;
 use jumpvpn_runtime::{AgentOptions, DaemonOptions, run_agent};
+use jumpvpn_sandbox::CapabilitySet;
 use jumpvpn_session::{PublicKey, SuiteSet};
 use serde_json::{Value, json};
 
@@ -24,8 +25,9 @@ pub(crate) fn run(args: &DaemonArgs) -> Outcome {
     let memory = jumpvpn_sandbox::protect_memory();
     daemon::check_room(args)?;
     let config = daemon::accepted(jumpvpn_config::load_agent(&args.config))?;
-    let confinement = Confinement::begin(config.sandbox, config.user.as_deref(), &[], memory)?;
-    let keeper = keeper::start(&tunnel(&config), &config.uplinks, config.sandbox)?;
+    let confinement =
+        Confinement::begin(config.sandbox, config.user.as_deref(), CapabilitySet::empty(), memory)?;
+    let keeper = keeper::of_agent(tunnel(&config), &config.uplinks, config.sandbox)?;
     let options = AgentOptions {
         engine: engine(&config)?,
         watch: Box::new(Links::new()?),

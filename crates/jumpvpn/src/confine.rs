@@ -24,17 +24,14 @@ pub(crate) struct Confinement {
 }
 
 impl Confinement {
-    /// Becomes the user, if one is named, with no more of root's rights than it takes to make the tunnel and to listen.
+    /// Becomes the user, if one is named, with no more of root's rights than it takes to make the tunnel, and `keep`.
     pub(crate) fn begin(
         sandbox: Sandbox,
         user: Option<&str>,
-        listen: &[SocketAddr],
+        keep: CapabilitySet,
         memory: Memory,
     ) -> Result<Confinement, Failure> {
-        let mut keep = CapabilitySet::NET_ADMIN;
-        if listen.iter().any(|address| address.port() < UNPRIVILEGED_PORT) {
-            keep |= CapabilitySet::NET_BIND_SERVICE;
-        }
+        let keep = keep | CapabilitySet::NET_ADMIN;
         if let Some(user) = user {
             become_user(user, keep).map_err(|error| {
                 Failure::new(Code::Permission, error.to_string()).hint("start it as root, or remove `user`")
@@ -72,6 +69,15 @@ impl Confinement {
         shown["memory_note"] = note.into();
         shown["keeper"] = keeper.clone();
         Ok(Confined { report: shown, warnings: report.map(|report| report.warnings).unwrap_or_default() })
+    }
+}
+
+/// The right it takes to listen there.
+pub(crate) fn to_listen(listen: &[SocketAddr]) -> CapabilitySet {
+    if listen.iter().any(|address| address.port() < UNPRIVILEGED_PORT) {
+        CapabilitySet::NET_BIND_SERVICE
+    } else {
+        CapabilitySet::empty()
     }
 }
 

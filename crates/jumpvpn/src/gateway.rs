@@ -6,11 +6,12 @@ use jumpvpn_config::{GatewayConfig, StoreConfig, key};
 use jumpvpn_engine::gateway;
 use jumpvpn_host::{NatSpec, TunnelSpec};
 use jumpvpn_runtime::{DaemonOptions, GatewayOptions, run_gateway};
+use jumpvpn_sandbox::CapabilitySet;
 use jumpvpn_session::{PublicKey, SuiteSet};
 use serde_json::{Value, json};
 
 use crate::args::DaemonArgs;
-use crate::confine::Confinement;
+use crate::confine::{self, Confinement};
 use crate::daemon;
 use crate::exit::{Failure, Outcome};
 use crate::keeper;
@@ -29,9 +30,12 @@ pub(crate) fn run(args: &DaemonArgs) -> Outcome {
     let memory = jumpvpn_sandbox::protect_memory();
     daemon::check_room(args)?;
     let config = daemon::accepted(jumpvpn_config::load_gateway(&args.config))?;
-    let confinement = Confinement::begin(config.sandbox, config.user.as_deref(), &config.listen, memory)?;
-    // A gateway's sockets are opened before it gives up its rights.
-    let keeper = keeper::start(&tunnel(&config), &[], config.sandbox)?;
+    let mut keep = confine::to_listen(&config.listen);
+    if config.flat_site.is_some() {
+        keep |= CapabilitySet::NET_RAW;
+    }
+    let confinement = Confinement::begin(config.sandbox, config.user.as_deref(), keep, memory)?;
+    let keeper = keeper::of_gateway(tunnel(&config), config.flat_site.clone(), config.sandbox)?;
     let mtu = config.mtu.unwrap_or(daemon::DEFAULT_MTU);
     let engine = engine(&config, mtu)?;
     let options = GatewayOptions {

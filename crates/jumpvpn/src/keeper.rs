@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use jumpvpn_config::Sandbox;
-use jumpvpn_host::{TUNNEL_MARK, TunnelSpec};
+use jumpvpn_host::{FlatSite, TUNNEL_MARK, TunnelSpec};
 use jumpvpn_runtime::keeper::{self, KeeperHost, KeeperSockets, MarkedSockets};
 use jumpvpn_sandbox::{CapabilitySet, Files, is_readable, protect_memory, restrain};
 use serde::{Deserialize, Serialize};
@@ -40,6 +40,8 @@ const SWITCHES: &str = "/proc/sys/net";
 #[derive(Debug, Serialize, Deserialize)]
 struct Order {
     tunnel: TunnelSpec,
+    /// Interface whose neighbours are told of sessions.
+    flat_site: Option<String>,
     /// One of the names of [`Sandbox`].
     sandbox: String,
     /// Devices that sockets may be bound to; any if it is empty.
@@ -54,10 +56,23 @@ pub(crate) struct Keeper {
     pub(crate) confinement: Value,
 }
 
-/// Starts a keeper for the tunnel, which opens sockets on these uplinks alone, on all links if there are none.
-pub(crate) fn start(tunnel: &TunnelSpec, uplinks: &[String], sandbox: Sandbox) -> Result<Keeper, Failure> {
-    let order =
-        Order { tunnel: tunnel.clone(), sandbox: sandbox.as_str().to_owned(), uplinks: uplinks.to_vec() };
+/// Starts a gateway's keeper, which tells the neighbours on `flat_site` of sessions. It opens no sockets of paths: a
+/// gateway's are opened before it gives up its rights.
+pub(crate) fn of_gateway(
+    tunnel: TunnelSpec,
+    flat_site: Option<String>,
+    sandbox: Sandbox,
+) -> Result<Keeper, Failure> {
+    start(&Order { tunnel, flat_site, sandbox: sandbox.as_str().to_owned(), uplinks: Vec::new() })
+}
+
+/// Starts an agent's keeper, which opens sockets on these uplinks alone, on all links if there are none.
+pub(crate) fn of_agent(tunnel: TunnelSpec, uplinks: &[String], sandbox: Sandbox) -> Result<Keeper, Failure> {
+    let (sandbox, uplinks) = (sandbox.as_str().to_owned(), uplinks.to_vec());
+    start(&Order { tunnel, flat_site: None, sandbox, uplinks })
+}
+
+fn start(order: &Order) -> Result<Keeper, Failure> {
     let failed = |error: io::Error| Failure::new(Code::Failed, format!("cannot start the keeper: {error}"));
     let (changes, its_changes) = UnixStream::pair().map_err(failed)?;
     let (sockets, its_sockets) = UnixStream::pair().map_err(failed)?;
@@ -65,11 +80,13 @@ pub(crate) fn start(tunnel: &TunnelSpec, uplinks: &[String], sandbox: Sandbox) -
     command
         .arg0("jumpvpn")
         .arg("keeper")
-        .arg(serde_json::to_string(&order).map_err(io::Error::from).map_err(failed)?);
+        .arg(serde_json::to_string(order).map_err(io::Error::from).map_err(failed)?);
     command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
     command.stdin(OwnedFd::from(its_changes)).stdout(OwnedFd::from(its_sockets)).stderr(Stdio::inherit());
     // It ends when the streams do; nobody waits for it.
     command.current_dir("/").spawn().map_err(failed)?;
+    // It holds the keeper's ends of the streams, whose end could not be seen while we have them.
+    drop(command);
     let (mut host, sockets) = keeper::connect(changes, sockets, keeper::PATIENCE).map_err(failed)?;
     let confinement = host.confinement().map_err(|error| Failure::new(Code::Failed, error.message))?;
     Ok(Keeper { host, sockets, confinement })
@@ -83,6 +100,9 @@ pub(crate) fn run(args: &KeeperArgs) -> Outcome {
     rustix::thread::set_name(c"jumpvpn-keeper").map_err(io::Error::from)?;
     let [changes, sockets] = [stream(io::stdin().as_fd())?, stream(io::stdout().as_fd())?];
     keeper::outlive_signals()?;
+    // Its sockets take a right that is given up next.
+    let site = order.flat_site.as_deref().map(FlatSite::open).transpose();
+    let site = site.map_err(|error| Failure::new(Code::Permission, error.to_string()))?;
     let sandbox =
         Sandbox::ALL.iter().find(|(name, _)| *name == order.sandbox).map_or(Sandbox::On, |(_, found)| *found);
     let mut report = None;
@@ -99,7 +119,7 @@ pub(crate) fn run(args: &KeeperArgs) -> Outcome {
     }
     let confinement = confine::described(report.as_ref(), is_readable())
         .map_err(|error| Failure::new(Code::Failed, format!("the keeper: {error}")))?;
-    let mut machine = Machine::new(order.tunnel);
+    let mut machine = Machine::new(order.tunnel, site);
     let opener = MarkedSockets { mark: TUNNEL_MARK, devices: order.uplinks };
     let served = keeper::serve(changes, sockets, &mut machine, opener, &confinement);
     // The daemon took away what was to be taken away; a kill switch whose daemon was killed stays closed.

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use jumpvpn_events::Time;
-use jumpvpn_host::{Changed, DeadMan, HostError, LinkMonitor, SessionRoutes, TunnelNetwork, TunnelSpec};
+use jumpvpn_host::{
+    Changed, DeadMan, FlatSite, HostError, LinkMonitor, SessionRoutes, TunnelNetwork, TunnelSpec,
+};
 use jumpvpn_runtime::machine::{
     Changes, Interface, LinkWatch, Loss, MachineError, TunnelHost, TunnelSettings,
 };
@@ -83,12 +85,14 @@ pub(crate) struct Machine {
     applied: Option<TunnelNetwork>,
     /// Routes of sessions, since the first one.
     routes: Option<SessionRoutes>,
+    /// Where the neighbours are told of sessions.
+    site: Option<FlatSite>,
 }
 
 impl Machine {
     /// Nothing yet, but by these rules once there is something.
-    pub(crate) fn new(spec: TunnelSpec) -> Machine {
-        Machine { spec, applied: None, routes: None }
+    pub(crate) fn new(spec: TunnelSpec, site: Option<FlatSite>) -> Machine {
+        Machine { spec, applied: None, routes: None, site }
     }
 
     /// The addresses that are put on the interface when these are asked for. A gateway's are the configured ones. An
@@ -114,6 +118,19 @@ impl Machine {
             granted.push(IpNet::from(*address));
         }
         Ok(granted)
+    }
+
+    /// Sets the routes of sessions, where others may be their owners.
+    fn lead(&mut self, add: &[(IpAddr, u64)], remove: &[IpAddr]) -> Result<(), HostError> {
+        // A gateway that shares its store with nobody is where its networks lead anyway.
+        if !self.spec.dead_man {
+            return Ok(());
+        }
+        let routes = match &mut self.routes {
+            Some(routes) => routes,
+            none => none.insert(SessionRoutes::open(&self.spec.ifname)?),
+        };
+        routes.set(add, remove)
     }
 
     /// Whether these addresses can be those of a gateway's sessions. A taken-over daemon could otherwise draw the traffic
@@ -167,7 +184,8 @@ impl TunnelHost for Machine {
         // It takes the interface's routes away, those of sessions among them.
         self.routes = None;
         let applied = TunnelNetwork::apply(&spec).map_err(|error| machine_error(&error))?;
-        let warnings = applied.warnings().to_vec();
+        let of_site = self.site.as_ref().map_or(&[][..], FlatSite::warnings);
+        let warnings = [applied.warnings(), of_site].concat();
         self.applied = Some(applied);
         Ok(warnings)
     }
@@ -175,30 +193,31 @@ impl TunnelHost for Machine {
     fn set_inner_routes(&mut self, add: &[(IpAddr, u64)], remove: &[IpAddr]) -> Result<(), MachineError> {
         let refused = |message| MachineError { message, permission: false };
         self.are_sessions(add.iter().map(|(address, _)| *address)).map_err(refused)?;
-        // A gateway that shares its store with nobody is where its networks lead anyway.
-        if !self.spec.dead_man {
-            return Ok(());
-        }
-        let routes = match &mut self.routes {
-            Some(routes) => routes,
-            none => {
-                none.insert(SessionRoutes::open(&self.spec.ifname).map_err(|error| machine_error(&error))?)
-            }
-        };
-        routes.set(add, remove).map_err(|error| machine_error(&error))
+        let led = self.lead(add, remove);
+        // Behind the routes, without which the kernel answers for nobody.
+        let told = self.site.as_mut().map_or(Ok(()), |site| {
+            let added: Vec<IpAddr> = add.iter().map(|(address, _)| *address).collect();
+            site.set(&added, remove)
+        });
+        led.and(told).map_err(|error| machine_error(&error))
     }
 
     fn arm_dead_man(&mut self, until: Time) -> Result<(), MachineError> {
         // The runtime's clock is that of the machine's start.
         let until = Duration::from_nanos(until.as_nanos());
         let armed = DeadMan::of(&self.spec.ifname).and_then(|switch| switch.arm(until));
+        // This is called with each heartbeat, about once a second.
+        if let Some(site) = &mut self.site {
+            site.tick();
+        }
         armed.map_err(|error| machine_error(&error))
     }
 
     fn remove(&mut self) -> Result<(), MachineError> {
         self.routes = None;
+        let silent = self.site.as_mut().map_or(Ok(()), FlatSite::clear);
         let removed = self.applied.take().map_or(Ok(()), TunnelNetwork::remove);
-        removed.map_err(|error| machine_error(&error))
+        removed.and(silent).map_err(|error| machine_error(&error))
     }
 }
 

@@ -11,7 +11,7 @@ fn nets(texts: &[&str]) -> Vec<IpNet> {
 }
 
 fn machine(addresses: &[&str]) -> Machine {
-    Machine::new(TunnelSpec { addresses: nets(addresses), ..TunnelSpec::default() })
+    Machine::new(TunnelSpec { addresses: nets(addresses), ..TunnelSpec::default() }, None)
 }
 
 #[test]

@@ -23,10 +23,7 @@ fn fact(process: u32, name: &str) -> String {
 /// The daemon can do nothing that an ordinary user cannot, and less; the keeper can change the network.
 #[track_caller]
 fn assert_confined(daemon: &Daemon) {
-    for set in ["CapInh", "CapPrm", "CapEff", "CapAmb"] {
-        assert_eq!(fact(daemon.id(), set), NOTHING, "{set}");
-        assert_eq!(fact(daemon.keeper(), set), NET_ADMIN, "{set} of the keeper");
-    }
+    assert_rights(daemon);
     assert_eq!(fact(daemon.keeper(), "CapBnd"), NET_ADMIN);
     assert_eq!(
         (fact(daemon.id(), "NoNewPrivs"), fact(daemon.keeper(), "NoNewPrivs")),
@@ -41,6 +38,15 @@ fn assert_confined(daemon: &Daemon) {
             status.contains(&format!("CapEff:\t{NOTHING}")) && status.contains("Seccomp:\t2"),
             "{status}"
         );
+    }
+}
+
+/// What both processes may use, whatever they might be given anew.
+#[track_caller]
+fn assert_rights(daemon: &Daemon) {
+    for set in ["CapInh", "CapPrm", "CapEff", "CapAmb"] {
+        assert_eq!(fact(daemon.id(), set), NOTHING, "{set}");
+        assert_eq!(fact(daemon.keeper(), set), NET_ADMIN, "{set} of the keeper");
     }
 }
 
@@ -124,6 +130,36 @@ fn an_ordinary_user_with_cap_net_admin_runs_everything() {
     assert_eq!(forwarding(&world).trim(), "0");
     assert!(!world.bed.0.join("agent.sock").exists() && !world.bed.0.join("gateway.sock").exists());
     world.verify_events();
+}
+
+#[test]
+fn a_gateway_on_a_flat_site_needs_one_right_more_and_gives_it_up_too() {
+    let name = "a_gateway_on_a_flat_site_needs_one_right_more_and_gives_it_up_too";
+    let Some(world) = World::new(name) else { return };
+    configure(&world, "gateway.toml", "flat_site = \"one1\"\nsandbox = \"required\"");
+    world.edit("gateway.toml", "kind = \"memory\"", "kind = \"embedded\"\npath = \"gateway.store\"");
+    give_away(&world);
+    let proxies =
+        || world.in_gateway("ip neigh show proxy").1 + &world.in_gateway("ip -6 neigh show proxy").1;
+    let Some(mut without) = world.start_through("gateway", AS_A_SERVICE) else {
+        return eprintln!("SKIPPED {name}: it needs to make devices");
+    };
+    assert_eq!(without.wait().0, Some(1), "{}", without.log());
+    assert!(without.log().contains("CAP_NET_RAW"), "{}", without.log());
+    let with = AS_A_SERVICE.replace("+net_admin", "+net_admin,+net_raw");
+    let mut gateway = world.start_through("gateway", &with).unwrap();
+    world.wait_until("the gateway answers", || world.status("gateway").is_some());
+    assert_rights(&gateway);
+    assert_eq!(proxies(), "");
+    let _agent = world.agent();
+    world.wait_until_attached();
+    world.wait_until("the gateway answers for the session", || {
+        let shown = proxies();
+        shown.contains("10.77.0.2 dev one1") && shown.contains("fd77::2 dev one1")
+    });
+    gateway.signal("TERM");
+    assert_eq!(gateway.wait().0, Some(0), "{}", gateway.log());
+    assert_eq!(proxies(), "");
 }
 
 #[test]

@@ -1,0 +1,173 @@
+//! A gateway on a flat site: whom the neighbours take for the place of an inner address.
+
+use std::net::IpAddr;
+
+use jumpvpn_host::{FlatSite, HostError};
+
+use crate::netns::{Peer, in_namespace, run, try_run, wait_until};
+
+const V4: &str = "192.0.2.130";
+const V6: &str = "2001:db8:0:0:8000::2";
+/// The gateway that had the session before.
+const BEFORE: &str = "02:00:00:00:00:aa";
+
+fn addresses() -> [IpAddr; 2] {
+    [V4, V6].map(|text| text.parse().unwrap())
+}
+
+/// A gateway (here) and a machine of the site (the peer) on one link; sessions' addresses lead away from it here.
+fn site() -> Peer {
+    let peer = Peer::new();
+    run("ip link add site0 type veth peer name site1");
+    run(&format!("ip link set site1 netns {}", peer.netns()));
+    run("ip addr add 192.0.2.2/24 dev site0");
+    run("ip addr add 2001:db8::2/64 dev site0 nodad");
+    run("ip link set site0 up");
+    for line in [
+        "ip addr add 192.0.2.50/24 dev site1",
+        "ip addr add 2001:db8::50/64 dev site1 nodad",
+        "ip link set site1 up",
+    ] {
+        peer.command(line);
+    }
+    // In place of the tunnel's interface.
+    run("ip link add behind0 type veth peer name behind1");
+    run("ip link set behind0 up");
+    run("ip link set behind1 up");
+    run(&format!("ip route add {V4}/32 dev behind0"));
+    run(&format!("ip -6 route add {V6}/128 dev behind0"));
+    for switch in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
+        std::fs::write(format!("/proc/sys/net/{switch}"), "1").unwrap();
+    }
+    wait_until("the link works", || {
+        let usable = |text: &str| !text.contains("tentative") && text.contains("fe80::");
+        usable(&run("ip -6 addr show dev site0"))
+            && peer.run(move || usable(&run("ip -6 addr show dev site1")))
+    });
+    peer
+}
+
+fn hardware_address(interface: &str) -> String {
+    let line = run(&format!("ip -o link show {interface}"));
+    line.split("link/ether ").nth(1).unwrap().split_whitespace().next().unwrap().to_owned()
+}
+
+/// Whom the site's machine takes for the place of `address`; it asks when it does not know.
+fn known(peer: &Peer, address: &'static str, ask: bool) -> String {
+    peer.run(move || {
+        if ask {
+            try_run(&format!("ping -c 1 -W 1 {address}"));
+        }
+        run(&format!("ip neigh show {address} dev site1"))
+    })
+}
+
+#[test]
+fn neighbours_are_told_who_has_a_session_now() {
+    in_namespace(|| {
+        let peer = site();
+        let ours = hardware_address("site0");
+        for address in [V4, V6] {
+            peer.command(&format!("ip neigh add {address} lladdr {BEFORE} dev site1 nud stale"));
+        }
+        let mut site = FlatSite::open("site0").unwrap();
+        assert_eq!(site.warnings(), [] as [String; 0]);
+        for address in [V4, V6] {
+            assert!(known(&peer, address, false).contains(BEFORE));
+        }
+        site.set(&addresses(), &[]).unwrap();
+        for address in [V4, V6] {
+            wait_until("the announcement has arrived", || known(&peer, address, false).contains(&ours));
+        }
+        // It is said again, for whoever has missed it, and then no more.
+        for repeated in [true, true, false] {
+            for address in [V4, V6] {
+                peer.command(&format!("ip neigh change {address} lladdr {BEFORE} dev site1 nud stale"));
+            }
+            site.tick();
+            if repeated {
+                for address in [V4, V6] {
+                    wait_until("it is said again", || known(&peer, address, false).contains(&ours));
+                }
+            } else {
+                // Another address's announcement comes behind whatever would have been sent.
+                site.set(&["192.0.2.131".parse().unwrap()], &[]).unwrap();
+                peer.command("ip neigh add 192.0.2.131 lladdr 02:00:00:00:00:bb dev site1 nud stale");
+                site.tick();
+                wait_until("the other one is told", || known(&peer, "192.0.2.131", false).contains(&ours));
+                assert!(known(&peer, V4, false).contains(BEFORE));
+            }
+        }
+    });
+}
+
+#[test]
+fn who_asks_for_a_session_finds_its_owner_and_nobody_else() {
+    in_namespace(|| {
+        let peer = site();
+        let ours = hardware_address("site0");
+        let mut site = FlatSite::open("site0").unwrap();
+        for address in [V4, V6] {
+            let answer = known(&peer, address, true);
+            assert!(!answer.contains("lladdr"), "nobody answers for {address}: {answer}");
+        }
+        site.set(&addresses(), &[]).unwrap();
+        for address in [V4, V6] {
+            wait_until("the owner answers", || known(&peer, address, true).contains(&ours));
+        }
+        site.set(&[], &addresses()).unwrap();
+        peer.command("ip neigh flush dev site1");
+        for address in [V4, V6] {
+            let answer = known(&peer, address, true);
+            assert!(!answer.contains("lladdr"), "no longer: {answer}");
+        }
+    });
+}
+
+#[test]
+fn what_a_killed_gateway_answered_for_is_gone_with_the_next_start() {
+    in_namespace(|| {
+        let _peer = site();
+        let proxies = || run("ip neigh show proxy") + &run("ip -6 neigh show proxy");
+        let switch = || std::fs::read_to_string("/proc/sys/net/ipv6/conf/site0/proxy_ndp").unwrap();
+        run("ip neigh add proxy 192.0.2.99 dev site0");
+        let somebody_elses = proxies();
+        let mut killed = FlatSite::open("site0").unwrap();
+        killed.set(&addresses(), &[]).unwrap();
+        assert!(addresses().iter().all(|address| proxies().contains(&address.to_string())), "{}", proxies());
+        std::mem::forget(killed);
+        let mut site = FlatSite::open("site0").unwrap();
+        assert_eq!(proxies(), somebody_elses);
+        site.set(&addresses(), &[]).unwrap();
+        assert_eq!(switch().trim(), "1");
+        site.clear().unwrap();
+        assert_eq!(proxies(), somebody_elses);
+    });
+}
+
+#[test]
+fn switches_are_turned_back() {
+    in_namespace(|| {
+        let _peer = site();
+        let value = |key: &str| std::fs::read_to_string(format!("/proc/sys/net/{key}")).unwrap();
+        let all = || {
+            ["ipv6/conf/site0/proxy_ndp", "ipv4/neigh/site0/proxy_delay", "ipv6/neigh/site0/proxy_delay"]
+                .map(value)
+        };
+        let before = all();
+        let mut site = FlatSite::open("site0").unwrap();
+        assert_eq!(all().map(|value| value.trim().to_owned()), ["1", "0", "0"]);
+        site.clear().unwrap();
+        assert_eq!(all(), before);
+    });
+}
+
+#[test]
+fn an_interface_without_neighbours_is_refused() {
+    in_namespace(|| {
+        let refused = FlatSite::open("none0").err().unwrap();
+        assert!(matches!(refused, HostError::NotFound { .. }), "{refused}");
+        let refused = FlatSite::open("lo").err().unwrap();
+        assert!(matches!(refused, HostError::Invalid(_)), "{refused}");
+    });
+}
