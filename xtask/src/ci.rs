@@ -37,6 +37,7 @@ const SLOW: &[Step] = &[
     ("stories", short_stories),
     ("attack", short_attack),
     ("cluster", short_cluster),
+    ("control", short_control),
     ("sim", short_sim),
     ("fuzz", short_fuzz),
     ("timing", short_timing),
@@ -169,6 +170,10 @@ fn short_attack() -> Ended {
 
 fn short_cluster() -> Ended {
     played(cluster::short())
+}
+
+fn short_control() -> Ended {
+    played(cluster::short_control())
 }
 
 fn short_sim() -> Ended {

@@ -162,7 +162,8 @@ fn nemesis(args: &LabArgs, seconds: u64, control: bool) -> io::Result<ExitCode> 
     let outcome = nemesis::run(order, programs, &folder, &mut |what| println!("{what}"))?;
     outcome.findings.iter().for_each(|finding| println!("FINDING: {finding}"));
     outcome.troubles.iter().for_each(|trouble| println!("FINDING: {trouble}"));
-    println!("seed {}: {}", args.seed, outcome.line());
+    let what = if control { "control run, in which there has to be something to find: " } else { "" };
+    println!("{what}seed {}: {}", args.seed, outcome.line());
     let as_it_should_be = if control { outcome.has_caught_two_owners() } else { outcome.is_sound() };
     Ok(ExitCode::from(if as_it_should_be { 0 } else { FAILED }))
 }

@@ -38,12 +38,17 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 const FAULTS_PER_MOVE: usize = 4;
 /// The least that both witnesses must have heard for each fault: half a second of one stream.
 const PACKETS_PER_FAULT: usize = 100;
+/// Gateways that may end by themselves in one run: more than that is no accident.
+const REVIVED_MAX: usize = 50;
 /// How long a delayed client is behind: less than the fence (3 s), and more than what is left of it when a gateway is
 /// given up too early.
 const STRAGGLE: Duration = Duration::from_millis(2_500);
 
 /// The same in the control run, in which gateways are given up after half of the fence: before what is delayed arrives.
 const CONTROL_STRAGGLE: Duration = Duration::from_millis(2_000);
+
+/// How long a fault of it takes: until the former owner has stopped by itself (3 s), and what was sent to it has come.
+const CONTROL_FAULT: Duration = Duration::from_millis(4_000);
 
 /// Which faults happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -218,7 +223,10 @@ pub fn run(
             Choice::All => aimed(kind, owner, &mut random),
             Choice::Forgotten => kind.at(owner),
         };
-        let time = FAULT[0] + (FAULT[1] - FAULT[0]) * (below(&mut random, 1_000) as u32) / 1_000;
+        let time = match order.choice {
+            Choice::All => FAULT[0] + (FAULT[1] - FAULT[0]) * (below(&mut random, 1_000) as u32) / 1_000,
+            Choice::Forgotten => CONTROL_FAULT,
+        };
         let from = unix_now();
         let revived_before = arena.revived.len();
         let happened = happen(&mut arena, fault, time);
@@ -256,13 +264,20 @@ pub fn run(
 
 /// One fault, and the way back.
 fn happen(arena: &mut Arena, fault: Fault, time: Duration) -> io::Result<()> {
-    let Arena { cell, store, daemons, .. } = arena;
+    let Arena { cell, store, daemons, revived, .. } = arena;
     let ongoing = fault.begin(cell, store, Some(daemons))?;
     thread::sleep(time);
     ongoing.end(cell, store, Some(daemons))?;
     store.wait_until_serving(cell)?;
     if let Fault::GatewayKilled(gateway) = fault {
-        daemons.wait_for_gateway(gateway)?;
+        // One that waits for the store in vain ends, and is started again.
+        while let Err(error) = daemons.wait_for_gateway(gateway) {
+            let ended = daemons.revive(cell)?;
+            if ended.is_empty() || revived.len() >= REVIVED_MAX {
+                return Err(error);
+            }
+            revived.extend(ended);
+        }
     }
     arena.wait_until_flowing()
 }
