@@ -44,6 +44,9 @@ use queue::{Pending, Waiting};
 
 /// When a client that was refused for lack of room or time may come again: a burst of clients spreads over seconds.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// The same where the owner has been waited for in vain: its death may be declared at any moment, and that is when its clients
+/// should be here again.
+const OWNER_RETRY_AFTER: Duration = Duration::from_millis(200);
 /// A request with what the store said to it, whose sender holds the session's credentials.
 struct Claim<'a> {
     waiting: &'a Waiting,
@@ -72,7 +75,8 @@ impl std::convert::From<Reason> for Refusal {
 
 impl Refusal {
     fn later(reason: Reason) -> Refusal {
-        Refusal { reason, retry_after: RETRY_AFTER }
+        let retry_after = if reason == Reason::OwnerAlive { OWNER_RETRY_AFTER } else { RETRY_AFTER };
+        Refusal { reason, retry_after }
     }
 }
 

@@ -174,6 +174,28 @@ fn a_wish_about_a_record_that_has_changed_is_withdrawn() {
     assert_eq!(cell.read(0, handle).2, Owner::Me, "it stays where it went back to");
 }
 
+/// Whenever the others look: its last heartbeat is seen soon, and the time that is waited begins then.
+#[test]
+fn a_death_is_declared_soon_after_it_may_be() {
+    let profile = config("gw1", 1).profile;
+    for offset in (0..1_000).step_by(90) {
+        let mut cell = Cell::new(1);
+        cell.run(Duration::from_millis(offset));
+        cell.add(config("gw2", 2));
+        cell.run(secs(4));
+        // Right after a heartbeat, which is the worst moment.
+        let former = cell.members[0].node.counts.heartbeats;
+        assert!(cell.run_until(cell.now + secs(2), |cell| cell.members[0].node.counts.heartbeats > former));
+        cell.crash(0);
+        let (died, tombstone) = (cell.now, keys::tombstone(cell.members[0].node.incarnation()));
+        let is_declared = |cell: &Cell| cell.store.entries().any(|(key, _)| *key == tombstone);
+        assert!(cell.run_until(died + secs(30), is_declared));
+        let (waited, most) = (cell.now.since(died), profile.death + profile.heartbeat / 4);
+        // A look and the tombstone take some ways of 1 ms.
+        assert!(waited <= most + Duration::from_millis(10), "{waited:?} after {offset} ms");
+    }
+}
+
 /// The others still take the owner for alive when its client comes.
 #[test]
 fn an_owner_that_has_just_gone_is_not_asked_for_long() {

@@ -14,6 +14,10 @@ use crate::{Incarnation, Key, Operation, Outcome, Stored};
 /// Heartbeats of one page: more than a cell has gateways (64).
 const PAGE: usize = 128;
 
+/// Looks from one heartbeat to the next. The time until a death is declared begins with the first sight of the last one, so a
+/// quarter of a heartbeat is lost at most; four reads of a short list per second and gateway are the price.
+const LOOKS_PER_BEAT: u32 = 4;
+
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Watch {
     under_way: bool,
@@ -91,7 +95,7 @@ impl<R: CryptoRng> Node<R> {
             self.look(after, now);
             return;
         }
-        self.watch.due = now.max(self.watch.asked + self.config.profile.heartbeat);
+        self.watch.due = now.max(self.watch.asked + self.config.profile.heartbeat / LOOKS_PER_BEAT);
         let since = if self.is(Mutant::TimerFromQuestion) { self.watch.asked } else { now };
         let mut before = std::mem::take(&mut self.watch.observed);
         for (key, stored) in std::mem::take(&mut self.watch.pages) {
