@@ -296,6 +296,21 @@ impl Daemons {
         daemon.process.wait().map(drop)
     }
 
+    /// Declares a gateway dead whose process has ended, as its service manager does.
+    ///
+    /// # Errors
+    /// It lives, or the store does not answer.
+    pub fn bury_gateway(&self, cell: &Cell, index: usize) -> io::Result<()> {
+        let Programs { path, folder, .. } = &self.programs;
+        let name = plan::GATEWAYS[index];
+        let log = folder.join(format!("{name}.log"));
+        let mut command = daemon_command(path, "bury", &folder.join(format!("{name}.toml")), &log)?;
+        match cell.gateways[index].spawn(&mut command)?.wait()? {
+            status if status.success() => Ok(()),
+            status => Err(io::Error::other(format!("the {name} could not be declared dead ({status})"))),
+        }
+    }
+
     /// Ends a gateway in good order.
     ///
     /// # Errors

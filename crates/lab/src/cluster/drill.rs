@@ -17,8 +17,10 @@ use super::nemesis::Arena;
 use super::plan::{self, COUNT};
 use crate::story::{Direction, Directions};
 
-/// When a supervisor starts a killed program again: systemd's `RestartSec` in packaging/systemd.
+/// How long a killed gateway stays away where its service manager takes its time.
 const RESTART: Duration = Duration::from_secs(1);
+/// The same with `RestartSec` of packaging/systemd.
+const RESTART_SOON: Duration = Duration::from_millis(100);
 /// Over which time a drain spreads its moves: there is one session.
 const DRAIN: Duration = Duration::from_secs(1);
 /// How long a dead host stays dead: longer than it takes to give it up (7 s) and to come back.
@@ -47,6 +49,9 @@ pub enum Drill {
     Frozen,
     /// Its gateway's process is killed, and started again after a second.
     Restart,
+    /// Its gateway's process is killed, and its service manager does what packaging/systemd says: it runs `jumpvpn bury` and
+    /// starts it again after 100 ms.
+    Crash,
     /// Its gateway's machine is gone for 10 s: nothing comes from it any more, and nothing reaches it.
     HostDies,
 }
@@ -68,6 +73,7 @@ impl Drill {
             Drill::Rolling => "rolling restart of three gateways",
             Drill::Frozen => "disk of the store's leader frozen",
             Drill::Restart => "gateway killed, restarted after 1 s",
+            Drill::Crash => "gateway killed, and its service manager sees it",
             Drill::HostDies => "gateway's host dies",
         }
     }
@@ -174,6 +180,12 @@ fn happen(drill: Drill, arena: &mut Arena) -> io::Result<Option<Instant>> {
         Drill::Restart => {
             arena.daemons.kill_gateway(owner)?;
             thread::sleep(RESTART);
+            return start_again(arena, owner).map(Some);
+        }
+        Drill::Crash => {
+            arena.daemons.kill_gateway(owner)?;
+            arena.daemons.bury_gateway(&arena.cell, owner)?;
+            thread::sleep(RESTART_SOON);
             return start_again(arena, owner).map(Some);
         }
         Drill::HostDies => {
