@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use crate::flat_site::guard;
 use crate::tunnel::check_name;
 use crate::{HostError, clock, firewall, nft};
 
@@ -23,6 +24,8 @@ const BEAT_MAX: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone)]
 pub struct DeadMan {
     ifname: String,
+    /// Where the tunnel's addresses are spoken of.
+    site: Option<String>,
 }
 
 impl DeadMan {
@@ -32,7 +35,14 @@ impl DeadMan {
     /// It cannot be an interface's name.
     pub fn of(ifname: &str) -> Result<DeadMan, HostError> {
         check_name(ifname)?;
-        Ok(DeadMan { ifname: ifname.to_owned() })
+        Ok(DeadMan { ifname: ifname.to_owned(), site: None })
+    }
+
+    /// Has the same beat decide what is said of the tunnel's addresses on a site's interface, which a
+    /// [`FlatSite`](crate::FlatSite) has taken over under guard.
+    #[must_use]
+    pub fn on_site(self, ifname: Option<&str>) -> DeadMan {
+        DeadMan { site: ifname.map(str::to_owned), ..self }
     }
 
     /// Lets traffic pass until `until`, a time of [`clock::boottime`], and not longer than a minute; not at all when it
@@ -53,7 +63,10 @@ impl DeadMan {
             if remaining == 0 {
                 return self.cut();
             }
-            let script = firewall::beat_script(&self.ifname, remaining);
+            let mut script = firewall::beat_script(&self.ifname, remaining);
+            if let Some(site) = &self.site {
+                script.push_str(&guard::beat_script(site, remaining));
+            }
             nft::apply(&script, "let traffic of the tunnel pass for a while")?;
             if clock::boottime().saturating_sub(began) <= LATE_MAX {
                 return Ok(());
@@ -71,6 +84,10 @@ impl DeadMan {
     /// # Errors
     /// The packet filter refused; what was allowed before runs out.
     pub fn cut(&self) -> Result<(), HostError> {
-        nft::apply(&firewall::stop_beat_script(&self.ifname), "cut the traffic of the tunnel")
+        let mut script = firewall::stop_beat_script(&self.ifname);
+        if let Some(site) = &self.site {
+            script.push_str(&guard::stop_beat_script(site));
+        }
+        nft::apply(&script, "cut the traffic of the tunnel")
     }
 }

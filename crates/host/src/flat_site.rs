@@ -8,11 +8,13 @@
 //! tunnel, without which the kernel answers for nobody ([`SessionRoutes`](crate::SessionRoutes)).
 
 mod announcer;
+pub(crate) mod guard;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
+use ipnet::IpNet;
+use netlink_packet_core::NLM_F_CREATE;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{LinkAttribute, LinkLayerType, LinkMessage};
 use netlink_packet_route::neighbour::{
@@ -25,23 +27,30 @@ use crate::tunnel::check_name;
 use crate::{Family, HostError, sysctl};
 use announcer::{Announcer, HardwareAddress};
 
+/// Most addresses that are answered for. The kernel keeps them in 16 chains and walks one of them for each question (Linux
+/// 6.18, `PNEIGH_HASHMASK`): 10,000 sessions with both versions make that 1,250 steps. More sessions need routers.
+const ANSWERED_MAX: usize = 20_000;
+
 /// The addresses of sessions that this machine answers for on one interface. They stay when this is dropped.
 pub struct FlatSite {
     connection: Connection,
+    ifname: String,
     index: u32,
     announcer: Announcer,
     answered: BTreeSet<IpAddr>,
+    /// Addresses that somebody else has this machine answer for.
+    others: BTreeSet<IpAddr>,
     /// Kernel switches that were turned, with the value before.
     turned: Vec<(String, String)>,
     warnings: Vec<String>,
 }
 
 impl FlatSite {
-    /// Takes an interface over, in the network namespace of the calling thread: addresses that an earlier run answered for
-    /// are answered for no longer. Takes CAP_NET_RAW and CAP_NET_ADMIN; afterwards the latter is enough.
+    /// Opens what takes CAP_NET_RAW, in the network namespace of the calling thread; afterwards CAP_NET_ADMIN is enough.
+    /// Changes nothing.
     ///
     /// # Errors
-    /// `NotFound` without the interface, `Invalid` when it is no Ethernet, `PermissionDenied`; what else the kernel refused.
+    /// `NotFound` without the interface, `Invalid` when it is no Ethernet or without the right; what else the kernel refused.
     pub fn open(ifname: &str) -> Result<FlatSite, HostError> {
         check_name(ifname)?;
         let mut connection = Connection::open()?;
@@ -52,18 +61,41 @@ impl FlatSite {
             )),
             _ => HostError::io(format!("open the sockets for announcements on {ifname}"))(error),
         })?;
-        let mut site = FlatSite {
+        Ok(FlatSite {
             connection,
+            ifname: ifname.to_owned(),
             index,
             announcer,
             answered: BTreeSet::new(),
+            others: BTreeSet::new(),
             turned: Vec::new(),
             warnings: Vec::new(),
-        };
-        let leftovers = site.leftovers()?.into_iter().collect();
-        site.delete(&leftovers)?;
-        site.turn_switches(ifname);
-        Ok(site)
+        })
+    }
+
+    /// Takes the interface over for sessions in these networks: what an earlier run answered for in them is answered for no
+    /// longer. With `guarded` the kernel lets nothing be said of their addresses unless the tunnel's heart beats
+    /// ([`DeadMan::on_site`](crate::DeadMan::on_site)), whatever has become of this process.
+    ///
+    /// # Errors
+    /// What the kernel or the packet filter refused.
+    pub fn take_over(&mut self, networks: &[IpNet], guarded: bool) -> Result<(), HostError> {
+        if guarded {
+            guard::close(&self.ifname, networks)?;
+        } else {
+            guard::remove()?;
+        }
+        let (ours, others) = self.present()?;
+        let within = |address: &IpAddr| networks.iter().any(|network| network.contains(address));
+        self.others = others;
+        self.delete(&ours.into_iter().filter(within).collect())?;
+        self.turn_switches();
+        Ok(())
+    }
+
+    /// Its interface.
+    pub fn ifname(&self) -> &str {
+        &self.ifname
     }
 
     /// What could not be done but is not fatal, one sentence each.
@@ -75,17 +107,39 @@ impl FlatSite {
     /// address that is answered for already is announced again.
     ///
     /// # Errors
-    /// The first thing that the kernel refused, after everything was tried. An announcement that could not be sent is
-    /// sent with [`FlatSite::tick`].
+    /// `Exists` for an address that somebody else has this machine answer for, `Invalid` beyond 20,000; otherwise the first
+    /// thing that the kernel refused. All else is done all the same. An announcement that could not be sent is sent
+    /// with [`FlatSite::tick`].
     pub fn set(&mut self, add: &[IpAddr], remove: &[IpAddr]) -> Result<(), HostError> {
-        let wanted: BTreeSet<IpAddr> = add.iter().copied().collect();
-        let gone: BTreeSet<IpAddr> =
-            remove.iter().copied().filter(|address| !wanted.contains(address)).collect();
+        let room = ANSWERED_MAX.saturating_sub(self.answered.len());
+        let (known, new): (BTreeSet<IpAddr>, BTreeSet<IpAddr>) =
+            add.iter().copied().partition(|address| self.answered.contains(address));
+        let free = new.iter().copied().filter(|address| !self.others.contains(address));
+        let wanted: BTreeSet<IpAddr> = known.iter().copied().chain(free.take(room)).collect();
+        let refused = self.refusal(known.len() + new.len() - wanted.len(), &new);
+        let unwanted = |address: &IpAddr| self.answered.contains(address) && !wanted.contains(address);
+        let gone: BTreeSet<IpAddr> = remove.iter().copied().filter(unwanted).collect();
         let removed = self.delete(&gone);
-        let added = self.answer_for(add);
+        let added = self.answer_for(&wanted);
         self.announcer.tell(&wanted.intersection(&self.answered).copied().collect());
         self.announcer.forget(&gone);
-        added.and(removed)
+        added.and(removed).and(refused)
+    }
+
+    /// Why so many of the new addresses are not answered for.
+    fn refusal(&self, count: usize, new: &BTreeSet<IpAddr>) -> Result<(), HostError> {
+        if count == 0 {
+            return Ok(());
+        }
+        match new.intersection(&self.others).next() {
+            Some(address) => {
+                Err(HostError::Exists { action: format!("answer for {address} on {}", self.ifname) })
+            }
+            None => Err(HostError::Invalid(format!(
+                "{count} addresses are not answered for on {}: a flat site is for {ANSWERED_MAX}, use routers",
+                self.ifname
+            ))),
+        }
     }
 
     /// Repeats announcements whose time has come. To be called about once a second.
@@ -102,13 +156,15 @@ impl FlatSite {
         self.announcer.forget(&all);
         let removed = self.delete(&all);
         let turned_back = self.turned.drain(..).map(|(key, before)| sysctl::set(&key, &before));
-        turned_back.collect::<Vec<_>>().into_iter().fold(removed, Result::and)
+        let removed = turned_back.collect::<Vec<_>>().into_iter().fold(removed, Result::and);
+        removed.and(guard::remove())
     }
 
-    fn answer_for(&mut self, addresses: &[IpAddr]) -> Result<(), HostError> {
+    fn answer_for(&mut self, addresses: &BTreeSet<IpAddr>) -> Result<(), HostError> {
+        let addresses: Vec<IpAddr> = addresses.iter().copied().collect();
         let change = |address: &IpAddr| {
             let message = RouteNetlinkMessage::NewNeighbour(self.message(*address));
-            (message, NLM_F_CREATE | NLM_F_REPLACE)
+            (message, NLM_F_CREATE)
         };
         let changes = addresses.iter().map(change).collect();
         let action = |at: usize| format!("answer for {} on the site's interface", addresses[at]);
@@ -153,9 +209,9 @@ impl FlatSite {
         message
     }
 
-    /// What an earlier run answered for.
-    fn leftovers(&mut self) -> Result<Vec<IpAddr>, HostError> {
-        let mut found = Vec::new();
+    /// What this machine answers for on the interface: at the word of an earlier run, and at somebody else's.
+    fn present(&mut self) -> Result<(BTreeSet<IpAddr>, BTreeSet<IpAddr>), HostError> {
+        let (mut found, mut others) = (BTreeSet::new(), BTreeSet::new());
         for family in Family::BOTH {
             let mut request = NeighbourMessage::default();
             request.header.family = family.into();
@@ -165,28 +221,31 @@ impl FlatSite {
                 .dump(&RouteNetlinkMessage::GetNeighbour(request), "list what this machine answers for")?;
             for message in answer {
                 let RouteNetlinkMessage::NewNeighbour(message) = message else { continue };
-                let ours = message.header.ifindex == self.index
-                    && message.header.flags.contains(NeighbourFlags::Proxy)
-                    && message.attributes.contains(&NeighbourAttribute::Protocol(PROTOCOL));
-                found.extend(message.attributes.iter().filter(|_| ours).filter_map(
-                    |attribute| match attribute {
-                        NeighbourAttribute::Destination(NeighbourAddress::Inet(address)) => {
-                            Some(IpAddr::V4(*address))
-                        }
-                        NeighbourAttribute::Destination(NeighbourAddress::Inet6(address)) => {
-                            Some(IpAddr::V6(*address))
-                        }
-                        _ => None,
-                    },
-                ));
+                if message.header.ifindex != self.index
+                    || !message.header.flags.contains(NeighbourFlags::Proxy)
+                {
+                    continue;
+                }
+                let ours = message.attributes.contains(&NeighbourAttribute::Protocol(PROTOCOL));
+                let addresses = message.attributes.iter().filter_map(|attribute| match attribute {
+                    NeighbourAttribute::Destination(NeighbourAddress::Inet(address)) => {
+                        Some(IpAddr::V4(*address))
+                    }
+                    NeighbourAttribute::Destination(NeighbourAddress::Inet6(address)) => {
+                        Some(IpAddr::V6(*address))
+                    }
+                    _ => None,
+                });
+                if ours { found.extend(addresses) } else { others.extend(addresses) }
             }
         }
-        Ok(found)
+        Ok((found, others))
     }
 
     /// IPv6 answers for others only where it is told to. And whoever answers for others waits up to 0.8 s first, so that
     /// the address's own machine is faster; here that machine is behind us.
-    fn turn_switches(&mut self, ifname: &str) {
+    fn turn_switches(&mut self) {
+        let ifname = &self.ifname;
         for (key, wanted) in [
             (format!("net/ipv6/conf/{ifname}/proxy_ndp"), "1"),
             (format!("net/ipv4/neigh/{ifname}/proxy_delay"), "0"),

@@ -123,7 +123,7 @@ pub(crate) fn run(args: &KeeperArgs) -> Outcome {
     let opener = MarkedSockets { mark: TUNNEL_MARK, devices: order.uplinks };
     let served = keeper::serve(changes, sockets, &mut machine, opener, &confinement);
     // The daemon took away what was to be taken away; a kill switch whose daemon was killed stays closed.
-    std::mem::forget(machine);
+    machine.bereave();
     served.map_err(Failure::from)
 }
 

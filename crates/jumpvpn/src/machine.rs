@@ -146,6 +146,17 @@ impl Machine {
     }
 }
 
+impl Machine {
+    /// What there is to do for a daemon that was killed, which has taken nothing away: others may have its sessions soon,
+    /// so this machine answers for them no more. All else stays closed or goes with the interface.
+    pub(crate) fn bereave(mut self) {
+        if let Some(Err(error)) = self.site.as_mut().map(FlatSite::clear) {
+            eprintln!("jumpvpn: the keeper: {error}");
+        }
+        std::mem::forget(self);
+    }
+}
+
 impl TunnelHost for Machine {
     fn sweep(&mut self) -> Result<(), MachineError> {
         if self.spec.kill_switch {
@@ -183,6 +194,10 @@ impl TunnelHost for Machine {
         }
         // It takes the interface's routes away, those of sessions among them.
         self.routes = None;
+        // Not before now: another process may have had the interface until our store was opened.
+        if let Some(site) = &mut self.site {
+            site.take_over(&spec.addresses, spec.dead_man).map_err(|error| machine_error(&error))?;
+        }
         let applied = TunnelNetwork::apply(&spec).map_err(|error| machine_error(&error))?;
         let of_site = self.site.as_ref().map_or(&[][..], FlatSite::warnings);
         let warnings = [applied.warnings(), of_site].concat();
@@ -205,9 +220,10 @@ impl TunnelHost for Machine {
     fn arm_dead_man(&mut self, until: Time) -> Result<(), MachineError> {
         // The runtime's clock is that of the machine's start.
         let until = Duration::from_nanos(until.as_nanos());
-        let armed = DeadMan::of(&self.spec.ifname).and_then(|switch| switch.arm(until));
+        let site = self.site.as_ref().map(FlatSite::ifname);
+        let armed = DeadMan::of(&self.spec.ifname).and_then(|switch| switch.on_site(site).arm(until));
         // This is called with each heartbeat, about once a second.
-        if let Some(site) = &mut self.site {
+        if let (Ok(()), Some(site)) = (&armed, &mut self.site) {
             site.tick();
         }
         armed.map_err(|error| machine_error(&error))

@@ -1,8 +1,10 @@
 //! A gateway on a flat site: whom the neighbours take for the place of an inner address.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
-use jumpvpn_host::{FlatSite, HostError};
+use ipnet::IpNet;
+use jumpvpn_host::{DeadMan, FlatSite, HostError, TunnelNetwork, TunnelSpec, clock};
 
 use crate::netns::{Peer, in_namespace, run, try_run, wait_until};
 
@@ -13,6 +15,22 @@ const BEFORE: &str = "02:00:00:00:00:aa";
 
 fn addresses() -> [IpAddr; 2] {
     [V4, V6].map(|text| text.parse().unwrap())
+}
+
+/// The inner networks: a part of the site's each.
+fn networks() -> [IpNet; 2] {
+    ["192.0.2.129/25", "2001:db8:0:0:8000::1/65"].map(|text| text.parse().unwrap())
+}
+
+/// The site taken over by a gateway that shares its store with nobody.
+fn taken_over() -> FlatSite {
+    let mut site = FlatSite::open("site0").unwrap();
+    site.take_over(&networks(), false).unwrap();
+    site
+}
+
+fn proxies() -> String {
+    run("ip neigh show proxy") + &run("ip -6 neigh show proxy")
 }
 
 /// A gateway (here) and a machine of the site (the peer) on one link; sessions' addresses lead away from it here.
@@ -70,7 +88,7 @@ fn neighbours_are_told_who_has_a_session_now() {
         for address in [V4, V6] {
             peer.command(&format!("ip neigh add {address} lladdr {BEFORE} dev site1 nud stale"));
         }
-        let mut site = FlatSite::open("site0").unwrap();
+        let mut site = taken_over();
         assert_eq!(site.warnings(), [] as [String; 0]);
         for address in [V4, V6] {
             assert!(known(&peer, address, false).contains(BEFORE));
@@ -106,7 +124,7 @@ fn who_asks_for_a_session_finds_its_owner_and_nobody_else() {
     in_namespace(|| {
         let peer = site();
         let ours = hardware_address("site0");
-        let mut site = FlatSite::open("site0").unwrap();
+        let mut site = taken_over();
         for address in [V4, V6] {
             let answer = known(&peer, address, true);
             assert!(!answer.contains("lladdr"), "nobody answers for {address}: {answer}");
@@ -128,21 +146,84 @@ fn who_asks_for_a_session_finds_its_owner_and_nobody_else() {
 fn what_a_killed_gateway_answered_for_is_gone_with_the_next_start() {
     in_namespace(|| {
         let _peer = site();
-        let proxies = || run("ip neigh show proxy") + &run("ip -6 neigh show proxy");
-        let switch = || std::fs::read_to_string("/proc/sys/net/ipv6/conf/site0/proxy_ndp").unwrap();
-        run("ip neigh add proxy 192.0.2.99 dev site0");
+        run("ip neigh add proxy 192.0.2.200 dev site0");
         let somebody_elses = proxies();
-        let mut killed = FlatSite::open("site0").unwrap();
+        let mut killed = taken_over();
         killed.set(&addresses(), &[]).unwrap();
-        assert!(addresses().iter().all(|address| proxies().contains(&address.to_string())), "{}", proxies());
-        std::mem::forget(killed);
+        let both = proxies();
+        assert!(addresses().iter().all(|address| both.contains(&address.to_string())), "{both}");
+        drop(killed);
         let mut site = FlatSite::open("site0").unwrap();
+        assert_eq!(proxies(), both, "a start that is refused later has changed nothing");
+        site.take_over(&networks(), false).unwrap();
         assert_eq!(proxies(), somebody_elses);
         site.set(&addresses(), &[]).unwrap();
-        assert_eq!(switch().trim(), "1");
+        // What others have this machine answer for stays theirs.
+        let theirs: IpAddr = "192.0.2.200".parse().unwrap();
+        assert!(matches!(site.set(&[theirs], &[]), Err(HostError::Exists { .. })));
+        site.set(&[], &[theirs]).unwrap();
+        assert_eq!(proxies(), both);
         site.clear().unwrap();
         assert_eq!(proxies(), somebody_elses);
     });
+}
+
+/// Killed or paused, a gateway takes back nothing: the kernel has to be silent for it.
+#[test]
+fn without_a_beating_heart_nothing_is_said_of_a_session() {
+    in_namespace(|| {
+        let peer = site();
+        let ours = hardware_address("site0");
+        // As a tunnel: any interface does.
+        let spec =
+            TunnelSpec { ifname: "behind0".into(), mtu: 1420, dead_man: true, ..TunnelSpec::default() };
+        let _tunnel = TunnelNetwork::apply(&spec).unwrap();
+        run(&format!("ip route replace {V4}/32 dev behind0"));
+        run(&format!("ip -6 route replace {V6}/128 dev behind0"));
+        let mut site = FlatSite::open("site0").unwrap();
+        site.take_over(&networks(), true).unwrap();
+        let heart = DeadMan::of("behind0").unwrap().on_site(Some("site0"));
+        site.set(&addresses(), &[]).unwrap();
+        let silent = |when: &str| {
+            peer.command("ip neigh flush dev site1");
+            for address in [V4, V6] {
+                peer.command(&format!("ip neigh replace {address} lladdr {BEFORE} dev site1 nud stale"));
+            }
+            site_says_something_else(&peer, &ours);
+            for address in [V4, V6] {
+                assert!(known(&peer, address, false).contains(BEFORE), "{address} is announced {when}");
+            }
+            peer.command("ip neigh flush dev site1");
+            for address in [V4, V6] {
+                assert!(!known(&peer, address, true).contains(&ours), "{address} is answered for {when}");
+            }
+        };
+        silent("before the first beat");
+        heart.arm(clock::boottime() + Duration::from_secs(50)).unwrap();
+        site.tick();
+        for address in [V4, V6] {
+            wait_until("it is said", || known(&peer, address, false).contains(&ours));
+        }
+        heart.arm(clock::boottime()).unwrap();
+        site.tick();
+        silent("after the last");
+        heart.arm(clock::boottime() + Duration::from_millis(300)).unwrap();
+        wait_until("the beat is over", || !run("nft list table netdev jumpvpn_site").contains("expires"));
+        silent("when nobody renews it");
+        // Nobody's route is needed for an answer in IPv6, so its absence keeps nobody silent.
+        run(&format!("ip route del {V4}/32 dev behind0"));
+        run(&format!("ip -6 route del {V6}/128 dev behind0"));
+        silent("without a route");
+        site.clear().unwrap();
+        assert!(!try_run("nft list table netdev jumpvpn_site").0);
+    });
+}
+
+/// The link works, and what is no session's is spoken of as ever: whatever was to come has come after this.
+fn site_says_something_else(peer: &Peer, ours: &str) {
+    for address in ["192.0.2.2", "2001:db8::2"] {
+        wait_until("the machine itself is found", || known(peer, address, true).contains(ours));
+    }
 }
 
 #[test]
@@ -155,7 +236,7 @@ fn switches_are_turned_back() {
                 .map(value)
         };
         let before = all();
-        let mut site = FlatSite::open("site0").unwrap();
+        let mut site = taken_over();
         assert_eq!(all().map(|value| value.trim().to_owned()), ["1", "0", "0"]);
         site.clear().unwrap();
         assert_eq!(all(), before);
