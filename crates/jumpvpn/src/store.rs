@@ -6,7 +6,7 @@ use std::time::Duration;
 use jumpvpn_config::{EmbeddedStore, EtcdStore, Pace, StoreConfig};
 use jumpvpn_ownership::Profile;
 use jumpvpn_policy::Policy;
-use jumpvpn_runtime::{Bells, Durable, Member, StoreOptions, SystemRandom};
+use jumpvpn_runtime::{Bells, Durable, Member, Memory, StoreOptions, SystemRandom};
 use jumpvpn_store::etcd::{ConnectError, Etcd, Login, Settings, Tls};
 use jumpvpn_store::{DataDir, OpenError, Sqlite};
 use rand_core::Rng;
@@ -55,6 +55,7 @@ fn embedded(config: &EmbeddedStore, public: [u8; 32], orphan_ttl: Duration) -> R
             let store = opened.start(bells.outcome).map_err(|error| no_thread(&error))?;
             Ok(Box::new(store))
         }),
+        memory: None,
         // Nobody else can own its sessions.
         dead_man: false,
     })))
@@ -72,6 +73,7 @@ fn etcd(config: &EtcdStore, public: [u8; 32], orphan_ttl: Duration) -> Result<St
         login: login(config)?,
     };
     let connected = Etcd::connect(directory, settings).map_err(|error| not_connected(&error))?;
+    let memory = remembered(connected.memory());
     Ok(StoreOptions::Durable(Box::new(Durable {
         kind: "etcd",
         member: Member {
@@ -89,8 +91,18 @@ fn etcd(config: &EtcdStore, public: [u8; 32], orphan_ttl: Duration) -> Result<St
             store.watch(jumpvpn_ownership::mailboxes(), bells.mail);
             Ok(Box::new(store))
         }),
+        memory: Some(memory),
         dead_man: true,
     })))
+}
+
+/// The generation of the store, which is made anew with an emptied prefix, is kept beside the identity of the cluster.
+fn remembered(kept: jumpvpn_store::etcd::Memory) -> Memory {
+    let hint = format!(
+        "if that is meant, stop all gateways of the cell, empty the prefix, and remove {} on each",
+        kept.path().display()
+    );
+    Memory { generation: kept.mark(), keep: Box::new(move |generation| kept.keep(generation)), hint }
 }
 
 /// The TCP ports of a store that is elsewhere; none of one that is not.

@@ -8,8 +8,8 @@ use rand_core::{TryCryptoRng, TryRng};
 
 use crate::node::keys;
 use crate::{
-    Answer, Ask, Change, Fence, Handle, Incarnation, MemoryStore, Node, NodeConfig, OpId, Operation, Profile,
-    RecordState, Request, SessionRecord, Transaction, Upkeep, WallClock,
+    Answer, Ask, Change, Fence, Handle, Incarnation, Limits, MemoryStore, Node, NodeConfig, OpId, Operation,
+    Profile, RecordState, Request, SessionRecord, Transaction, Upkeep, WallClock,
 };
 
 /// Ownership in memory, with a fixed number of places.
@@ -42,6 +42,7 @@ impl Ledger {
             profile: Profile::ALONE,
             clock: WallClock::default(),
             upkeep: Upkeep::DEFAULT,
+            limits: Limits::CELL,
             orphan_ttl: std::time::Duration::MAX,
         };
         let mut ledger = Ledger {

@@ -29,8 +29,8 @@ pub use ledger::Ledger;
 pub use memory::MemoryStore;
 
 pub use node::keys::mailboxes;
-pub use node::{Counts, Mutant, Node, NodeConfig, Peer, Profile, Standing, Status, Upkeep};
-pub use record::{BadRecord, Handle, OpId, RecordState, SessionRecord, WallClock};
+pub use node::{Counts, Limits, Mutant, Node, NodeConfig, Peer, Profile, Standing, Status, Upkeep};
+pub use record::{BadRecord, Handle, Moves, OpId, RecordState, SessionRecord, WallClock};
 pub use request::{Answer, Ask, Expected, Owner, Request, RequestId, Rev};
 pub use store::{
     Change, Compare, Hint, Key, Operation, Outcome, OwnershipStore, StoreError, Stored, Ticket, Transaction,

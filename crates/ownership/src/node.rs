@@ -30,7 +30,7 @@ mod sessions;
 mod take;
 mod watch;
 
-pub use config::{NodeConfig, Profile, Upkeep};
+pub use config::{Limits, NodeConfig, Profile, Upkeep};
 pub use mutant::Mutant;
 
 use jobs::Jobs;
@@ -107,6 +107,8 @@ pub enum Standing {
     Joining,
     /// An incarnation of the same node id is still alive; it joins when that one is gone.
     SameName,
+    /// The cell has as many nodes as it may have; it joins when one of them is gone.
+    CellFull,
     /// It may act while its fence allows it.
     Member,
     /// It has lost its right, writes its own tombstone and joins again.

@@ -7,6 +7,7 @@
 use std::error::Error;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
 
 use jumpvpn_events::Time;
 
@@ -71,6 +72,27 @@ pub enum RecordState {
     },
 }
 
+/// What a session has moved of late, carried from owner to owner: the limit per minute holds wherever it goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Moves {
+    /// Moves in the minute that ended with the last one; it counts as well. 0 if there were none; more than 255 are 255.
+    pub count: u8,
+    /// When the last one was; [`Time::ZERO`] if there were none.
+    pub last: Time,
+}
+
+impl Moves {
+    /// With one more, now. All of them count for a whole minute from the last one on, so that a count is all there is to carry.
+    #[must_use]
+    pub fn and_one(self, now: Time) -> Moves {
+        let before = if now.since(self.last) < MINUTE { self.count } else { 0 };
+        Moves { count: before.saturating_add(1), last: now }
+    }
+}
+
+/// The span of the limit of moves (`switching.max_switches_per_min`).
+const MINUTE: Duration = Duration::from_secs(60);
+
 /// One session as the store keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SessionRecord {
@@ -100,6 +122,8 @@ pub struct SessionRecord {
     pub expires: Time,
     /// Whether it has ever changed its gateway: then its inner addresses need routes of their own.
     pub moved: bool,
+    /// Its moves of late, as the owner knew them when it wrote this. Of a takeover they are counted by whoever keeps the records.
+    pub moves: Moves,
     /// Which epoch of the session's keys `sealed` belongs to.
     pub key_epoch: u32,
     /// What the next owner needs to recognise the client; opaque here, sealed by the engine. At most

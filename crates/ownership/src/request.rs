@@ -2,7 +2,7 @@
 
 use jumpvpn_events::Reason;
 
-use crate::{Handle, Incarnation, SessionRecord};
+use crate::{Handle, Incarnation, Moves, SessionRecord};
 
 /// Pairs an answer with its request. The asker never uses a number twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -84,6 +84,8 @@ pub enum Request {
         expected: Expected,
         /// To whom.
         to: Incarnation,
+        /// Its moves so far, this one not counted.
+        moves: Moves,
     },
     /// Keep a session that [`Ask::Release`] asked for.
     Decline {
@@ -133,6 +135,8 @@ pub enum Answer {
         id: RequestId,
         /// Revision of the record from now on.
         rev: Rev,
+        /// The moves that the record has now: of a [`Request::Take`], those of all its owners, with this one.
+        moves: Moves,
     },
     /// The change is not made and never will be: the record is not what was expected.
     Conflict {

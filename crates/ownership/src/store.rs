@@ -215,4 +215,9 @@ pub trait OwnershipStore {
 
     /// The next outcome that has arrived.
     fn poll(&mut self) -> Option<(Ticket, Outcome)>;
+
+    /// Why outcomes are unknown or the store is lost, in words for people; nothing while operations are answered.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
 }

@@ -51,6 +51,21 @@ impl SwitchHistory {
         SwitchHistory { switches: Ring::new(), denials: Ring::new(), last: None, streak: None }
     }
 
+    /// The history of a session that has moved so often in the minute before `last`, elsewhere: all of these moves count as if they had
+    /// been made at that moment. More than 32 are 32.
+    pub fn carried(count: u8, last: Time) -> SwitchHistory {
+        let mut history = SwitchHistory::new();
+        (0..usize::from(count).min(SWITCH_CAPACITY)).for_each(|_| history.switches.push(last));
+        history
+    }
+
+    /// What is carried on: the moves of the minute that ended with the last of them, and when that was.
+    pub fn carry(&self) -> Option<(u8, Time)> {
+        let last = self.switches.newest()?;
+        // At most 32.
+        Some((self.switches.count_since(last, MINUTE) as u8, last))
+    }
+
     /// A move from one path to another was committed. A rebinding of the same path is one, too. `now` must not be
     /// before that of an earlier call.
     pub fn record_switch(&mut self, now: Time, from: u32, to: u32) {

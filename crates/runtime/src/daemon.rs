@@ -97,8 +97,20 @@ pub struct Durable {
     pub key: Option<Zeroizing<[u8; 32]>>,
     /// The store.
     pub store: OpenStore,
+    /// What is remembered of the store from start to start, where it could be exchanged unnoticed.
+    pub memory: Option<Memory>,
     /// Whether the tunnel has a dead-man switch, which lets nothing pass unless it is told until when.
     pub dead_man: bool,
+}
+
+/// What a gateway remembers of a store that it shares with others.
+pub struct Memory {
+    /// The generation it had when it was joined last; nothing the first time.
+    pub generation: Option<u64>,
+    /// Keeps another one, durably.
+    pub keep: Box<dyn FnMut(u64) -> std::io::Result<()> + Send>,
+    /// What to do where the store has another one and that is meant: one sentence.
+    pub hint: String,
 }
 
 /// A gateway among those that share a store.

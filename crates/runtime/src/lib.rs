@@ -27,7 +27,7 @@ mod sync;
 pub mod telemetry;
 
 pub use daemon::{
-    AgentOptions, DaemonError, DaemonOptions, Durable, Ended, GatewayOptions, Member, StoreOptions,
+    AgentOptions, DaemonError, DaemonOptions, Durable, Ended, GatewayOptions, Member, Memory, StoreOptions,
     check_memory, run_agent, run_gateway,
 };
 pub use entropy::SystemRandom;

@@ -5,7 +5,7 @@
 //! only whoever asked knows whether to ask again. A heartbeat is the one exception, on purpose: it goes to two members at a
 //! time, if its compare can hold for one of the copies only.
 //!
-//! The cluster's identity is kept in the folder since the first time, and the revision it has reached. A cluster that was
+//! The cluster's identity is kept in the folder since the first time, and the revision it has reached, at most a minute old. A cluster that was
 //! set up anew has another identity or, if it has the old addresses and the old token, lower revisions; one that was put back
 //! from a backup as well. Neither is believed: [`Outcome::Lost`].
 
@@ -27,11 +27,12 @@ mod connect;
 mod error;
 mod member;
 mod messages;
+mod pin;
 mod shared;
 mod translate;
 mod work;
 
-pub use connect::Etcd;
+pub use connect::{Etcd, Memory};
 pub use error::ConnectError;
 use work::Order;
 
@@ -178,6 +179,10 @@ impl OwnershipStore for EtcdStore {
 
     fn poll(&mut self) -> Option<(Ticket, Outcome)> {
         self.desk.poll()
+    }
+
+    fn trouble(&self) -> Option<String> {
+        EtcdStore::trouble(self)
     }
 }
 

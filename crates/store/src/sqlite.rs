@@ -83,6 +83,10 @@ impl OwnershipStore for SqliteStore {
     fn poll(&mut self) -> Option<(Ticket, Outcome)> {
         self.desk.poll()
     }
+
+    fn trouble(&self) -> Option<String> {
+        self.failure().map(str::to_owned)
+    }
 }
 
 impl Drop for SqliteStore {

@@ -7,7 +7,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use jumpvpn_events::{Event, EventKind, PathLabel, Reason, State, Time};
-use jumpvpn_ownership::{Answer, Expected, Owner, RecordState, Request, RequestId, Rev, SessionRecord};
+use jumpvpn_ownership::{
+    Answer, Expected, Moves, Owner, RecordState, Request, RequestId, Rev, SessionRecord,
+};
 use jumpvpn_policy::PostQuantum;
 use jumpvpn_session::{BindingContext, EpochContext, Established, InitRead, Side, Traffic, Trigger};
 use jumpvpn_wire::{
@@ -402,6 +404,7 @@ impl Gateway {
             created: now,
             expires: now + self.core.policy.session.max_lifetime,
             moved: false,
+            moves: Moves::default(),
             key_epoch: 0,
             sealed: self.core.seal_credentials(sid, owner_epoch, &credentials, None),
         })
@@ -424,6 +427,7 @@ impl Gateway {
                 self.clear_orphan(slot, current, now);
             }
             Answer::Conflict { .. } => self.refuse_birth(slot, Reason::StoreConflict),
+            Answer::Refused { reason: Reason::CellFull, .. } => self.refuse_birth(slot, Reason::CellFull),
             // Not known whether it was written: fail closed, the client begins anew.
             _ => self.refuse_birth(slot, Reason::StoreUnknown),
         }

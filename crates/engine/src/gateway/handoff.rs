@@ -83,7 +83,8 @@ impl Gateway {
         match then {
             Stray::Release(to) => {
                 // Nobody holds it, so there is nothing to freeze and nothing to erase.
-                self.core.ask(|id| Request::Release { id, handle, expected, to });
+                let moves = record.moves;
+                self.core.ask(|id| Request::Release { id, handle, expected, to, moves });
             }
             Stray::End => {
                 let reason_number = Reason::Superseded.number();

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use jumpvpn_events::{PathLabel, Reason, SessionLabel, State, Time};
-use jumpvpn_ownership::{Expected, Fence, Incarnation, RequestId};
+use jumpvpn_ownership::{Expected, Fence, Incarnation, Moves, RequestId};
 use jumpvpn_policy::SwitchHistory;
 use jumpvpn_prefetch as prefetch;
 use jumpvpn_session::{
@@ -234,7 +234,17 @@ pub(crate) struct Beginning {
     pub moved: bool,
 }
 
+/// What a session has moved elsewhere. Clocks of machines differ: nothing was in the future.
+pub(super) fn carried(moves: Moves, now: Time) -> SwitchHistory {
+    SwitchHistory::carried(moves.count, moves.last.min(now))
+}
+
 impl Session {
+    /// What is told of its moves to the owner after us.
+    pub fn moves(&self) -> Moves {
+        self.history.carry().map_or(Moves::default(), |(count, last)| Moves { count, last })
+    }
+
     /// A session on its first binding here.
     pub fn begin(beginning: Beginning, pq_required: bool, now: Time) -> Box<Session> {
         let from = beginning.from;

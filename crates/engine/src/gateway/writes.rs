@@ -83,10 +83,10 @@ impl Gateway {
     /// Asks the store to give the session to another gateway. It is frozen from here on.
     pub(super) fn write_release(&mut self, slot: u32, to: jumpvpn_ownership::Incarnation) {
         let Some(session) = self.table.session(slot) else { return };
-        let (handle, expected) = (session.handle, session.stored);
+        let (handle, expected, moves) = (session.handle, session.stored, session.moves());
         session.frozen = true;
         let stored = store_handle(handle);
-        let id = self.core.ask(|id| Request::Release { id, handle: stored, expected, to });
+        let id = self.core.ask(|id| Request::Release { id, handle: stored, expected, to, moves });
         session.writing = Some(id);
         self.writes.open.insert(id, Write::Release { handle });
     }
@@ -212,6 +212,7 @@ impl Core {
             created: session.born,
             expires: session.expires,
             moved: session.moved,
+            moves: session.moves(),
             key_epoch: context.n,
             sealed,
         }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use jumpvpn_engine::agent::Command;
 use jumpvpn_engine::{Gateway, HEADROOM, Received, SocketKey, TAILROOM, TRANSMIT_BUFFER_LEN};
 use jumpvpn_events::{EventKind, Reason, SessionLabel, State, Time};
-use jumpvpn_ownership::{Fence, Handle, Incarnation, Ledger, RecordState, SessionRecord};
+use jumpvpn_ownership::{Fence, Handle, Incarnation, Ledger, Moves, RecordState, SessionRecord};
 use jumpvpn_policy::Policy;
 use jumpvpn_session::{Initiator, InitiatorConfig, PublicKey, SuiteSet};
 use jumpvpn_wire::{Cid, InitPayload, Kind, features};
@@ -135,6 +135,7 @@ fn a_birth_that_somebody_else_owns_makes_no_session() {
         created: world.now,
         expires: Time::MAX,
         moved: false,
+        moves: Moves::default(),
         key_epoch: 0,
         sealed: Vec::new(),
     };

@@ -1,7 +1,9 @@
 //! The ownership layer itself behind the gateways of a town, in place of the double: a node each, over one store in memory.
 use jumpvpn_engine::Gateway;
 use jumpvpn_events::Time;
-use jumpvpn_ownership::{MemoryStore, Node, NodeConfig, Outcome, Profile, Request, Upkeep, WallClock};
+use jumpvpn_ownership::{
+    Limits, MemoryStore, Node, NodeConfig, Outcome, Profile, Request, Upkeep, WallClock,
+};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use std::time::Duration;
@@ -55,6 +57,7 @@ impl Members {
             profile: Profile::DEFAULT,
             clock: WallClock::default(),
             upkeep: Upkeep::DEFAULT,
+            limits: Limits::CELL,
             orphan_ttl: Duration::from_secs(60),
         };
         Node::new(config, ChaCha20Rng::seed_from_u64(self.lives), now)

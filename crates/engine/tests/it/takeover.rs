@@ -619,3 +619,41 @@ fn routes_follow_the_addresses_of_sessions() {
     town.settle();
     assert_eq!(changes(&mut town, 1), [(None, true)]);
 }
+
+/// A session does not outlive its time by being taken over late.
+#[test]
+fn a_session_whose_time_is_over_when_the_store_answers_ends_with_that_reason() {
+    const LIFE: Duration = Duration::from_secs(60);
+    for confirmed_late in [false, true] {
+        let mut policy = Policy::laptop();
+        policy.session.max_lifetime = LIFE;
+        let mut town = Town::with_policy(policy);
+        let mut client = town.birth(MALLORY, home());
+        town.restart(0);
+        town.run(LIFE - ms(1_000));
+        town.agree(1, &mut client);
+        let fin = client.frames(&[Frame::Fin]);
+        if confirmed_late {
+            let writes = town.store.writes;
+            town.run(ms(2_000));
+            town.hand_in(1, home(), &fin);
+            let refusal = town.take_sent(1, home()).pop().unwrap();
+            let refusal = jumpvpn_wire::TakeoverRefusal::decode(&refusal).unwrap();
+            assert_eq!(Reason::from_number(refusal.reason), Some(Reason::SessionExpired));
+            assert_eq!(town.store.writes, writes, "nothing is written for what is over");
+            continue;
+        }
+        town.manner = Manner::Late;
+        town.hand_in(1, home(), &fin);
+        town.run(ms(2_000));
+        town.manner = Manner::Prompt;
+        town.answer_all(false);
+        town.run(ms(10));
+        assert!(town.rows(1).is_empty() && !serves(&mut town, 1, &mut client));
+        let reason_number = Reason::SessionExpired.number();
+        assert_eq!(record(&town).state, RecordState::Terminated { reason_number });
+        let ended =
+            town.events.iter().rfind(|(_, event)| matches!(event.kind, EventKind::Termination { .. }));
+        assert_eq!(ended.map(|(at, event)| (*at, event.reason)), Some((1, Reason::SessionExpired)));
+    }
+}

@@ -51,6 +51,11 @@ impl Store {
         rev
     }
 
+    fn commit(&mut self, id: RequestId, record: SessionRecord) -> Answer {
+        let moves = record.moves;
+        Answer::Committed { id, rev: self.put(record), moves }
+    }
+
     fn owner(&self, me: Incarnation, record: &SessionRecord) -> Owner {
         match record.owner {
             owner if owner == me => Owner::Me,
@@ -149,7 +154,11 @@ impl Town {
 
     /// Two gateways that have joined a cell, with the ownership layer itself behind them.
     pub fn of_members() -> Town {
-        let mut town = Town::new();
+        Town::of_members_with(Policy::laptop())
+    }
+
+    pub fn of_members_with(policy: Policy) -> Town {
+        let mut town = Town::with_policy(policy);
         town.members = Some(Members::new(KEYS.len(), town.now));
         for gateway in &mut town.gateways {
             gateway.handle_fence(Fence { epoch: 0, valid_until: Time::ZERO });
@@ -321,11 +330,11 @@ impl Town {
         Some(match request {
             Request::Create { record, .. } => match store.holder(&record) {
                 Some(holder) => store.conflict(me, id, holder),
-                None => Answer::Committed { id, rev: store.put(SessionRecord { owner: me, ..*record }) },
+                None => store.commit(id, SessionRecord { owner: me, ..*record }),
             },
             Request::Update { expected, record, .. } => {
                 if store.may_change(me, handle, &expected) {
-                    Answer::Committed { id, rev: store.put(SessionRecord { owner: me, ..*record }) }
+                    store.commit(id, SessionRecord { owner: me, ..*record })
                 } else {
                     store.conflict(me, id, handle)
                 }
@@ -334,7 +343,7 @@ impl Town {
                 if store.may_change(me, handle, &expected) {
                     let mut record = store.records[&handle].1.clone();
                     record.state = RecordState::Terminated { reason_number };
-                    Answer::Committed { id, rev: store.put(record) }
+                    store.commit(id, record)
                 } else {
                     store.conflict(me, id, handle)
                 }
@@ -347,19 +356,19 @@ impl Town {
                 }
             },
             Request::Take { seen, record, .. } => return self.take(at, id, &seen, *record),
-            Request::Release { expected, to, .. } => {
+            Request::Release { expected, to, moves, .. } => {
                 if !store.may_change(me, handle, &expected) {
                     return Some(store.conflict(me, id, handle));
                 }
                 let mut record = store.records[&handle].1.clone();
-                (record.owner, record.owner_epoch) = (to, record.owner_epoch + 1);
-                let rev = store.put(record);
+                (record.owner, record.owner_epoch, record.moves) = (to, record.owner_epoch + 1, moves);
+                let released = store.commit(id, record);
                 if let Some(wanted) = store.wanted.remove(&handle) {
-                    let by = self.incarnations[wanted.by];
-                    let rev = store.put(SessionRecord { owner: by, ..wanted.record });
-                    self.said.push((wanted.by, Answer::Committed { id: wanted.id, rev }));
+                    let (owner, moves) = (self.incarnations[wanted.by], moves.and_one(self.now));
+                    let taken = store.commit(wanted.id, SessionRecord { owner, moves, ..wanted.record });
+                    self.said.push((wanted.by, taken));
                 }
-                Answer::Committed { id, rev }
+                released
             }
             Request::Decline { reason_number, .. } => {
                 if let Some(wanted) = store.wanted.remove(&handle) {
@@ -383,7 +392,8 @@ impl Town {
             return Some(store.conflict(me, id, handle));
         }
         if store.owner(me, &seen.1) != Owner::Alive {
-            return Some(Answer::Committed { id, rev: store.put(SessionRecord { owner: me, ..record }) });
+            let moves = seen.1.moves.and_one(self.now);
+            return Some(store.commit(id, SessionRecord { owner: me, moves, ..record }));
         }
         if let Some(reason) = self.refuse_release {
             return Some(Answer::Refused { id, reason });

@@ -14,7 +14,7 @@ use jumpvpn_engine::{
     Agent, Gateway, HEADROOM, Received, SocketKey, TAILROOM, TRANSMIT_BUFFER_LEN, Transmit,
 };
 use jumpvpn_events::{PathLabel, Reason, State, Time};
-use jumpvpn_ownership::{Answer, Fence, Rev};
+use jumpvpn_ownership::{Answer, Fence, Moves, Rev};
 use jumpvpn_policy::{Policy, PostQuantum};
 use jumpvpn_runtime::SystemRandom;
 use jumpvpn_session::{PrivateKey, PublicKey, SuiteSet};
@@ -315,7 +315,8 @@ impl World {
     fn settle(&mut self) {
         let now = self.now;
         while let Some(request) = self.gateway.poll_ownership_request() {
-            let answer = Answer::Committed { id: request.id(), rev: Rev(request.id().0) };
+            let (id, moves) = (request.id(), Moves::default());
+            let answer = Answer::Committed { id, rev: Rev(id.0), moves };
             self.timed(|gateway| gateway.handle_ownership(answer, now));
         }
     }

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use jumpvpn_events::Time;
 use jumpvpn_ownership::{
-    Answer, Ask, Burial, Change, Deceased, Expected, Handle, Incarnation, MemoryStore, Node, NodeConfig,
-    Operation, Outcome, Owner, Profile, RecordState, Request, RequestId, Rev, SessionRecord, Ticket, Upkeep,
-    WallClock,
+    Answer, Ask, Burial, Change, Deceased, Expected, Handle, Incarnation, Limits, MemoryStore, Moves, Node,
+    NodeConfig, Operation, Outcome, Owner, Profile, RecordState, Request, RequestId, Rev, SessionRecord,
+    Ticket, Upkeep, WallClock,
 };
 use rand_core::{TryCryptoRng, TryRng};
 
@@ -400,7 +400,13 @@ impl World {
                 if let (true, Some(expected)) = (self.engines[index].generous, serving) {
                     // Frozen from here on.
                     self.engines[index].serving = None;
-                    self.ask(index, |id| Request::Release { id, handle, expected, to });
+                    self.ask(index, |id| Request::Release {
+                        id,
+                        handle,
+                        expected,
+                        to,
+                        moves: Moves::default(),
+                    });
                 } else {
                     let asked = self.engines[index].asked;
                     self.ask(index, |id| Request::Decline { id, handle, reason_number: 202 });
@@ -570,6 +576,7 @@ fn session() -> SessionRecord {
         created: BEGIN,
         expires: Time::MAX,
         moved: false,
+        moves: Moves::default(),
         key_epoch: 0,
         sealed: Vec::new(),
     }
@@ -600,6 +607,7 @@ fn node(cell: &Cell, index: u8) -> Node<Counter> {
             pass: ticks(1),
             page: Duration::ZERO,
         },
+        limits: Limits::CELL,
         orphan_ttl: TICK * 2,
     };
     let mut node = Node::new(config, Counter(u64::from(index) << 32), BEGIN);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::ledger::Seeded;
-use crate::{MemoryStore, Node, NodeConfig, Profile, Standing, Upkeep};
+use crate::{Limits, MemoryStore, Node, NodeConfig, Profile, Standing, Upkeep};
 
 const NOW: Time = Time::from_millis(10_000);
 
@@ -20,6 +20,7 @@ fn config() -> NodeConfig {
         profile: Profile::DEFAULT,
         clock: WallClock { zero_ms: 1_700_000_000_000 },
         upkeep: Upkeep::DEFAULT,
+        limits: Limits::CELL,
         orphan_ttl: Duration::from_secs(120),
     }
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use jumpvpn_events::{Reason, Time};
 
 use crate::{
-    Answer, Expected, Handle, Incarnation, Ledger, Owner, RecordState, Request, RequestId, Rev, SessionRecord,
+    Answer, Expected, Handle, Incarnation, Ledger, Moves, Owner, RecordState, Request, RequestId, Rev,
+    SessionRecord,
 };
 
 mod walk;
@@ -65,6 +66,7 @@ pub(crate) fn record(number: u16) -> SessionRecord {
         created: Time::ZERO,
         expires: Time::ZERO + LIFETIME,
         moved: false,
+        moves: Moves::default(),
         key_epoch: 0,
         sealed: Vec::new(),
     }
@@ -286,6 +288,7 @@ fn takes_what_is_its_own(client: &mut Client) {
     let skipped = client.take(&seen, &SessionRecord { owner_epoch: 3, ..next.clone() });
     assert_eq!(refusal(&skipped), Reason::StateForbidden, "by one");
     let rev = committed(&client.take(&seen, &next));
+    let next = SessionRecord { moves: record(1).moves.and_one(client.now), ..next };
     assert_eq!(client.read(handle(1)), Some((rev, next.clone())), "and it has not moved");
     let late = client.take(&seen, &next);
     assert_eq!(obstacle(late), Some((rev, next.clone())), "the second of two");

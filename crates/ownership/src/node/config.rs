@@ -83,6 +83,21 @@ impl Upkeep {
     };
 }
 
+/// How much one cell holds. A store of five small machines is known to keep up with so much; what comes beyond is another cell's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Limits {
+    /// Gateways that live at a time, from 1. Two that join in the same moment may be one more.
+    pub gateways: usize,
+    /// Sessions whose gateways live, as these tell with their heartbeats: births of the last seconds are not counted yet. Sessions that
+    /// move are never refused.
+    pub sessions: u64,
+}
+
+impl Limits {
+    /// What the design asks for.
+    pub const CELL: Limits = Limits { gateways: 64, sessions: 1_000_000 };
+}
+
 /// Who a node is and how it works.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct NodeConfig {
@@ -108,6 +123,8 @@ pub struct NodeConfig {
     pub clock: WallClock,
     /// How it clears up.
     pub upkeep: Upkeep,
+    /// How much the cell holds.
+    pub limits: Limits,
     /// How long sessions of a dead owner wait for their clients. Seconds to hours.
     pub orphan_ttl: Duration,
 }

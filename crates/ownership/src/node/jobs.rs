@@ -8,7 +8,7 @@ use rand_core::CryptoRng;
 
 use super::{Held, Node, Purpose, RETRY};
 use crate::{
-    Answer, Change, Expected, Handle, Incarnation, Operation, Outcome, Request, RequestId, Rev,
+    Answer, Change, Expected, Handle, Incarnation, Moves, Operation, Outcome, Request, RequestId, Rev,
     SessionRecord, Stored,
 };
 
@@ -32,7 +32,8 @@ pub(super) enum Task {
     Terminate(Option<Expected>, u16),
     Read,
     Take(Box<(Rev, SessionRecord)>, Box<SessionRecord>),
-    Release(Option<Expected>, Incarnation),
+    /// Without moves: those that the record has.
+    Release(Option<Expected>, Incarnation, Option<Moves>),
 }
 
 /// What the operation under way, or waiting, is about.
@@ -185,6 +186,12 @@ impl<R: CryptoRng> Node<R> {
         if bounded && self.jobs.len() >= PENDING_MAX {
             return self.refuse(id, Reason::QueueFull);
         }
+        // What is under way may be births as well.
+        let here = self.held.len() + self.jobs.len();
+        let sessions = self.watch.load().saturating_add(here as u64);
+        if matches!(request, Request::Create { .. }) && sessions >= self.config.limits.sessions {
+            return self.refuse(id, Reason::CellFull);
+        }
         let handle = request.handle();
         if !matches!(request, Request::Read { .. })
             && let Some(queue) = self.jobs.queues.get_mut(&handle)
@@ -208,7 +215,7 @@ impl<R: CryptoRng> Node<R> {
                 Task::Terminate(Some(expected), reason_number)
             }
             Request::Take { seen, record, .. } => Task::Take(seen, record),
-            Request::Release { expected, to, .. } => Task::Release(Some(expected), to),
+            Request::Release { expected, to, moves, .. } => Task::Release(Some(expected), to, Some(moves)),
             Request::Read { .. } | Request::Decline { .. } => Task::Read,
         };
         self.start_task(id, handle, task, now);

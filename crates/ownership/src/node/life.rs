@@ -21,6 +21,8 @@ enum Step {
     Former(Incarnation),
     /// It is, or will be now.
     BuryFormer(Incarnation),
+    /// Is there room?
+    Count,
     Enter,
     Beat,
     BurySelf,
@@ -204,6 +206,7 @@ impl<R: CryptoRng> Node<R> {
             Step::Name => self.name_read(outcome, now),
             Step::Former(former) => self.former_read(former, outcome, now),
             Step::BuryFormer(former) => self.former_buried(former, &outcome, now),
+            Step::Count => self.counted(&outcome, now),
             Step::Enter => self.entered(&outcome, now),
             Step::Beat => self.beat_answered(&outcome, now),
             Step::BurySelf => self.buried_self(now),
@@ -249,14 +252,14 @@ impl<R: CryptoRng> Node<R> {
             Some(former) => {
                 self.live(Step::Former(former), Operation::Read(keys::heartbeat(former)), now);
             }
-            None => self.enter(now),
+            None => self.count(now),
         }
     }
 
     /// An incarnation without a heartbeat has a tombstone, or had one: both are written in one transaction.
     fn former_read(&mut self, former: Incarnation, outcome: Outcome, now: Time) {
         let Outcome::Found(stored) = outcome else { return };
-        let Some(stored) = stored else { return self.enter(now) };
+        let Some(stored) = stored else { return self.count(now) };
         let certain = Heartbeat::decode(&stored.value)
             .is_some_and(|beat| beat.is_from(self.config.boot_id, self.config.data_dir));
         let since = match self.life.former {
@@ -291,8 +294,32 @@ impl<R: CryptoRng> Node<R> {
             self.live(Step::Former(former), Operation::Read(keys::heartbeat(former)), now);
         } else {
             self.counts.burials += u64::from(matches!(outcome, Outcome::Committed(_)));
-            self.enter(now);
+            self.count(now);
         }
+    }
+
+    fn count(&mut self, now: Time) {
+        if self.config.profile.is_alone() {
+            return self.enter(now);
+        }
+        self.live(Step::Count, self.full_house(), now);
+    }
+
+    /// Everybody who lives, or as many as may.
+    fn full_house(&self) -> Operation {
+        let limit = self.config.limits.gateways;
+        Operation::List { prefix: keys::heartbeats(), after: None, limit }
+    }
+
+    fn counted(&mut self, outcome: &Outcome, now: Time) {
+        let Outcome::Listed { entries, .. } = outcome else { return };
+        if entries.len() < self.config.limits.gateways {
+            return self.enter(now);
+        }
+        // A place becomes free when somebody goes.
+        self.life.standing = Standing::CellFull;
+        self.life.operation = Some(self.full_house());
+        self.life.due = Some(now + self.config.profile.heartbeat);
     }
 
     fn enter(&mut self, now: Time) {

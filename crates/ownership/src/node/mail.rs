@@ -97,7 +97,7 @@ impl<R: CryptoRng> Node<R> {
         match wish.kind {
             WishKind::Handoff if held => self.asks.push_back(Ask::Release { handle, to: wish.by }),
             WishKind::Supersede if held => self.asks.push_back(Ask::Supersede { handle }),
-            WishKind::Handoff => self.start_task(None, handle, Task::Release(None, wish.by), now),
+            WishKind::Handoff => self.start_task(None, handle, Task::Release(None, wish.by, None), now),
             WishKind::Supersede => {
                 self.start_task(None, handle, Task::Terminate(None, Reason::Superseded.number()), now);
             }

@@ -9,10 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use jumpvpn_events::{Reason, Time};
 use rand_core::CryptoRng;
 
+use super::jobs::Task;
 use super::keys;
 use super::mutant::Mutant;
 use super::{Held, Node, Purpose, RETRY};
-use crate::{Handle, Incarnation, Key, Operation, Outcome, RecordState, Rev, SessionRecord, Stored};
+use crate::{Ask, Handle, Incarnation, Key, Operation, Outcome, RecordState, Rev, SessionRecord, Stored};
 
 /// Entries of a page.
 const PAGE: usize = 256;
@@ -137,15 +138,30 @@ impl<R: CryptoRng> Node<R> {
     /// A record that names this node. Does it hold it?
     fn own_seen(&mut self, found: &Held, now: Time) {
         let handle = found.record.handle;
-        let held = self.held.contains_key(&handle) && !self.is(Mutant::ReconcileHeld);
-        if held || self.jobs.is_busy(handle) {
+        if self.jobs.is_busy(handle) {
             return;
+        }
+        if self.held.contains_key(&handle) && !self.is(Mutant::ReconcileHeld) {
+            return self.end_overdue(handle, now);
         }
         let due =
             self.age(handle, found.rev, now).is_some_and(|since| now >= since + self.config.upkeep.unheld);
         if let Some(ending) = self.ending(found, Reason::LostAtServer.number()).filter(|_| due) {
             self.outbox.submit(Purpose::Reconcile, Operation::Commit(ending));
         }
+    }
+
+    /// What the engine serves it ends itself when its time is over. What is left long after that it does not serve: it gave a takeover
+    /// or a birth up before it heard that this was made, and no client has come for it since.
+    fn end_overdue(&mut self, handle: Handle, now: Time) {
+        let Some(held) = self.held.get(&handle) else { return };
+        if now.since(held.record.expires) < self.config.upkeep.unheld {
+            return;
+        }
+        let expected = held.expected();
+        self.asks.push_back(Ask::Lost { handle });
+        self.counts.reconciled += 1;
+        self.start_task(None, handle, Task::Terminate(Some(expected), Reason::SessionExpired.number()), now);
     }
 
     /// The session of a dead owner, whose client has had its time.

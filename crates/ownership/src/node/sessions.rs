@@ -49,11 +49,11 @@ impl<R: CryptoRng> Node<R> {
             }
             Task::Update(expected, _)
             | Task::Terminate(Some(expected), _)
-            | Task::Release(Some(expected), _) => match held {
+            | Task::Release(Some(expected), ..) => match held {
                 Some(held) if held.expected() == *expected => self.with_base(job, held, now),
                 _ => read_record(job.handle),
             },
-            Task::Terminate(None, _) | Task::Release(None, _) => match held {
+            Task::Terminate(None, _) | Task::Release(None, ..) => match held {
                 // Somebody has come by it in the meantime.
                 Some(_) => Next::Done,
                 None => read_record(job.handle),
@@ -115,8 +115,8 @@ impl<R: CryptoRng> Node<R> {
             Task::Take(seen, _) => seen.0 == found.rev,
             Task::Update(expected, _)
             | Task::Terminate(Some(expected), _)
-            | Task::Release(Some(expected), _) => found.expected() == *expected,
-            Task::Terminate(None, _) | Task::Release(None, _) => found.record.owner == self.life.me,
+            | Task::Release(Some(expected), ..) => found.expected() == *expected,
+            Task::Terminate(None, _) | Task::Release(None, ..) => found.record.owner == self.life.me,
             Task::Create(_) => false,
         };
         if live && matches { self.with_base(job, found, now) } else { self.obstacle(job, found, now) }
@@ -164,7 +164,7 @@ impl<R: CryptoRng> Node<R> {
 
     /// The change, based on what was found.
     pub(super) fn write(&mut self, job: &mut Job, now: Time) -> Next {
-        let Some(record) = self.becomes(job) else { return self.refusal(job, Reason::StateForbidden) };
+        let Some(record) = self.becomes(job, now) else { return self.refusal(job, Reason::StateForbidden) };
         let op = self.next_op();
         let Ok(value) = record.encode(op, self.config.clock) else {
             return self.refusal(job, Reason::StateForbidden);
@@ -179,7 +179,7 @@ impl<R: CryptoRng> Node<R> {
     }
 
     /// What the record is after the change; `None` if the change breaks the rules.
-    fn becomes(&self, job: &Job) -> Option<SessionRecord> {
+    fn becomes(&self, job: &Job, now: Time) -> Option<SessionRecord> {
         let me = self.life.me;
         let base = job.base.as_ref().map(|base| &base.record);
         let record = match &job.task {
@@ -192,12 +192,15 @@ impl<R: CryptoRng> Node<R> {
                 let moved = record.moved || seen.1.owner != me;
                 let kept = self.is(Mutant::EpochKept);
                 let owner_epoch = if kept { seen.1.owner_epoch } else { record.owner_epoch };
-                SessionRecord { owner: me, moved, owner_epoch, ..(**record).clone() }
+                // What the owner before has written when it gave the session away, the engine does not know.
+                let moves = base.unwrap_or(&seen.1).moves.and_one(now);
+                SessionRecord { owner: me, moved, moves, owner_epoch, ..(**record).clone() }
             }
             Task::Terminate(_, reason_number) => terminated(base?, *reason_number),
-            Task::Release(_, to) => {
+            Task::Release(_, to, moves) => {
                 let owner_epoch = base?.owner_epoch.checked_add(1)?;
-                SessionRecord { owner: *to, owner_epoch, moved: true, ..base?.clone() }
+                let moves = moves.unwrap_or(base?.moves);
+                SessionRecord { owner: *to, owner_epoch, moved: true, moves, ..base?.clone() }
             }
             Task::Read => return None,
         };
@@ -232,7 +235,7 @@ impl<R: CryptoRng> Node<R> {
                 let addresses = record.addresses().map(keys::address);
                 changes.extend(addresses.map(|key| Change::Delete { key }));
             }
-            Task::Release(_, to) => {
+            Task::Release(_, to, _) => {
                 if !self.is(Mutant::GivenToTheDead) {
                     compares
                         .extend([keys::absent(keys::tombstone(*to)), keys::present(keys::heartbeat(*to))]);
@@ -253,6 +256,7 @@ impl<R: CryptoRng> Node<R> {
     /// The change is made.
     fn settle(&mut self, job: &mut Job, rev: crate::Rev) -> Next {
         let Some((value, record)) = job.written.take() else { return Next::Done };
+        let moves = record.moves;
         match job.task {
             Task::Terminate(..) | Task::Release(..) => {
                 self.held.remove(&job.handle);
@@ -262,7 +266,7 @@ impl<R: CryptoRng> Node<R> {
             }
         }
         self.mail.forget(job.handle);
-        job.id.map_or(Next::Done, |id| Next::Answer(Answer::Committed { id, rev }))
+        job.id.map_or(Next::Done, |id| Next::Answer(Answer::Committed { id, rev, moves }))
     }
 
     /// This copy of the change never applies. Did one before it?
@@ -303,7 +307,7 @@ impl<R: CryptoRng> Node<R> {
 
     fn changed_by_another(&mut self, job: &mut Job, stored: Option<Stored>, now: Time) -> Next {
         let found = stored.and_then(|stored| self.decode(stored));
-        if let (Task::Release(_, to), Some(found)) = (&job.task, &found)
+        if let (Task::Release(_, to, _), Some(found)) = (&job.task, &found)
             && found.record.owner == *to
         {
             // A copy was applied, and the new owner has gone on from there.

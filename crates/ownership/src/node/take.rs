@@ -97,6 +97,7 @@ fn is_given(seen: &SessionRecord, found: &SessionRecord, me: crate::Incarnation)
         owner: me,
         owner_epoch: seen.owner_epoch.saturating_add(1),
         moved: true,
+        moves: found.moves,
         ..seen.clone()
     };
     *found == given && found.state == RecordState::Live

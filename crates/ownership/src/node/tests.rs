@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::{Burial, Deceased, MemoryStore, OwnershipStore, RecordState, Request, Verdict};
+use crate::{Burial, Deceased, MemoryStore, Moves, OwnershipStore, RecordState, Request, Verdict};
 
 mod cell;
 
@@ -434,7 +434,7 @@ fn a_record_that_nobody_holds_ends() {
     let to = cell.members[1].node.incarnation();
     let expected = Expected { rev, epoch: seen.owner_epoch, version: seen.version };
     cell.members[0].serving.clear();
-    let id = cell.ask(0, |id| Request::Release { id, handle, expected, to });
+    let id = cell.ask(0, |id| Request::Release { id, handle, expected, to, moves: Moves::default() });
     assert!(is_committed(&cell.answer(0, id)));
     cell.run(secs(30));
     assert_eq!(cell.read(1, handle).2, Owner::Me, "it may still be claimed");
@@ -452,7 +452,7 @@ fn a_session_is_not_given_to_the_dead() {
     cell.crash(1);
     cell.run(secs(10));
     let expected = cell.members[0].node.held[&handle].expected();
-    let id = cell.ask(0, |id| Request::Release { id, handle, expected, to });
+    let id = cell.ask(0, |id| Request::Release { id, handle, expected, to, moves: Moves::default() });
     let answer = cell.answer(0, id);
     assert!(matches!(answer, Answer::Conflict { owner: Some(Owner::Me), .. }), "{answer:?}");
     assert_eq!(cell.read(0, handle).2, Owner::Me);
@@ -670,4 +670,96 @@ fn a_heartbeat_survives_the_way_through_bytes() {
     assert_eq!(keys::decode_cell(&keys::encode_cell(7, 9)), Some((7, 9)));
     let request = keys::request(Incarnation([6; 16]), session(3).handle);
     assert_eq!(keys::request_parts(&request), Some((Incarnation([6; 16]), session(3).handle)));
+}
+
+#[test]
+fn a_cell_has_so_many_gateways_and_no_more() {
+    let mut cell = Cell::new(2);
+    let limits = Limits { gateways: 2, ..Limits::CELL };
+    let third = cell.add(NodeConfig { limits, ..config("gw3", 3) });
+    let standing = |cell: &Cell, index: usize| cell.members[index].node.status().standing;
+    cell.run(secs(20));
+    assert_eq!(standing(&cell, third), Standing::CellFull);
+    assert_eq!(cell.members[0].node.status().peers.len(), 1, "nobody has seen it");
+    assert!(!cell.members[third].node.fence().allows(cell.now));
+    let refused = cell.create(third, &session(1));
+    assert_eq!(refusal(&refused), Some(Reason::FenceExpired));
+    // One goes, and its place is free.
+    cell.stop(0);
+    let freed = cell.now;
+    assert!(cell.run_until(freed + secs(30), |cell| standing(cell, third) == Standing::Member));
+    assert!(cell.now.since(freed) <= secs(2), "{:?}", cell.now.since(freed));
+    // One that is started again takes its own place.
+    cell.crash(1);
+    cell.restart(1, NodeConfig { limits, ..config("gw2", 2) });
+    assert!(cell.run_until(cell.now + secs(5), |cell| standing(cell, 1) == Standing::Member));
+}
+
+#[test]
+fn a_cell_has_so_many_sessions_and_live_ones_go_on() {
+    let limits = Limits { sessions: 3, ..Limits::CELL };
+    let mut cell =
+        Cell::of([config("gw1", 1), config("gw2", 2)].map(|config| NodeConfig { limits, ..config }));
+    for (at, number) in [(0, 1), (0, 2), (1, 3)] {
+        assert!(is_committed(&cell.create(at, &session(number))));
+    }
+    cell.run(secs(3));
+    for at in [0, 1] {
+        assert_eq!(refusal(&cell.create(at, &session(4))), Some(Reason::CellFull));
+    }
+    assert!(is_committed(&cell.take(1, session(1).handle)), "what is there moves as ever");
+    cell.crash(0);
+    cell.run(secs(10));
+    assert_eq!(cell.members[1].node.status().peers.len(), 0);
+    assert!(is_committed(&cell.create(1, &session(4))), "sessions of the dead do not count");
+    assert!(is_committed(&cell.take(1, session(2).handle)), "and are not left to die for it");
+    assert_eq!(refusal(&cell.create(1, &session(5))), Some(Reason::CellFull));
+}
+
+/// The engine gave up waiting for a takeover that was made, and no client came.
+#[test]
+fn what_nobody_serves_ends_when_its_time_is_over() {
+    let mut cell = Cell::new(2);
+    let short = SessionRecord { expires: cell.now + secs(30), ..session(1) };
+    cell.create(0, &short);
+    cell.members[0].serving.clear();
+    cell.run(secs(60));
+    assert_eq!(cell.read(1, short.handle).1.state, RecordState::Live, "its engine has its time to end it");
+    let upkeep = Upkeep::DEFAULT;
+    cell.run(upkeep.unheld + 2 * upkeep.pass);
+    let reason_number = Reason::SessionExpired.number();
+    assert_eq!(cell.read(1, short.handle).1.state, RecordState::Terminated { reason_number });
+    assert!(cell.members[0].asks.contains(&Ask::Lost { handle: short.handle }));
+    assert_eq!(cell.members[0].node.status().held_count, 0);
+    let again = SessionRecord { handle: session(2).handle, ..session(1) };
+    assert!(is_committed(&cell.create(1, &again)), "its addresses are free");
+}
+
+#[test]
+fn moves_are_counted_from_owner_to_owner() {
+    let mut cell = Cell::new(2);
+    let handle = session(1).handle;
+    cell.create(0, &session(1));
+    for moves in 1..=4 {
+        let begin = cell.now;
+        assert!(is_committed(&cell.take(moves % 2, handle)));
+        let found = cell.read(0, handle).1.moves;
+        assert_eq!(usize::from(found.count), moves);
+        assert!(found.last >= begin && found.last <= cell.now);
+    }
+    // The owner knows of more, and says so when it gives the session away.
+    cell.run(MINUTE);
+    let (rev, seen, _) = cell.read(1, handle);
+    let next = SessionRecord { owner_epoch: seen.owner_epoch + 1, ..seen.clone() };
+    let moves = Moves { count: 9, last: cell.now };
+    cell.members[0].says = Some(moves);
+    let id = cell.ask(1, |id| Request::Take { id, seen: Box::new((rev, seen)), record: Box::new(next) });
+    let Answer::Committed { moves: counted, .. } = cell.answer(1, id) else { panic!("not taken") };
+    assert_eq!(counted.count, 10, "with the move itself");
+    assert_eq!(cell.read(0, handle).1.moves, counted);
+    // After a quiet minute they count no more.
+    cell.members[1].says = None;
+    cell.run(MINUTE);
+    assert!(is_committed(&cell.take(0, handle)));
+    assert_eq!(cell.read(0, handle).1.moves.count, 1);
 }

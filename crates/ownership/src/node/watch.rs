@@ -24,6 +24,8 @@ pub(super) struct Watch {
     asked: Time,
     due: Time,
     pages: Vec<(Key, Stored)>,
+    /// Sessions of those that were seen in the last look.
+    load: u64,
     observed: BTreeMap<Incarnation, Observed>,
     burials: BTreeSet<Incarnation>,
 }
@@ -39,6 +41,11 @@ impl Watch {
     /// Whether a heartbeat of it was seen in the last look.
     pub fn is_alive(&self, incarnation: Incarnation) -> bool {
         self.observed.contains_key(&incarnation)
+    }
+
+    /// Sessions of the others.
+    pub const fn load(&self) -> u64 {
+        self.load
     }
 
     pub fn alive(&self) -> impl Iterator<Item = Incarnation> {
@@ -106,6 +113,8 @@ impl<R: CryptoRng> Node<R> {
             let known = before.remove(&of).filter(|known| known.stored.rev == stored.rev);
             self.watch.observed.insert(of, known.unwrap_or(Observed { stored, since }));
         }
+        let beats = self.watch.observed.values().filter_map(|seen| Heartbeat::decode(&seen.stored.value));
+        self.watch.load = beats.map(|beat| u64::from(beat.load)).sum();
         self.bury_silent(now);
     }
 

@@ -3,11 +3,11 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::{BadRecord, Handle, OpId, RecordState, SessionRecord, WallClock};
+use super::{BadRecord, Handle, Moves, OpId, RecordState, SessionRecord, WallClock};
 use crate::Incarnation;
 
 /// First byte of this format. A later format gets the next number and is read beside this one.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
 const FLAG_TERMINATED: u8 = 1;
 const FLAG_V4: u8 = 2;
@@ -16,10 +16,10 @@ const FLAG_MOVED: u8 = 8;
 const FLAGS: u8 = FLAG_TERMINATED | FLAG_V4 | FLAG_V6 | FLAG_MOVED;
 
 impl SessionRecord {
-    /// Length of the binary form without `sealed`: format 1, flags 1, reason 2, length of `sealed` 2, zero 2, handle 8, sid 16, peer
-    /// 32, owner 16, id of the write 16, owner epoch 8, version 8, created 8, expires 8 (milliseconds of wall clock
-    /// time), key epoch 4, inner IPv4 4, inner IPv6 16.
-    pub const BARE_LEN: usize = 152;
+    /// Length of the binary form without `sealed`: format 1, flags 1, reason 2, length of `sealed` 2, moves 1, zero 1, handle 8, sid 16, peer
+    /// 32, owner 16, id of the write 16, owner epoch 8, version 8, created 8, expires 8, last move 8 (milliseconds of
+    /// wall clock time), key epoch 4, inner IPv4 4, inner IPv6 16.
+    pub const BARE_LEN: usize = 160;
 
     /// The binary form, as the write of that id leaves it. Times are cut to milliseconds.
     ///
@@ -41,7 +41,7 @@ impl SessionRecord {
         out.extend(reason_number.to_le_bytes());
         // At most 320, above.
         out.extend((self.sealed.len() as u16).to_le_bytes());
-        out.extend([0; 2]);
+        out.extend([self.moves.count, 0]);
         out.extend(self.handle.number().to_le_bytes());
         out.extend(self.sid);
         out.extend(self.peer);
@@ -52,6 +52,8 @@ impl SessionRecord {
         {
             out.extend(number.to_le_bytes());
         }
+        let last_move = if self.moves.count > 0 { clock.wall_ms(self.moves.last) } else { 0 };
+        out.extend(last_move.to_le_bytes());
         out.extend(self.key_epoch.to_le_bytes());
         out.extend(self.inner_v4.unwrap_or(Ipv4Addr::UNSPECIFIED).octets());
         out.extend(self.inner_v6.unwrap_or(Ipv6Addr::UNSPECIFIED).octets());
@@ -71,8 +73,8 @@ impl SessionRecord {
         let [_, flags] = input.take()?;
         let reason_number = u16::from_le_bytes(input.take()?);
         let sealed_len = usize::from(u16::from_le_bytes(input.take()?));
-        let zero: [u8; 2] = input.take()?;
-        if flags & !FLAGS != 0 || zero != [0; 2] {
+        let [move_count, zero] = input.take()?;
+        if flags & !FLAGS != 0 || zero != 0 {
             return Err(BadRecord::Field("reserved"));
         }
         if sealed_len > SessionRecord::SEALED_MAX_LEN {
@@ -91,6 +93,7 @@ impl SessionRecord {
             version: input.number()?,
             created: clock.time(input.number()?),
             expires: clock.time(input.number()?),
+            moves: moves(move_count, input.number()?, clock)?,
             moved: flags & FLAG_MOVED != 0,
             key_epoch: u32::from_le_bytes(input.take()?),
             inner_v4: present(flags & FLAG_V4 != 0, input.take::<4>()?, "inner_v4")?.map(Ipv4Addr::from),
@@ -109,6 +112,14 @@ fn state(flags: u8, reason_number: u16) -> Result<RecordState, BadRecord> {
         (true, reason_number) => Ok(RecordState::Terminated { reason_number }),
         (false, 0) => Ok(RecordState::Live),
         (false, _) => Err(BadRecord::Field("reason")),
+    }
+}
+
+fn moves(count: u8, last_ms: u64, clock: WallClock) -> Result<Moves, BadRecord> {
+    match (count, last_ms) {
+        (0, 0) => Ok(Moves::default()),
+        (0, _) => Err(BadRecord::Field("moves")),
+        (count, last_ms) => Ok(Moves { count, last: clock.time(last_ms) }),
     }
 }
 

@@ -15,17 +15,19 @@ fn any_record() -> impl Strategy<Value = SessionRecord> {
     ];
     // Times in milliseconds for a thousand years.
     let time = || prop_oneof![(0..31_000_000_000_000_u64).prop_map(Time::from_millis), Just(Time::MAX)];
+    let moves = (0..=u8::MAX, time())
+        .prop_map(|(count, last)| if count > 0 { Moves { count, last } } else { Moves::default() });
     let numbers = (0..=Handle::MAX.number(), any::<u64>(), any::<u64>(), any::<u32>(), any::<bool>());
     let sealed = proptest::collection::vec(any::<u8>(), 0..=SessionRecord::SEALED_MAX_LEN);
     (
-        (state, numbers, time(), time(), sealed),
+        (state, numbers, time(), time(), sealed, moves),
         any::<[u8; 16]>(),
         any::<[u8; 32]>(),
         any::<[u8; 16]>(),
         any::<Option<[u8; 4]>>(),
         any::<Option<[u8; 16]>>(),
     )
-        .prop_map(|((state, numbers, created, expires, sealed), sid, peer, owner, v4, v6)| {
+        .prop_map(|((state, numbers, created, expires, sealed, moves), sid, peer, owner, v4, v6)| {
             SessionRecord {
                 handle: Handle::new(numbers.0).unwrap(),
                 sid,
@@ -39,13 +41,14 @@ fn any_record() -> impl Strategy<Value = SessionRecord> {
                 created,
                 expires,
                 moved: numbers.4,
+                moves,
                 key_epoch: numbers.3,
                 sealed,
             }
         })
 }
 
-/// The layout is on disk: this vector must never change for format 1.
+/// The layout is on disk: this vector must never change for format 2.
 #[test]
 fn the_layout_is_fixed() {
     let terminated = SessionRecord {
@@ -53,13 +56,14 @@ fn the_layout_is_fixed() {
         owner: Incarnation([0xdd; 16]),
         inner_v6: None,
         moved: true,
+        moves: Moves { count: 7, last: Time::from_millis(0x0b00) },
         key_epoch: 0x0405_0607,
         sealed: vec![0xaa; 3],
         ..record(0x0102)
     };
     let bytes = terminated.encode(OP, WallClock { zero_ms: 0x0a00 }).unwrap();
     assert_eq!(bytes.len(), SessionRecord::BARE_LEN + 3);
-    assert_eq!(bytes[..16], [1, 11, 3, 2, 3, 0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(bytes[..16], [2, 11, 3, 2, 3, 0, 7, 0, 2, 1, 0, 0, 0, 0, 0, 0]);
     assert_eq!(bytes[16..32], [2; 16]);
     assert_eq!(bytes[32..64], [1; 32]);
     assert_eq!(bytes[64..80], [0xdd; 16]);
@@ -67,10 +71,11 @@ fn the_layout_is_fixed() {
     assert_eq!(bytes[96..112], [1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
     assert_eq!(bytes[112..120], [0, 10, 0, 0, 0, 0, 0, 0]);
     assert_eq!(bytes[120..128], (0x0a00_u64 + 3_600_000).to_le_bytes());
-    assert_eq!(bytes[128..132], [7, 6, 5, 4]);
-    assert_eq!(bytes[132..136], [10, 77, 1, 2]);
-    assert_eq!(bytes[136..152], [0; 16]);
-    assert_eq!(bytes[152..], [0xaa; 3]);
+    assert_eq!(bytes[128..136], [0, 21, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(bytes[136..140], [7, 6, 5, 4]);
+    assert_eq!(bytes[140..144], [10, 77, 1, 2]);
+    assert_eq!(bytes[144..160], [0; 16]);
+    assert_eq!(bytes[160..], [0xaa; 3]);
 }
 
 /// A cell of a million sessions has to fit into the store's memory.
@@ -88,10 +93,10 @@ fn other_lengths_and_formats_are_refused() {
     let good = record(1).encode(OP, CLOCK).unwrap();
     let refused = |bytes: &[u8]| SessionRecord::decode(bytes, CLOCK).err();
     assert_eq!(refused(&[]), Some(BadRecord::Length));
-    assert_eq!(refused(&good[..151]), Some(BadRecord::Length));
+    assert_eq!(refused(&good[..159]), Some(BadRecord::Length));
     assert_eq!(refused(&[good.as_slice(), &[0]].concat()), Some(BadRecord::Length));
     let mut other = good;
-    other[0] = 2;
+    other[0] = 1;
     assert_eq!(refused(&other), Some(BadRecord::Format));
 }
 
@@ -104,12 +109,13 @@ fn impossible_fields_are_refused_by_name() {
         SessionRecord::decode(&bytes, CLOCK).err()
     };
     assert_eq!(changed(1, 16), Some(BadRecord::Field("reserved")));
-    assert_eq!(changed(6, 1), Some(BadRecord::Field("reserved")));
+    assert_eq!(changed(7, 1), Some(BadRecord::Field("reserved")));
+    assert_eq!(changed(128, 1), Some(BadRecord::Field("moves")));
     assert_eq!(changed(2, 1), Some(BadRecord::Field("reason")));
     assert_eq!(changed(5, 2), Some(BadRecord::Field("sealed")));
     assert_eq!(changed(14, 1), Some(BadRecord::Field("handle")));
-    assert_eq!(changed(132, 1), Some(BadRecord::Field("inner_v4")));
-    assert_eq!(changed(151, 1), Some(BadRecord::Field("inner_v6")));
+    assert_eq!(changed(140, 1), Some(BadRecord::Field("inner_v4")));
+    assert_eq!(changed(159, 1), Some(BadRecord::Field("inner_v6")));
 }
 
 #[test]
@@ -149,7 +155,10 @@ proptest! {
     ) {
         if tidy {
             let sealed = bytes.len().saturating_sub(SessionRecord::BARE_LEN) as u8;
-            bytes[..8].copy_from_slice(&[1, flags, 0, 0, sealed, 0, 0, 0]);
+            let moves = bytes[6];
+            bytes[..8].copy_from_slice(&[2, flags, 0, 0, sealed, 0, moves, 0]);
+            let without = if moves == 0 { 128 } else { 134 };
+            bytes[without..136].fill(0);
             bytes[14..16].copy_from_slice(&[0, 0]);
             // Beyond the clock, times are no longer told apart.
             bytes[118..120].copy_from_slice(&[0, 0]);
@@ -157,7 +166,7 @@ proptest! {
         }
         let clock = WallClock::default();
         if let Ok((op, record)) = SessionRecord::decode(&bytes, clock)
-            && record.created != Time::MAX && record.expires != Time::MAX
+            && [record.created, record.expires, record.moves.last].iter().all(|time| *time != Time::MAX)
         {
             prop_assert_eq!(record.encode(op, clock), Ok(bytes));
         }

@@ -24,6 +24,7 @@ use crate::gateway::registry::{self, RegistryDoor};
 use crate::gateway::{GatewayConsole, Records, Shard, Side};
 use crate::machine::TunnelSettings;
 use crate::pump::{Pump, SORTED_COUNT};
+use crate::telemetry::Telemetry;
 use crate::{SystemRandom, clock};
 
 /// Kernel buffers of a gateway's socket, bytes: all clients share it. 8 MiB are 60 ms at 1 Gbit/s.
@@ -94,7 +95,7 @@ pub fn run_gateway(options: GatewayOptions) -> Result<Ended, DaemonError> {
     ground.apply(TunnelSettings { addresses, mtu: ground.mtu })?;
     let policy = engine.policy.clone();
     let mut pump = Pump::new(tun, ground.telemetry().feed(0)).map_err(no_pump)?;
-    let opened = open_records(store, &mut engine, pump.waker())?;
+    let opened = open_records(store, &mut engine, pump.waker(), ground.telemetry())?;
     let bound = listen_on(&mut pump, sockets)?;
     let engine = gateway_engine(engine)?;
     let Opened { kind: store_kind, records, registry, dead_man } = opened;
@@ -123,12 +124,13 @@ fn open_records(
     store: StoreOptions,
     config: &mut jumpvpn_engine::gateway::Config,
     engine: Arc<Waker>,
+    telemetry: &Telemetry,
 ) -> Result<Opened, DaemonError> {
     let StoreOptions::Durable(durable) = store else {
         let records = Records::Memory(Box::new(Ledger::new(config.capacity + TOMBSTONE_COUNT, FIRST_EPOCH)));
         return Ok(Opened { kind: "memory", records, registry: None, dead_man: false });
     };
-    let Durable { kind, member, key, store, dead_man } = *durable;
+    let Durable { kind, member, key, store, memory, dead_man } = *durable;
     let patience = member.profile.death + JOIN_MARGIN;
     let opened = registry::open(store).map_err(DaemonError::failed)?;
     let (opened, secret) = opened.with_secret(key).map_err(DaemonError::failed)?;
@@ -136,8 +138,10 @@ fn open_records(
         .map_err(|_| DaemonError::failed("the key of the store is all zero: make another one"))?;
     config.node = registry::node_id(&member.name);
     config.cell = Some(Cell { name: format!("cell {}", member.cell), keys, others: Vec::new() });
-    let (registry, door) = opened.start(&member, engine).map_err(DaemonError::failed)?;
-    let right = registry::joined(&registry, &door, patience).map_err(DaemonError::failed)?;
+    let hint = memory.as_ref().map(|memory| memory.hint.clone()).unwrap_or_default();
+    let (registry, door) =
+        opened.start(&member, memory, engine, telemetry.clone()).map_err(DaemonError::failed)?;
+    let right = registry::joined(&registry, &door, patience, &hint).map_err(DaemonError::failed)?;
     let records = Records::Registry { registry, right };
     Ok(Opened { kind, records, registry: Some(door), dead_man })
 }

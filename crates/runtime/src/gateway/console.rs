@@ -42,8 +42,8 @@ impl Console for GatewayConsole {
             Request::Status => {
                 let losses = self.telemetry.losses();
                 let mut status = report::status(&self.look(false)?, self.store_kind, &losses);
-                if let Some(node) = self.registry.as_ref().and_then(RegistryDoor::look) {
-                    report::add_node(&mut status, &node);
+                if let Some(look) = self.registry.as_ref().and_then(RegistryDoor::look) {
+                    report::add_node(&mut status, &look);
                 }
                 Ok(crate::report::with_sandbox(status, &self.confined))
             }
@@ -98,11 +98,11 @@ impl GatewayConsole {
     }
 
     fn handoff(&self, session: &str, to: &str) -> Result<Value, Refused> {
-        let node =
+        let look =
             self.registry()?.look().ok_or_else(|| Refused::failed("the store does not answer: try again"))?;
         let named = |peer: &&Peer| peer.name == to || PublicKey(peer.public).to_string() == to;
-        let to = node.peers.iter().find(named).ok_or_else(|| {
-            let known: Vec<&str> = node.peers.iter().map(|peer| peer.name.as_str()).collect();
+        let to = look.node.peers.iter().find(named).ok_or_else(|| {
+            let known: Vec<&str> = look.node.peers.iter().map(|peer| peer.name.as_str()).collect();
             Refused::failed(format!("no gateway `{to}` is alive; there are: {}", known.join(", ")))
         })?;
         let label = session.parse::<SessionLabel>();

@@ -14,16 +14,17 @@ use std::sync::mpsc::{
 use std::thread;
 use std::time::Duration;
 
-use jumpvpn_events::Time;
+use jumpvpn_events::{Severity, Time};
 use jumpvpn_ownership::{
-    Answer, Ask, Change, Compare, Fence, Hint, Key, Node, NodeConfig, Operation, Outcome, OwnershipStore,
-    Request, Standing, Status as NodeStatus, Ticket, Transaction, Upkeep, WallClock,
+    Answer, Ask, Change, Compare, Fence, Hint, Key, Limits, Node, NodeConfig, Operation, Outcome,
+    OwnershipStore, Request, Standing, Status as NodeStatus, Ticket, Transaction, Upkeep, WallClock,
 };
 use mio::Waker;
 use rand_core::Rng;
 use zeroize::Zeroizing;
 
-use crate::daemon::Member;
+use crate::daemon::{Member, Memory};
+use crate::telemetry::Telemetry;
 use crate::{SystemRandom, clock};
 
 #[cfg(test)]
@@ -36,6 +37,8 @@ const INBOX_COUNT: usize = 4096;
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// Before a right that was not renewed ends, the clients are asked to go elsewhere: so long before.
 const WARNING: Duration = Duration::from_secs(1);
+/// Between two lines in the log about trouble with the store: it may last, and each member of a cluster may have some of its own.
+const TROUBLE_PAUSE: Duration = Duration::from_secs(60);
 /// How long who asks for the status waits. The thread does nothing that takes longer than a commit.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -50,9 +53,16 @@ enum Word {
     /// By an operator: send the sessions away, or take some again.
     Drain(bool),
     /// What stands in the status.
-    Look(SyncSender<NodeStatus>),
+    Look(SyncSender<Look>),
     /// Give the right to act back and end; who waits is told.
     Stop(SyncSender<()>),
+}
+
+/// What the thread tells of itself.
+pub(crate) struct Look {
+    pub(crate) node: NodeStatus,
+    /// What is wrong with the store, if anything is.
+    pub(crate) trouble: Option<String>,
 }
 
 /// What the engine is told.
@@ -155,7 +165,7 @@ impl RegistryDoor {
     }
 
     /// What stands in the status; nothing if the thread does not answer in time.
-    pub(crate) fn look(&self) -> Option<NodeStatus> {
+    pub(crate) fn look(&self) -> Option<Look> {
         let (answer, answered) = sync_channel(1);
         self.words.try_send(Word::Look(answer)).ok()?;
         answered.recv_timeout(ANSWER_TIMEOUT).ok()
@@ -273,16 +283,21 @@ impl OpenRegistry {
     pub(crate) fn start(
         self,
         member: &Member,
+        memory: Option<Memory>,
         engine: Arc<Waker>,
+        telemetry: Telemetry,
     ) -> Result<(Registry, RegistryDoor), String> {
         let OpenRegistry { store, words, inbox, rung } = self;
         let (news_sender, news) = channel();
-        let node = Node::new(node_config(member), SystemRandom, clock::now());
+        let node = Node::new(node_config(member, memory.as_ref()), SystemRandom, clock::now());
         #[cfg(feature = "planted")]
         let node = crate::planted::broken(node);
         let clerk = Clerk {
             node,
             store,
+            memory,
+            telemetry,
+            told: None,
             words: inbox,
             rung,
             news: news_sender,
@@ -309,18 +324,19 @@ pub(crate) fn wall_clock() -> WallClock {
     WallClock { zero_ms }
 }
 
-fn node_config(member: &Member) -> NodeConfig {
+fn node_config(member: &Member, memory: Option<&Memory>) -> NodeConfig {
     NodeConfig {
         node_id: node_id(&member.name),
         name: member.name.clone(),
         public: member.public,
         cell: member.cell,
-        store_generation: None,
+        store_generation: memory.and_then(|memory| memory.generation),
         boot_id: member.boot_id,
         data_dir: member.data_dir,
         profile: member.profile,
         clock: wall_clock(),
         upkeep: Upkeep::DEFAULT,
+        limits: Limits::CELL,
         orphan_ttl: member.orphan_ttl,
     }
 }
@@ -333,16 +349,21 @@ pub(crate) fn joined(
     registry: &Registry,
     door: &RegistryDoor,
     patience: Duration,
+    hint: &str,
 ) -> Result<RightToAct, String> {
     let until = clock::now() + patience;
     while let Some(news) = registry.first(until.since(clock::now())) {
         match news {
             News::Joined(right) => return Ok(right),
-            News::Lost(why) => return Err(format!("ownership cannot be known: {why}")),
+            News::Lost(why) if hint.is_empty() => return Err(format!("ownership cannot be known: {why}")),
+            News::Lost(why) => return Err(format!("ownership cannot be known: {why}; {hint}")),
             News::Answer(_) | News::Ask(_) | News::FenceEnding => {}
         }
     }
-    Err(match door.look().map(|status| status.standing) {
+    Err(match door.look().map(|look| look.node.standing) {
+        Some(Standing::CellFull) => {
+            format!("the cell has {} gateways, as many as it may have", Limits::CELL.gateways)
+        }
         Some(Standing::SameName) => {
             "another gateway of the same name is alive: each needs its own `node`, and a place of its own"
                 .to_owned()
@@ -355,6 +376,10 @@ pub(crate) fn joined(
 struct Clerk {
     node: Node<SystemRandom>,
     store: Box<dyn OwnershipStore + Send>,
+    memory: Option<Memory>,
+    telemetry: Telemetry,
+    /// When the log was last told that something is wrong with the store.
+    told: Option<Time>,
     words: Receiver<Word>,
     /// Whether a [`Word::Outcome`] is on its way already.
     rung: Arc<AtomicBool>,
@@ -399,7 +424,10 @@ impl Clerk {
             Word::Mail(hint) => self.node.hint(&hint, now),
             Word::Drain(draining) => self.node.drain(draining, now),
             // Who asked may have given up waiting.
-            Word::Look(answer) => answer.try_send(self.node.status()).unwrap_or_default(),
+            Word::Look(answer) => {
+                let look = Look { node: self.node.status(), trouble: self.store.trouble() };
+                answer.try_send(look).unwrap_or_default();
+            }
             Word::Stop(done) => {
                 self.stopping = Some(done);
                 self.node.stop(now);
@@ -426,8 +454,10 @@ impl Clerk {
             self.node.handle_outcome(ticket, outcome, clock::now());
         }
         told |= self.warn(clock::now());
+        self.tell_trouble(clock::now());
         while let Some(ask) = self.node.poll_ask() {
             let news = match ask {
+                Ask::Rejoined { .. } if !self.remember() => continue,
                 Ask::Rejoined { .. } => {
                     self.right = RightToAct::new(self.node.fence());
                     News::Joined(self.right.clone())
@@ -443,6 +473,35 @@ impl Clerk {
         if told {
             // Without its poll the engine has ended.
             self.engine.wake().unwrap_or_default();
+        }
+    }
+
+    /// Sees to it that the next start finds out if the store is another one by then. Without that nothing is served.
+    fn remember(&mut self) -> bool {
+        let (Some(memory), Some(found)) = (&mut self.memory, self.node.status().store_generation) else {
+            return true;
+        };
+        if memory.generation == Some(found) {
+            return true;
+        }
+        let kept = (memory.keep)(found);
+        memory.generation = Some(found);
+        let Err(error) = kept else { return true };
+        let why = format!("which store this is cannot be written down: {error}");
+        // The engine ends with this, and the right to act with the engine.
+        self.lost = true;
+        self.news.send(News::Lost(why)).unwrap_or_default();
+        false
+    }
+
+    /// One line for the log when something is wrong with the store, and again while it stays so.
+    fn tell_trouble(&mut self, now: Time) {
+        if self.told.is_some_and(|told| now.since(told) < TROUBLE_PAUSE) {
+            return;
+        }
+        if let Some(trouble) = self.store.trouble() {
+            self.told = Some(now);
+            self.telemetry.note(Severity::Warning, format!("the store: {trouble}"));
         }
     }
 
@@ -462,7 +521,10 @@ impl Clerk {
 
     fn tell_loss(&mut self) -> bool {
         let why = match self.node.standing() {
-            Standing::Lost(error) => error.to_string(),
+            Standing::Lost(error) => match self.store.trouble() {
+                Some(trouble) => format!("{error} ({trouble})"),
+                None => error.to_string(),
+            },
             Standing::Foreign => "the store belongs to another cell, or was emptied or restored".to_owned(),
             _ => return false,
         };

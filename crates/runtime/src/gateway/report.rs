@@ -2,10 +2,11 @@
 
 use jumpvpn_engine::gateway::SessionRow;
 use jumpvpn_events::{DropCounters, State};
-use jumpvpn_ownership::{Standing, Status as Node};
+use jumpvpn_ownership::Standing;
 use serde_json::{Map, Value, json};
 
 use super::Look;
+use super::registry::Look as RegistryLook;
 use crate::report::{drops, millis, optional_millis, telemetry};
 use crate::telemetry::Losses;
 
@@ -36,10 +37,11 @@ pub(super) fn status(looks: &[Look], store_kind: &str, losses: &Losses) -> Value
 }
 
 /// Adds what the ownership node knows to a status.
-pub(super) fn add_node(status: &mut Value, node: &Node) {
+pub(super) fn add_node(status: &mut Value, RegistryLook { node, trouble }: &RegistryLook) {
     let standing = match node.standing {
         Standing::Joining => "joining",
         Standing::SameName => "same_name",
+        Standing::CellFull => "cell_full",
         Standing::Member => "member",
         Standing::Fenced => "fenced",
         Standing::Stopping | Standing::Stopped => "stopping",
@@ -49,6 +51,7 @@ pub(super) fn add_node(status: &mut Value, node: &Node) {
     let store = &mut status["store"];
     store["standing"] = json!(standing);
     store["incarnation"] = json!(format!("{:?}", node.incarnation));
+    store["trouble"] = json!(trouble);
     store["draining"] = json!(node.draining);
     store["sessions"] = json!(node.held_count);
     store["pending"] = json!(node.pending_count);

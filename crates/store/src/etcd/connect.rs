@@ -1,8 +1,9 @@
 //! First contact: who answers, for which cluster, and whether we may.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
@@ -11,6 +12,7 @@ use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 
 use super::member::{Member, Trouble};
 use super::messages::{RANGE, RangeAnswer, RangeAsked, STATUS, StatusAnswer, StatusAsked};
+use super::pin::{Pin, PinFile};
 use super::shared::Shared;
 use super::translate::Space;
 use super::{ConnectError, Settings, Tls};
@@ -19,14 +21,36 @@ use crate::{DataDir, Place};
 /// How long a member may take at the start, where a connection is made first and nothing waits.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// The file with the cluster's identity, as sixteen digits, and with the revision it had when it was last connected to.
-const PIN: &str = "etcd-cluster";
+/// A number that the store's user wants to find again at the next start, whatever it means. It goes with the identity of the cluster.
+#[derive(Clone)]
+pub struct Memory(Arc<PinFile>);
+
+impl Memory {
+    /// What was kept; nothing the first time.
+    pub fn mark(&self) -> Option<u64> {
+        self.0.mark()
+    }
+
+    /// Keeps another one, durably. Needs no path.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn keep(&self, mark: u64) -> std::io::Result<()> {
+        self.0.keep_mark(mark)
+    }
+
+    /// The file it lies in. Who removes it while the gateway is stopped has the next start take whatever it finds.
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
 
 /// A cluster that has answered, for this folder, to this user. No thread was started.
 pub struct Etcd {
     pub(super) directory: DataDir,
     pub(super) runtime: Runtime,
     pub(super) shared: Arc<Shared>,
+    pin: Arc<PinFile>,
 }
 
 impl Etcd {
@@ -45,9 +69,10 @@ impl Etcd {
         drop(guard);
         let answers = runtime.block_on(introduce(&members))?;
         let cluster = one_cluster(&answers)?;
-        let pin = Pin::read(&directory)?;
-        if let Some(pin) = &pin {
-            pin.check_cluster(&directory, cluster)?;
+        let known = Pin::read(&directory)?;
+        if let Some(known) = &known {
+            // Before anything is asked of it.
+            known.check(&directory, cluster, i64::MAX)?;
         }
         let first = members.iter().position(|member| answers.contains_key(&member.name)).unwrap_or_default();
         let shared = Shared {
@@ -61,14 +86,22 @@ impl Etcd {
             signing_in: AtomicBool::new(false),
             lost: Mutex::new(None),
             trouble: Arc::default(),
+            pin: OnceLock::new(),
         };
         let revision = runtime.block_on(prove(&shared))?;
-        if let Some(pin) = &pin {
-            pin.check_revision(&directory, revision)?;
+        if let Some(known) = &known {
+            known.check(&directory, cluster, revision)?;
         }
-        Pin { cluster, revision }.write(&directory)?;
+        let pin = Pin { cluster, revision, mark: known.and_then(|known| known.mark) };
+        let pin = Arc::new(PinFile::create(&directory, pin)?);
+        shared.pin.get_or_init(|| Arc::clone(&pin));
         shared.revision.store(revision, Ordering::Relaxed);
-        Ok(Etcd { directory, runtime, shared: Arc::new(shared) })
+        Ok(Etcd { directory, runtime, shared: Arc::new(shared), pin })
+    }
+
+    /// A number that is kept beside the cluster's identity, as long as both lie in this folder.
+    pub fn memory(&self) -> Memory {
+        Memory(Arc::clone(&self.pin))
     }
 
     /// Where this process runs and keeps its state.
@@ -131,41 +164,6 @@ fn one_cluster(answers: &BTreeMap<String, StatusAnswer>) -> Result<u64, ConnectE
     match clusters.find(|(_, other)| *other != cluster) {
         Some((other, _)) => Err(ConnectError::Mixed { one: one.clone(), other: other.clone() }),
         None => Ok(cluster),
-    }
-}
-
-/// What the folder knows of the cluster.
-struct Pin {
-    cluster: u64,
-    revision: i64,
-}
-
-impl Pin {
-    /// Nothing the first time. What makes no sense is the pin of no cluster.
-    fn read(directory: &DataDir) -> Result<Option<Pin>, ConnectError> {
-        let Some(content) = directory.read(PIN)? else { return Ok(None) };
-        let text = String::from_utf8_lossy(&content);
-        let (cluster, revision) = text.trim().split_once(' ').unwrap_or_default();
-        let cluster = u64::from_str_radix(cluster, 16).unwrap_or_default();
-        Ok(Some(Pin { cluster, revision: revision.parse().unwrap_or_default() }))
-    }
-
-    fn check_cluster(&self, directory: &DataDir, found: u64) -> Result<(), ConnectError> {
-        if self.cluster == found {
-            return Ok(());
-        }
-        Err(ConnectError::Foreign { expected: self.cluster, found, pin: directory.file(PIN) })
-    }
-
-    fn check_revision(&self, directory: &DataDir, found: i64) -> Result<(), ConnectError> {
-        if self.revision <= found {
-            return Ok(());
-        }
-        Err(ConnectError::WentBack { expected: self.revision, found, pin: directory.file(PIN) })
-    }
-
-    fn write(&self, directory: &DataDir) -> Result<(), ConnectError> {
-        Ok(directory.write(PIN, format!("{:016x} {}\n", self.cluster, self.revision).as_bytes())?)
     }
 }
 

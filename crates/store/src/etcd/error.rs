@@ -60,8 +60,8 @@ pub enum ConnectError {
     },
     /// It is another cluster than before.
     #[error(
-        "etcd is another cluster ({found:016x}) than before ({expected:016x}); if that is meant, empty the prefix, raise the \
-         generation of the store, and remove {}", pin.display()
+        "etcd is another cluster ({found:016x}) than before ({expected:016x}); if that is meant, stop all \
+         gateways of the cell, empty the prefix, and remove {} on each", pin.display()
     )]
     Foreign {
         /// The identity that was there first.
@@ -73,8 +73,8 @@ pub enum ConnectError {
     },
     /// It has forgotten what it knew: it was emptied, or put back to an earlier state.
     #[error(
-        "etcd is at revision {found} and was at {expected} before; if that is meant, empty the prefix, raise the generation of \
-         the store, and remove {}", pin.display()
+        "etcd is at revision {found} and was at {expected} before; if that is meant, stop all gateways of the \
+         cell, empty the prefix, and remove {} on each", pin.display()
     )]
     WentBack {
         /// The revision it had when this machine last began to work with it.

@@ -1,7 +1,7 @@
 //! What all calls share: the members and which of them is asked first, who we are, and which cluster it has to be.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use jumpvpn_ownership::{Operation, Outcome, StoreError};
 use tokio::task::JoinSet;
@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use super::Login;
 use super::member::{Member, TIMEOUT, Token, Trouble};
 use super::messages::{AUTHENTICATE, AuthenticateAnswer, AuthenticateAsked, Headed, RANGE, TXN};
+use super::pin::PinFile;
 use super::translate::{Call, Reading, Space};
 
 /// Copies of a heartbeat, each to another member: one that is frozen does not cost the right to act.
@@ -30,6 +31,8 @@ pub(super) struct Shared {
     /// Set once, for good.
     pub(super) lost: Mutex<Option<StoreError>>,
     pub(super) trouble: Arc<Mutex<Option<String>>>,
+    /// What will be known of the cluster at the next start; set when it has been connected to.
+    pub(super) pin: OnceLock<Arc<PinFile>>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -118,7 +121,17 @@ impl Shared {
             return Err(Trouble::Foreign(format!("it is at revision {revision} and was at {before}")));
         }
         self.revision.fetch_max(revision, Ordering::Relaxed);
+        if let Some(pin) = self.pin.get() {
+            pin.saw(revision);
+        }
         read(answer).ok_or_else(|| Trouble::Senseless("the answer is not to what was asked".into()))
+    }
+
+    /// The next start finds out as well, wherever the store is by then. A disk that fails leaves what was known a minute ago.
+    pub(super) fn remember(&self) {
+        if let Some(pin) = self.pin.get() {
+            pin.keep_revision(self.revision.load(Ordering::Relaxed)).unwrap_or_default();
+        }
     }
 
     fn lose(&self, error: StoreError) -> Outcome {
@@ -128,7 +141,10 @@ impl Shared {
     fn without_answer(self: &Arc<Self>, member: usize, trouble: Trouble) -> Outcome {
         *locked(&self.trouble) = Some(format!("{}: {trouble}", self.members[member].name));
         match trouble {
-            Trouble::Foreign(_) => return self.lose(StoreError::Foreign),
+            Trouble::Foreign(_) => {
+                self.remember();
+                return self.lose(StoreError::Foreign);
+            }
             Trouble::Senseless(why) => return self.lose(StoreError::Corrupt(why.into())),
             Trouble::SignedOut(_) => self.sign_in_again(),
             Trouble::Denied(_) => {}

@@ -23,7 +23,8 @@ pub(super) enum Order {
 
 /// Works until nobody can order any more.
 pub(super) fn run(runtime: &Runtime, shared: Arc<Shared>, inbox: Inbox, outbox: Outbox) {
-    LocalSet::new().block_on(runtime, work(shared, inbox, outbox));
+    LocalSet::new().block_on(runtime, work(Arc::clone(&shared), inbox, outbox));
+    shared.remember();
 }
 
 async fn work(shared: Arc<Shared>, mut inbox: Inbox, outbox: Outbox) {

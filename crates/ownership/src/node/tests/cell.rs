@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::super::*;
 use crate::ledger::Seeded;
 use crate::ledger::rules::record;
-use crate::{Change, Hint, MemoryStore, Request};
+use crate::{Change, Hint, MemoryStore, Moves, Request};
 
 /// One way to the store.
 const LATENCY: Duration = Duration::from_millis(1);
@@ -28,6 +28,8 @@ pub(super) struct Member {
     pub deaf: bool,
     /// The process is gone.
     pub crashed: bool,
+    /// What the engine says of a session's moves when it gives one away; what the record says, unless there is something.
+    pub says: Option<Moves>,
 }
 
 pub(super) enum Flight {
@@ -61,6 +63,7 @@ pub(super) fn config(name: &str, index: u8) -> NodeConfig {
         profile: Profile::DEFAULT,
         clock: crate::WallClock { zero_ms: 1_700_000_000_000 },
         upkeep: Upkeep::DEFAULT,
+        limits: Limits::CELL,
         orphan_ttl: Duration::from_secs(120),
     }
 }
@@ -68,6 +71,11 @@ pub(super) fn config(name: &str, index: u8) -> NodeConfig {
 impl Cell {
     /// So many nodes that have joined.
     pub fn new(count: u8) -> Cell {
+        Cell::of((1..=count).map(|index| config(&format!("gw{index}"), index)))
+    }
+
+    /// Those nodes, which have joined.
+    pub fn of(configs: impl IntoIterator<Item = NodeConfig>) -> Cell {
         let mut cell = Cell {
             now: Time::from_millis(10_000),
             members: Vec::new(),
@@ -78,8 +86,8 @@ impl Cell {
             watched: false,
             writes: BTreeMap::new(),
         };
-        for index in 1..=count {
-            cell.add(config(&format!("gw{index}"), index));
+        for config in configs {
+            cell.add(config);
         }
         cell.run(Duration::from_secs(2));
         for member in &cell.members {
@@ -99,6 +107,7 @@ impl Cell {
             cut: false,
             deaf: false,
             crashed: false,
+            says: None,
         });
         let index = self.members.len() - 1;
         self.settle(index);
@@ -239,8 +248,10 @@ impl Cell {
         let member = &mut self.members[index];
         if member.generous {
             member.serving.remove(&handle);
+            let Held { record, .. } = &member.node.held[&handle];
+            let moves = member.says.unwrap_or(record.moves);
             let expected = member.node.held[&handle].expected();
-            self.ask(index, |id| Request::Release { id, handle, expected, to });
+            self.ask(index, |id| Request::Release { id, handle, expected, to, moves });
         } else {
             let reason_number = Reason::SwitchCooldown.number();
             self.ask(index, |id| Request::Decline { id, handle, reason_number });

@@ -9,6 +9,7 @@ use mio::{Poll, Token, Waker};
 use super::*;
 use crate::daemon::Member;
 use crate::gateway::{Bells, OpenStore};
+use crate::telemetry::{LogLevel, Options, Telemetry};
 
 /// Far above what anything here takes, even on a machine that does other things.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -47,7 +48,7 @@ impl Shared {
     }
 
     fn durable(&self, member: Member, tells: bool) -> Durable {
-        Durable { kind: "etcd", member, key: None, store: self.open(tells), dead_man: true }
+        Durable { kind: "etcd", member, key: None, store: self.open(tells), memory: None, dead_man: true }
     }
 }
 
@@ -68,8 +69,10 @@ fn come_and_go(store: &Shared) {
     let poll = Poll::new().unwrap();
     let waker = Arc::new(Waker::new(poll.registry(), Token(0)).unwrap());
     let opened = registry::open(store.open(true)).unwrap();
-    let (registry, door) = opened.start(&member(), waker).unwrap();
-    registry::joined(&registry, &door, PATIENCE).map(drop).unwrap();
+    let options = Options { gateway: "here".into(), file: None, log_level: LogLevel::Quiet, lane_count: 1 };
+    let telemetry = Telemetry::start(options).unwrap().telemetry().clone();
+    let (registry, door) = opened.start(&member(), None, waker, telemetry).unwrap();
+    registry::joined(&registry, &door, PATIENCE, "").map(drop).unwrap();
 }
 
 #[test]

@@ -6,6 +6,7 @@ use jumpvpn_ownership::{MemoryStore, Profile, RequestId, StoreError};
 use mio::{Poll, Token};
 
 use super::*;
+use crate::telemetry::{LogLevel, Options};
 
 /// Far above what anything here takes, even on a machine that does other things.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -27,6 +28,10 @@ impl OwnershipStore for Ringing {
         let (ticket, outcome) = self.store.poll()?;
         let broken = self.broken.load(Ordering::Relaxed);
         Some((ticket, if broken { Outcome::Lost(StoreError::NotDurable) } else { outcome }))
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.broken.load(Ordering::Relaxed).then(|| "the disk is gone".to_owned())
     }
 }
 
@@ -60,6 +65,12 @@ fn engine() -> (Poll, Arc<Waker>) {
     (poll, waker)
 }
 
+/// A log that nobody reads.
+fn telemetry() -> Telemetry {
+    let options = Options { gateway: "here".into(), file: None, log_level: LogLevel::Quiet, lane_count: 1 };
+    Telemetry::start(options).unwrap().telemetry().clone()
+}
+
 fn ringing(broken: &Arc<AtomicBool>) -> OpenStore {
     let broken = Arc::clone(broken);
     Box::new(move |bells: Bells| {
@@ -81,14 +92,15 @@ fn wait_for(registry: &mut Registry, wanted: impl Fn(&News) -> bool) -> News {
 fn it_joins_answers_and_gives_its_right_back() {
     let (_poll, waker) = engine();
     let opened = open(ringing(&Arc::default())).unwrap();
-    let (mut registry, door) = opened.start(&member(Profile::DEFAULT), waker).unwrap();
-    let right = joined(&registry, &door, PATIENCE).unwrap();
+    let (mut registry, door) = opened.start(&member(Profile::DEFAULT), None, waker, telemetry()).unwrap();
+    let right = joined(&registry, &door, PATIENCE, "").unwrap();
     assert!(right.fence().allows(clock::now()));
     let id = RequestId(1);
     registry.submit(Request::Read { id, handle: jumpvpn_ownership::Handle::MAX });
     let answer = wait_for(&mut registry, |news| matches!(news, News::Answer(_)));
     assert!(matches!(answer, News::Answer(Answer::Absent { id: of }) if of == id));
-    let status = door.look().unwrap();
+    let Look { node: status, trouble } = door.look().unwrap();
+    assert_eq!(trouble, None);
     assert_eq!((status.standing, status.incarnation.node_id()), (Standing::Member, node_id("here")));
     assert!(door.stop(PATIENCE));
     assert!(!right.fence().allows(clock::now()), "who has gone may not act");
@@ -99,15 +111,15 @@ fn a_store_that_breaks_is_told_once_and_ends_the_right() {
     let (_poll, waker) = engine();
     let broken = Arc::new(AtomicBool::new(false));
     let opened = open(ringing(&broken)).unwrap();
-    let (mut registry, door) = opened.start(&member(Profile::FAST), waker).unwrap();
-    let right = joined(&registry, &door, PATIENCE).unwrap();
+    let (mut registry, door) = opened.start(&member(Profile::FAST), None, waker, telemetry()).unwrap();
+    let right = joined(&registry, &door, PATIENCE, "").unwrap();
     broken.store(true, Ordering::Relaxed);
     let News::Lost(why) = wait_for(&mut registry, |news| matches!(news, News::Lost(_))) else {
         unreachable!()
     };
-    assert_eq!(why, "the store could not keep what was written");
+    assert_eq!(why, "the store could not keep what was written (the disk is gone)");
     assert!(!right.fence().allows(clock::now()));
-    door.look().unwrap();
+    assert_eq!(door.look().unwrap().trouble.as_deref(), Some("the disk is gone"));
     let again = std::iter::from_fn(|| registry.poll()).any(|news| matches!(news, News::Lost(_)));
     assert!(!again);
 }
@@ -116,8 +128,8 @@ fn a_store_that_breaks_is_told_once_and_ends_the_right() {
 fn a_store_that_is_silent_at_the_start_is_said_to_be() {
     let (_poll, waker) = engine();
     let opened = open(Box::new(|_| Ok(Box::new(Silent)))).unwrap();
-    let (registry, door) = opened.start(&member(Profile::FAST), waker).unwrap();
-    let refused = joined(&registry, &door, Duration::from_millis(10)).err().unwrap();
+    let (registry, door) = opened.start(&member(Profile::FAST), None, waker, telemetry()).unwrap();
+    let refused = joined(&registry, &door, Duration::from_millis(10), "").err().unwrap();
     assert!(refused.starts_with("the store has not answered"), "{refused}");
 }
 
@@ -132,4 +144,37 @@ fn gateways_without_a_key_find_the_one_in_their_store() {
     assert_eq!(*configured, [9; 32]);
     let silent = open(Box::new(|_| Err("no disk".to_owned())));
     assert_eq!(silent.err().unwrap(), "no disk");
+}
+
+/// A gateway that remembers a generation, with a store that is empty, and with whatever comes of keeping another one.
+fn start_remembering(
+    generation: Option<u64>,
+    keep: impl FnMut(u64) -> std::io::Result<()> + Send + 'static,
+) -> Result<RightToAct, String> {
+    let (_poll, waker) = engine();
+    let memory = Memory { generation, keep: Box::new(keep), hint: "ask the operator".into() };
+    let opened = open(ringing(&Arc::default())).unwrap();
+    let (registry, door) = opened.start(&member(Profile::DEFAULT), Some(memory), waker, telemetry()).unwrap();
+    joined(&registry, &door, PATIENCE, "ask the operator")
+}
+
+#[test]
+fn the_generation_of_a_store_is_kept_and_another_one_is_refused() {
+    let kept = Arc::new(AtomicU64::new(0));
+    let keeper = Arc::clone(&kept);
+    let right = start_remembering(None, move |generation| {
+        keeper.store(generation, Ordering::Relaxed);
+        Ok(())
+    });
+    assert!(right.unwrap().fence().allows(clock::now()));
+    assert_ne!(kept.load(Ordering::Relaxed), 0, "it was kept before anything was served");
+    let refused = start_remembering(Some(kept.load(Ordering::Relaxed)), |_| unreachable!("nothing is kept"));
+    let refused = refused.err().unwrap();
+    assert!(refused.contains("was emptied or restored; ask the operator"), "{refused}");
+    let unwritten = start_remembering(None, |_| Err(std::io::Error::other("the disk is full")));
+    let unwritten = unwritten.err().unwrap();
+    assert!(
+        unwritten.contains("which store this is cannot be written down: the disk is full"),
+        "{unwritten}"
+    );
 }

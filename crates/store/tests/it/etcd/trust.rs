@@ -36,7 +36,8 @@ fn a_cluster_that_was_set_up_anew_is_not_believed() {
         }
         other => panic!("{other:?}"),
     }
-    assert_eq!(std::fs::read_to_string(cluster.bed.0.join("data/etcd-cluster")).unwrap(), pin);
+    let kept = std::fs::read_to_string(cluster.bed.0.join("data/etcd-cluster")).unwrap();
+    assert!(kept.starts_with(known) && kept.len() == pin.len(), "{kept}");
     std::fs::write(cluster.bed.0.join("data/etcd-cluster"), "no number").unwrap();
     assert!(matches!(cluster.connect("data", settings.clone()), Err(ConnectError::Foreign { .. })));
     // What a person does who means it.
@@ -66,18 +67,42 @@ fn a_cluster_that_was_emptied_is_not_believed() {
     for number in 0..10u8 {
         store.committed(blind(put("s/1", &[number])));
     }
-    drop(store);
-    let mut store = cluster.store("data", &settings);
     cluster.kill(0);
     std::fs::remove_dir_all(cluster.folder(0)).unwrap();
     cluster.renew(false);
     lost(&mut store);
     assert!(store.store.trouble().unwrap().contains("it is at revision 1 and was at "));
+    // It has been connected to at the first revision; what it has reached since was written down when it was lost.
     drop(store);
     match cluster.connect("data", settings) {
         Err(ConnectError::WentBack { expected: 11.., found: 1, .. }) => {}
         other => panic!("{other:?}"),
     }
+}
+
+/// Who ends in good order knows it as well, and what the store's user remembers goes with the identity.
+#[test]
+fn what_a_cluster_has_reached_is_remembered_beside_the_mark_of_its_user() {
+    let test = "what_a_cluster_has_reached_is_remembered_beside_the_mark_of_its_user";
+    let Some(mut cluster) = Cluster::new(test, 1) else { return };
+    let settings = cluster.settings("/cell/");
+    let connected = cluster.connect("data", settings.clone()).unwrap();
+    let memory = connected.memory();
+    assert_eq!(memory.mark(), None);
+    memory.keep(0xabcd).unwrap();
+    drop(connected);
+    let mut store = cluster.store("data", &settings);
+    for number in 0..10u8 {
+        store.committed(blind(put("s/1", &[number])));
+    }
+    drop(store);
+    let connected = cluster.connect("data", settings.clone()).unwrap();
+    assert_eq!(connected.memory().mark(), Some(0xabcd));
+    drop(connected);
+    cluster.kill(0);
+    std::fs::remove_dir_all(cluster.folder(0)).unwrap();
+    cluster.renew(false);
+    assert!(matches!(cluster.connect("data", settings), Err(ConnectError::WentBack { expected: 11.., .. })));
 }
 
 #[test]
