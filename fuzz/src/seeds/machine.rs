@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use jumpvpn_events::Time;
-use jumpvpn_ownership::{Handle, Incarnation, OpId, RecordState, SessionRecord, WallClock};
+use jumpvpn_ownership::{Handle, Incarnation, Moves, OpId, RecordState, SessionRecord, WallClock};
 
 /// Checksum of RFC 1071 over 16-bit words.
 fn checksum(words: &[&[u8]]) -> [u8; 2] {
@@ -69,6 +69,7 @@ pub(super) fn records() -> Vec<(&'static str, Vec<u8>)> {
         created: Time::from_millis(1),
         expires: Time::MAX,
         moved: true,
+        moves: Moves { count: 3, last: Time::from_millis(2) },
         key_epoch: 4,
         sealed: vec![3; 40],
     };
