@@ -140,7 +140,7 @@ impl Running {
         let (gone, wanted) = self.book.compare(&interfaces, clock::now());
         self.unopened.retain(|unopened| wanted.contains(unopened));
         for wanted in wanted {
-            self.open(wanted);
+            self.open(wanted)?;
         }
         // Sockets, but also the MTU of a link may have changed.
         if self.book.links() != before {
@@ -160,13 +160,17 @@ impl Running {
     }
 
     /// Opens the socket of a link, if that is possible (already, or still).
-    fn open(&mut self, wanted: Wanted) {
+    ///
+    /// # Errors
+    /// No socket can ever be opened again: started anew the agent finds its way, as it is it would lose one after another.
+    fn open(&mut self, wanted: Wanted) -> Result<(), String> {
         let bound = self.io.sockets.open(wanted.local, &wanted.name);
         let key = self.book.next_key();
         let opened = bound
             .and_then(|binding| self.io.pump.sockets().open(key, binding).map_err(|error| error.to_string()));
         match opened {
             Ok(()) => self.book.opened(key, wanted),
+            Err(message) if self.io.sockets.is_gone() => return Err(message),
             Err(message) if !self.unopened.contains(&wanted) => {
                 let text = format!("cannot use the link {}: {message}", wanted.name);
                 self.io.pump.feed().note(Severity::Warning, text);
@@ -174,6 +178,7 @@ impl Running {
             }
             Err(_) => {}
         }
+        Ok(())
     }
 
     fn handle_questions(&mut self) {

@@ -31,7 +31,7 @@ pub use sockets::{KeeperSockets, MarkedSockets};
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The keeper as the daemon sees it, behind the streams whose other ends the keeper was given. An answer that does not
-/// come within `patience` is an error (a tenth of it for a socket, which takes a millisecond and has an engine waiting), and so is everything that is asked afterwards: nobody knows what a late answer
+/// come within `patience` is an error (half of it for a socket, which takes a millisecond and has an engine waiting), and so is everything that is asked afterwards: nobody knows what a late answer
 /// would be about.
 ///
 /// # Errors
@@ -41,7 +41,7 @@ pub fn connect(
     sockets: UnixStream,
     patience: Duration,
 ) -> io::Result<(KeeperHost, KeeperSockets)> {
-    for (stream, patience) in [(&changes, patience), (&sockets, patience / 10)] {
+    for (stream, patience) in [(&changes, patience), (&sockets, patience / 2)] {
         stream.set_read_timeout(Some(patience))?;
         stream.set_write_timeout(Some(patience))?;
     }

@@ -90,6 +90,11 @@ pub trait PathSockets: Send {
     /// # Errors
     /// One sentence: what was refused.
     fn open(&mut self, local: IpAddr, device: &str) -> Result<UdpBinding, String>;
+
+    /// Whether it has failed for good: none will ever be opened again.
+    fn is_gone(&self) -> bool {
+        false
+    }
 }
 
 /// What the process has given up.

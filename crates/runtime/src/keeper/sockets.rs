@@ -59,16 +59,20 @@ impl PathSockets for MarkedSockets {
 #[derive(Debug)]
 pub struct KeeperSockets {
     stream: UnixStream,
+    /// It has not answered in time, or no more: the stream is closed.
+    gone: bool,
 }
 
 impl KeeperSockets {
     pub(super) fn new(stream: UnixStream) -> KeeperSockets {
-        KeeperSockets { stream }
+        KeeperSockets { stream, gone: false }
     }
 
     fn ask(&mut self, wanted: &Wanted) -> io::Result<(Vec<u8>, Option<OwnedFd>)> {
         let answer = write_line(&mut self.stream, wanted).and_then(|()| receive(&self.stream));
-        or_closed(&self.stream, answer)
+        let answer = or_closed(&self.stream, answer);
+        self.gone |= answer.as_ref().map_or(true, |(said, _)| said.is_empty());
+        answer
     }
 }
 
@@ -85,6 +89,10 @@ impl PathSockets for KeeperSockets {
             Ok(_) => Err("the keeper, the process that opens sockets for us, is gone".into()),
             Err(error) => Err(format!("the keeper, the process that opens sockets for us, fails: {error}")),
         }
+    }
+
+    fn is_gone(&self) -> bool {
+        self.gone
     }
 }
 

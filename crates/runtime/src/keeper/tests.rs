@@ -167,6 +167,7 @@ fn sockets_are_passed_on_and_work() {
     assert_eq!(sockets.open(local, "eth7").unwrap_err(), "no eth7");
     assert_eq!(sockets.open(local, "a name that is too long").unwrap_err(), "no name of an interface");
     assert!(sockets.open(local, "lo").is_ok(), "a refusal is not the end");
+    assert!(!sockets.is_gone());
     drop((host, sockets));
     keeper.join().unwrap().unwrap();
 }
@@ -179,6 +180,7 @@ fn without_its_keeper_a_daemon_is_told() {
     assert!(host.sweep().unwrap_err().message.contains("keeper"));
     assert!(host.is_gone());
     assert!(sockets.open(IpAddr::V4(Ipv4Addr::LOCALHOST), "lo").unwrap_err().contains("keeper"));
+    assert!(sockets.is_gone());
 }
 
 #[test]
@@ -205,6 +207,7 @@ fn a_keeper_that_hangs_is_given_up_and_its_late_answer_taken_for_nothing() {
     let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
     assert!(opener.open(local, "lo").unwrap_err().contains("it took too long"));
     assert!(opener.open(local, "lo").unwrap_err().contains("keeper"));
+    assert!(opener.is_gone());
 }
 
 #[test]
