@@ -1,9 +1,14 @@
-//! Asking the processor to fetch memory before it is read: one instruction, which is a hint and changes nothing.
+//! Hints about memory, which change nothing but how long a read takes: fetch this line, use large pages there.
 //!
-//! An ordinary read does that too, but it holds back all instructions behind it once the processor's window is full; a
-//! hint is done with at once, so that many fetches overlap whatever stands between them (docs/decisions/0043). The
-//! instruction is `unsafe` in Rust because it takes a pointer; here it takes a reference. No other room needs to.
+//! Asking the processor to fetch memory before it is read is one instruction. An ordinary read does that too, but it
+//! holds back all instructions behind it once the processor's window is full; a hint is done with at once, so that many
+//! fetches overlap whatever stands between them (docs/decisions/0043). The instruction is `unsafe` in Rust because it
+//! takes a pointer; here it takes a reference. So is the call for large pages ([`huge`]). No other room needs to.
 #![allow(unsafe_code)]
+
+mod huge;
+
+pub use huge::huge;
 
 /// Bytes that the processors this is made for fetch at once.
 pub const LINE_LEN: usize = 64;

@@ -29,7 +29,7 @@ const ROOMS: &[Room] = &[
     Room {
         name: "prefetch",
         may_know: &[],
-        why_no_other: "one instruction of the processor, nothing of ours",
+        why_no_other: "hints to processor and kernel about memory, nothing of ours",
     },
     Room {
         name: "session",
@@ -192,7 +192,19 @@ const OUTSIDE: &[OutsideBan] = &[
     },
     OutsideBan {
         krate: "rustix",
-        only_in: &["tun", "transport", "host", "sandbox", "store", "runtime", "lab", "jumpvpn", "attack"],
+        // The room of the hints makes one call, which is a hint.
+        only_in: &[
+            "prefetch",
+            "tun",
+            "transport",
+            "host",
+            "sandbox",
+            "store",
+            "runtime",
+            "lab",
+            "jumpvpn",
+            "attack",
+        ],
         why: "no system calls on the shelf and the ground floor",
     },
 ];

@@ -310,7 +310,7 @@ impl Gateway {
 
     /// Next session handle: minute since 2026 ‖ serial, never repeated while this process lives (the minute is
     /// counted on the suspend-aware clock from the start, so a wall clock that is set back changes nothing).
-    fn next_handle(&mut self, now: Time) -> Handle {
+    pub(super) fn next_handle(&mut self, now: Time) -> Handle {
         let minutes = u32::try_from(now.since(self.core.started).as_secs() / 60).unwrap_or(u32::MAX);
         self.core.next_serial = self.core.next_serial.wrapping_add(1) & SERIAL_MASK;
         Handle::from_parts(self.core.started_minute.saturating_add(minutes), self.core.next_serial)
