@@ -306,6 +306,10 @@ pub(crate) enum BenchName {
     Reject,
     /// Time per packet with many sessions over that with few.
     Lookup,
+    /// Time in which another gateway takes over the sessions of one that died.
+    Takeover,
+    /// Time in which a gateway that is drained is empty.
+    Drain,
     /// What an event costs the engine that tells it, with sinks that work, that fail, and with a full queue.
     Events,
     /// TCP through the tunnel between namespaces of this machine.

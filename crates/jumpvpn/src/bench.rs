@@ -3,6 +3,7 @@
 //! What needs only engines is measured in this process, each in its file; [`world`] is the ground they stand on. What
 //! needs packets on a link is measured by the lab ([`network`]). [`report`] is the shape of what all of them say.
 
+mod cell;
 mod client;
 mod events;
 mod handshake;
@@ -10,12 +11,14 @@ mod lookup;
 mod machine;
 mod memory;
 mod meter;
+mod mover;
 mod network;
 mod progress;
 mod reattach;
 mod reject;
 mod report;
 mod storm;
+mod takeover;
 mod world;
 
 use std::io::Write;
@@ -53,6 +56,12 @@ pub(crate) fn run(args: &BenchArgs) -> ExitCode {
         BenchName::Lookup => {
             tell(args, lookup::NOTE, |progress| lookup::measure(&lookup::Size::DEFAULT, progress))
         }
+        BenchName::Takeover => tell(args, takeover::TAKEOVER_NOTE, |progress| {
+            takeover::measure_takeover(&takeover::Size::TAKEOVER, progress)
+        }),
+        BenchName::Drain => tell(args, takeover::DRAIN_NOTE, |progress| {
+            takeover::measure_drain(&takeover::Size::DRAIN, progress)
+        }),
         BenchName::Events => {
             tell(args, events::NOTE, |progress| events::measure(&events::Size::DEFAULT, progress))
         }
@@ -87,6 +96,8 @@ fn name(bench: BenchName) -> &'static str {
         BenchName::Reattach => "reattach",
         BenchName::Reject => "reject",
         BenchName::Lookup => "lookup",
+        BenchName::Takeover => "takeover",
+        BenchName::Drain => "drain",
         BenchName::Events => "events",
         BenchName::Throughput => "throughput",
         BenchName::Pps => "pps",

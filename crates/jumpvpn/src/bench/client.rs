@@ -5,8 +5,8 @@ use jumpvpn_engine::{HEADROOM, TAILROOM};
 use jumpvpn_events::Reason;
 use jumpvpn_runtime::SystemRandom;
 use jumpvpn_session::{
-    BindingContext, EpochContext, EpochSecret, Initiator, InitiatorConfig, Side, SuiteSet, TrafficSender,
-    open_control, seal_control,
+    BindingContext, EpochContext, EpochSecret, Initiator, InitiatorConfig, PrivateKey, PublicKey, Side,
+    SuiteSet, TrafficReceiver, TrafficSender, open_control, seal_control,
 };
 use jumpvpn_wire::{
     CONTROL_HEADER_LEN, Cid, ControlHeader, Frame, FrameWriter, HS_INIT_LEN, InitPayload, Kind, PathId,
@@ -31,16 +31,60 @@ pub(super) struct Client {
     cseq: u64,
 }
 
-/// What seals a newborn client's packets, and the CID they carry.
+/// Keys of a newborn client's packets, and the CID of those to the gateway.
 pub(super) struct Uplink {
     send: TrafficSender,
+    /// Opens what comes from there.
+    pub(super) recv: TrafficReceiver,
     cid: Cid,
 }
 
 impl Uplink {
-    /// Seals `[header][packet][tag]` in place.
-    pub(super) fn seal(&mut self, buffer: &mut [u8], world: &World) -> Result<(), Failure> {
-        self.send.seal(self.cid, 0, buffer).map_err(|_| world.failure("a packet was not sealed"))
+    /// What confirms the birth; `None` if it cannot be sealed.
+    pub(super) fn confirmation(&mut self) -> Option<Vec<u8>> {
+        confirmation(&mut self.send, self.cid)
+    }
+}
+
+/// What confirms an answer: a packet with nothing but FIN.
+pub(super) fn confirmation(send: &mut TrafficSender, cid: Cid) -> Option<Vec<u8>> {
+    let mut fin = [0; HEADROOM + FIN_LEN + TAILROOM];
+    let mut writer = FrameWriter::new(&mut fin[HEADROOM..]);
+    writer.push(&Frame::Fin).then_some(())?;
+    let len = HEADROOM + writer.len() + TAILROOM;
+    send.seal(cid, 0, &mut fin[..len]).ok()?;
+    Some(fin[..len].to_vec())
+}
+
+/// A birth that waits for its answer.
+pub(super) struct Hello {
+    index: u32,
+    initiator: Initiator,
+}
+
+impl Hello {
+    /// Begins the birth of client `index`: `keys` are its own and the gateway's. `None` if that key is none.
+    pub(super) fn new(
+        index: u32,
+        (private, gateway): (&PrivateKey, &PublicKey),
+    ) -> Option<(Hello, [u8; HS_INIT_LEN])> {
+        let payload = InitPayload { features: 0, policy: 0, lanes: 1, lifetime_s: 0, random: [0; 16] };
+        let cid = Cid(SystemRandom.next_u64());
+        let config = InitiatorConfig { private, gateway, psk: None, suites: SuiteSet::ALL, cid, payload };
+        let mut init = [0; HS_INIT_LEN];
+        let initiator = Initiator::start(config, &mut SystemRandom, &mut init).ok()?;
+        Some((Hello { index, initiator }, init))
+    }
+
+    /// Takes the answer in; `None` if it is none.
+    pub(super) fn answered(self, answer: &[u8]) -> Option<(Client, Uplink)> {
+        let (established, payload) = self.initiator.handle_response(answer).ok()?;
+        let epoch = established.epoch(&payload);
+        let traffic = established.secret.binding(&epoch, &BindingContext::birth(), Side::Client);
+        let uplink = Uplink { send: traffic.send, recv: traffic.recv, cid: payload.server_cid };
+        let (token, token_config) = (payload.token, payload.token_config);
+        let secret = established.secret;
+        Some((Client { index: self.index, epoch, secret, token, token_config, cseq: 0 }, uplink))
     }
 }
 
@@ -50,37 +94,38 @@ impl Client {
     /// # Errors
     /// The gateway does not answer as it should.
     pub(super) fn born(world: &mut World, index: u32) -> Result<(Client, Uplink), Failure> {
-        let payload = InitPayload { features: 0, policy: 0, lanes: 1, lifetime_s: 0, random: [0; 16] };
-        let (private, gateway) = world.keys_of(index);
-        let cid = Cid(SystemRandom.next_u64());
-        let config = InitiatorConfig { private, gateway, psk: None, suites: SuiteSet::ALL, cid, payload };
-        let mut init = [0; HS_INIT_LEN];
-        let started = Initiator::start(config, &mut SystemRandom, &mut init);
-        let Ok(initiator) = started else { return Err(world.failure("a handshake was not begun")) };
+        let begun = Hello::new(index, world.keys_of(index));
+        let Some((hello, mut init)) = begun else { return Err(world.failure("a handshake was not begun")) };
         let answer = world.exchange(outer(index, 0), &mut init).pop();
-        let finished = answer.and_then(|answer| initiator.handle_response(&answer).ok());
-        let Some((established, payload)) = finished else {
+        let Some((client, mut uplink)) = answer.and_then(|answer| hello.answered(&answer)) else {
             return Err(world.failure("a handshake was not answered"));
         };
-        let epoch = established.epoch(&payload);
-        let traffic = established.secret.binding(&epoch, &BindingContext::birth(), Side::Client);
-        let mut uplink = Uplink { send: traffic.send, cid: payload.server_cid };
-        let (token, token_config) = (payload.token, payload.token_config);
-        let client = Client { index, epoch, secret: established.secret, token, token_config, cseq: 0 };
-        client.confirm(&mut uplink, world)?;
-        Ok((client, uplink))
+        let welcome = uplink.confirmation().map(|mut fin| world.exchange(outer(index, 0), &mut fin));
+        match welcome {
+            Some(welcome) if !welcome.is_empty() => Ok((client, uplink)),
+            _ => Err(world.failure("a session was not born")),
+        }
     }
 
-    fn confirm(&self, uplink: &mut Uplink, world: &mut World) -> Result<(), Failure> {
-        let mut fin = [0; HEADROOM + FIN_LEN + TAILROOM];
-        let mut writer = FrameWriter::new(&mut fin[HEADROOM..]);
-        if !writer.push(&Frame::Fin) {
-            return Err(world.failure("a confirmation did not fit"));
-        }
-        let len = HEADROOM + writer.len() + TAILROOM;
-        uplink.seal(&mut fin[..len], world)?;
-        let welcome = world.exchange(outer(self.index, 0), &mut fin[..len]);
-        if welcome.is_empty() { Err(world.failure("a session was not born")) } else { Ok(()) }
+    /// Which one it is.
+    pub(super) fn index(&self) -> u32 {
+        self.index
+    }
+
+    /// Number of a new request, and the key epoch it stands in.
+    pub(super) fn next_request(&mut self) -> (u64, EpochContext) {
+        self.cseq += 1;
+        (self.cseq, self.epoch)
+    }
+
+    /// Secret of that epoch.
+    pub(super) fn secret(&self) -> &EpochSecret {
+        &self.secret
+    }
+
+    /// Its route token, and the number of the key that sealed it.
+    pub(super) fn token(&self) -> (RouteToken, u8) {
+        (self.token, self.token_config)
     }
 
     /// Asks for a ticket over link `link` and makes the request to move there out of it.

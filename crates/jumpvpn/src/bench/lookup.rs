@@ -1,28 +1,29 @@
 //! `bench lookup`: whether a packet costs more when there are many sessions.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use jumpvpn_engine::{HEADROOM, Received, SocketKey};
 use jumpvpn_events::Reason;
 use jumpvpn_policy::PostQuantum;
 use jumpvpn_runtime::SystemRandom;
-use jumpvpn_wire::DataHeader;
+use jumpvpn_session::TrafficSender;
+use jumpvpn_wire::{Cid, DataHeader};
 use rand_core::Rng;
 
-use super::client::Client;
 use super::meter::{cpu_time, ns_per_item};
 use super::progress::Progress;
 use super::report::Figure;
-use super::world::{BIRTH_SPACING, Keys, PACKET_LEN, SEALED_LEN, World, inner_packet, outer};
+use super::world::{Keys, PACKET_LEN, SEALED_LEN, Shared, World, inner_packet, outer};
 use crate::exit::Failure;
 
 pub(super) const NOTE: &str = "\
 Times of one core per datagram, to sessions in random order, in batches as a receive brings them: the engine is told
 which datagrams come next, which is part of the time. lookup: DATA whose slot is found by its CID and that is refused by
-its key generation, which stands beside the CID; the session itself is not read. packet: 28 bytes inside, _in opened, _out found by its inner address and
-sealed. flatness: the time with many sessions over that with 10; what is above 1 is memory that many sessions do not
-find in a cache. Packets go to the 400,000 youngest sessions at most: a gateway admits 500 births per second, and a key
-lives for 900 s. A million sessions need about 8 GiB of memory, and their births some minutes.";
+its key generation, which stands beside the CID; the session itself is not read. packet: 28 bytes inside, _in opened,
+_out found by its inner address and sealed. flatness: the time with many sessions over that with 10, each measured in
+turn with the other; what is above 1 is memory that many sessions do not find in a cache. Sessions are put in without
+their handshakes, and are otherwise what a handshake makes. A million of them need about 6 GiB of memory.";
 
 /// Datagrams of a receive: the most the transport asks the kernel for at once.
 const RECEIVE_COUNT: usize = 32;
@@ -33,64 +34,50 @@ const BATCH_COUNT: usize = 8 * RECEIVE_COUNT;
 /// Neither the generation of a newborn session's keys nor a neighbour of it.
 const STALE_GENERATION: u8 = 100;
 
-/// Sessions of which packets are sent: those born within 800 s, whose keys are still good.
-const YOUNG_COUNT: u32 = 400_000;
-
 /// How much is measured.
 pub(super) struct Size {
     pub(super) few: u32,
-    /// Sessions at which the times are measured on the way to `many`.
-    pub(super) some: u32,
-    pub(super) many: u32,
-    /// Packets per round and direction, at least; a session gets a whole number of them.
-    pub(super) packets_per_round: u32,
+    /// Sessions at which the times are measured, each more than before, beside those with `few`.
+    pub(super) many: &'static [u32],
+    /// Packets per round and direction.
+    pub(super) packets_per_round: usize,
     pub(super) rounds: u32,
 }
 
 impl Size {
     pub(super) const DEFAULT: Size =
-        Size { few: 10, some: 65_536, many: 1_000_000, packets_per_round: 20_000, rounds: 5 };
+        Size { few: 10, many: &[1000, 65_536, 1_000_000], packets_per_round: 40_000, rounds: 5 };
 }
 
 /// Measures.
 pub(super) fn measure(size: &Size, progress: &mut Progress) -> Result<Vec<Figure>, Failure> {
-    let mut few = Crowd::new(size, size.few)?;
+    let most = size.many.iter().copied().max().unwrap_or_default();
+    let mut few = Crowd::new(size.few)?;
     few.grow(size.few, &mut |_| ())?;
-    let few = few.rounds(size)?;
-    let mut step = |born| progress.step(born, size.many as usize);
-    let mut crowd = Crowd::new(size, size.many)?;
-    crowd.grow(size.some, &mut step)?;
-    let some = crowd.rounds(size)?;
-    crowd.grow(size.many, &mut step)?;
-    let many = crowd.rounds(size)?;
-    let mut figures = vec![
-        flatness("lookup_flatness".to_owned(), &few.lookup, &many.lookup),
-        flatness(format!("lookup_flatness_{}", size.some), &few.lookup, &some.lookup),
-        flatness("packet_flatness".to_owned(), &few.both_ways(), &many.both_ways()),
-        flatness(format!("packet_flatness_{}", size.some), &few.both_ways(), &some.both_ways()),
-    ];
-    for (count, times) in [(size.few, few), (size.some, some), (size.many, many)] {
-        figures.push(Figure::of(format!("lookup_{count}_ns"), "ns", times.lookup));
-        figures.push(Figure::of(format!("packet_{count}_in_ns"), "ns", times.inward));
-        figures.push(Figure::of(format!("packet_{count}_out_ns"), "ns", times.outward));
+    let mut crowd = Crowd::new(most)?;
+    let mut all_few = Times::default();
+    let (mut ratios, mut figures) = (Vec::new(), Vec::new());
+    for &count in size.many {
+        crowd.grow(count, &mut |done| progress.step(done, most as usize))?;
+        let (mut base, mut times) = (Times::default(), Times::default());
+        for _ in 0..size.rounds {
+            few.round(size, &mut base)?;
+            crowd.round(size, &mut times)?;
+        }
+        ratios.push(flatness(format!("lookup_flatness_{count}"), &base.lookup, &times.lookup));
+        ratios.push(flatness(format!("packet_flatness_{count}"), &base.both_ways(), &times.both_ways()));
+        figures.extend(times.figures(count));
+        all_few.take(base);
     }
-    Ok(figures)
+    ratios.extend(all_few.figures(size.few));
+    ratios.extend(figures);
+    Ok(ratios)
 }
 
 /// Every round with many sessions over the median of the rounds with few.
 fn flatness(name: String, few: &[f64], many: &[f64]) -> Figure {
     let base = Figure::of("", "ns", few.to_vec()).median();
     Figure::of(name, "ratio", many.iter().map(|time| time / base).collect())
-}
-
-/// Sessions, and packets that their clients sealed before they went.
-struct Crowd {
-    world: World,
-    count: u32,
-    /// Packets of one session in a row.
-    sealed: Vec<[u8; SEALED_LEN]>,
-    per_session: u32,
-    used: Vec<u32>,
 }
 
 /// Nanoseconds per datagram, one value per round.
@@ -105,78 +92,92 @@ impl Times {
     fn both_ways(&self) -> Vec<f64> {
         self.inward.iter().zip(&self.outward).map(|(inward, outward)| inward + outward).collect()
     }
+
+    fn take(&mut self, other: Times) {
+        self.lookup.extend(other.lookup);
+        self.inward.extend(other.inward);
+        self.outward.extend(other.outward);
+    }
+
+    fn figures(self, count: u32) -> [Figure; 3] {
+        [
+            Figure::of(format!("lookup_{count}_ns"), "ns", self.lookup),
+            Figure::of(format!("packet_{count}_in_ns"), "ns", self.inward),
+            Figure::of(format!("packet_{count}_out_ns"), "ns", self.outward),
+        ]
+    }
 }
 
-/// Packets of one session in one round.
-fn packets_per_session(size: &Size, count: u32) -> u32 {
-    size.packets_per_round.div_ceil(count)
+/// A gateway with sessions, and what their clients have.
+struct Crowd {
+    world: World,
+    shared: Shared,
+    /// By client.
+    cids: Vec<Cid>,
+    /// Of the clients that have sent a packet.
+    senders: HashMap<u32, TrafficSender>,
+    /// All clients, in no order.
+    order: Vec<u32>,
 }
 
 impl Crowd {
     /// Nobody yet, with room for `capacity`.
-    fn new(size: &Size, capacity: u32) -> Result<Crowd, Failure> {
-        let keys = Keys::generate(capacity);
+    fn new(capacity: u32) -> Result<Crowd, Failure> {
+        let keys = Keys::generate(1);
         let peers = keys.peers();
-        // Without the hybrid rekey: a look-up does not depend on it, and the births take a third of the time.
-        let world = World::new(keys, peers, PostQuantum::Off)?;
-        // Two passes of rounds: some sessions take part in both.
-        let per_session = 2 * packets_per_session(size, capacity.min(size.some)) * size.rounds;
-        let room = capacity as usize;
-        let sealed = Vec::with_capacity(room * per_session as usize);
-        Ok(Crowd { world, count: 0, sealed, per_session, used: vec![0; room] })
+        let world = World::with_capacity(capacity as usize, keys, peers, PostQuantum::Off)?;
+        let cids = Vec::with_capacity(capacity as usize);
+        Ok(Crowd { world, shared: Shared::generate(), cids, senders: HashMap::new(), order: Vec::new() })
     }
 
-    /// Gives birth until there are `count`.
-    fn grow(&mut self, count: u32, born: &mut dyn FnMut(usize)) -> Result<(), Failure> {
-        for index in self.count..count {
-            self.world.now += BIRTH_SPACING;
-            let (_, mut uplink) = Client::born(&mut self.world, index)?;
-            for _ in 0..self.per_session {
-                let mut packet = inner_packet(index, true);
-                uplink.seal(&mut packet, &self.world)?;
-                self.sealed.push(packet);
-            }
-            self.count = index + 1;
-            born(self.count as usize);
+    /// Puts sessions in until there are `count`.
+    fn grow(&mut self, count: u32, done: &mut dyn FnMut(usize)) -> Result<(), Failure> {
+        for index in self.order.len() as u32..count {
+            self.cids.push(self.world.install(index, &self.shared)?);
+            self.order.push(index);
+            done(self.order.len());
         }
         Ok(())
     }
 
-    fn rounds(&mut self, size: &Size) -> Result<Times, Failure> {
-        let mut times = Times::default();
-        let each = packets_per_session(size, self.count);
-        let order = |from: u32| (from..self.count).flat_map(move |index| (0..each).map(move |_| index));
-        let mut all: Vec<u32> = order(0).collect();
-        let mut young: Vec<u32> = order(self.count.saturating_sub(YOUNG_COUNT)).collect();
-        for _ in 0..size.rounds {
-            times.lookup.push(self.pass(&mut all, Crowd::look_up)?);
-            times.inward.push(self.pass(&mut young, Crowd::receive)?);
-            times.outward.push(self.pass(&mut young, Crowd::send)?);
-        }
-        Ok(times)
+    fn round(&mut self, size: &Size, times: &mut Times) -> Result<(), Failure> {
+        times.lookup.push(self.pass(size, Crowd::look_up)?);
+        times.inward.push(self.pass(size, Crowd::receive)?);
+        times.outward.push(self.pass(size, Crowd::send)?);
+        Ok(())
     }
 
-    /// Nanoseconds per datagram when `take` is called with all sessions in a new random order.
+    /// Nanoseconds per datagram when `take` is called with sessions in random order.
     fn pass(
         &mut self,
-        order: &mut [u32],
+        size: &Size,
         take: fn(&mut Crowd, &[u32]) -> Result<Duration, Failure>,
     ) -> Result<f64, Failure> {
-        shuffle(order);
+        let drawn = self.draw(size.packets_per_round);
         let mut spent = Duration::ZERO;
-        for batch in order.chunks(BATCH_COUNT) {
+        for batch in drawn.chunks(BATCH_COUNT) {
             spent += take(self, batch)?;
         }
-        Ok(ns_per_item(spent, order.len()))
+        Ok(ns_per_item(spent, drawn.len()))
+    }
+
+    /// So many clients: nobody twice before everybody was there.
+    fn draw(&mut self, count: usize) -> Vec<u32> {
+        let mut drawn = Vec::with_capacity(count);
+        while drawn.len() < count {
+            let more = self.order.len().min(count - drawn.len());
+            shuffle(&mut self.order, more);
+            drawn.extend(&self.order[..more]);
+        }
+        drawn
     }
 
     /// Processor time for finding each of these sessions.
     fn look_up(&mut self, batch: &[u32]) -> Result<Duration, Failure> {
         let stale = |&index: &u32| {
-            let mut datagram = self.sealed[(index * self.per_session) as usize];
-            if let (Ok(mut header), Some(head)) = (DataHeader::parse(&datagram), datagram.first_chunk_mut()) {
-                header.generation = STALE_GENERATION;
-                header.write(head);
+            let (mut datagram, cid) = ([0; SEALED_LEN], self.cids[index as usize]);
+            if let Some(head) = datagram.first_chunk_mut() {
+                DataHeader { generation: STALE_GENERATION, lane: 0, cid, pn: 0 }.write(head);
             }
             (outer(index, 0), datagram)
         };
@@ -196,7 +197,10 @@ impl Crowd {
 
     /// Processor time for the next packet of each of these sessions.
     fn receive(&mut self, batch: &[u32]) -> Result<Duration, Failure> {
-        let mut datagrams: Vec<_> = batch.iter().map(|&index| (outer(index, 0), self.next(index))).collect();
+        let mut datagrams = Vec::with_capacity(batch.len());
+        for &index in batch {
+            datagrams.push((outer(index, 0), self.seal(index)?));
+        }
         let before = cpu_time();
         let mut delivered = 0;
         for run in datagrams.chunks_mut(RECEIVE_COUNT) {
@@ -227,17 +231,19 @@ impl Crowd {
         if sealed == batch.len() { Ok(spent) } else { Err(self.world.failure("a packet was not sealed")) }
     }
 
-    fn next(&mut self, index: u32) -> [u8; SEALED_LEN] {
-        let used = &mut self.used[index as usize];
-        let at = index * self.per_session + *used;
-        *used += 1;
-        self.sealed[at as usize]
+    /// The next packet of this client.
+    fn seal(&mut self, index: u32) -> Result<[u8; SEALED_LEN], Failure> {
+        let sender = self.senders.entry(index).or_insert_with(|| self.shared.sender(index));
+        let mut packet = inner_packet(index, true);
+        let sealed = sender.seal(self.cids[index as usize], 0, &mut packet);
+        sealed.map(|()| packet).map_err(|_| self.world.failure("a packet was not sealed"))
     }
 }
 
-/// Fisher and Yates.
-fn shuffle(order: &mut [u32]) {
-    for at in (1..order.len()).rev() {
-        order.swap(at, (SystemRandom.next_u64() % (at as u64 + 1)) as usize);
+/// The first `count` places get clients drawn from all (Fisher and Yates).
+fn shuffle(order: &mut [u32], count: usize) {
+    for at in 0..count {
+        let left = (order.len() - at) as u64;
+        order.swap(at, at + (SystemRandom.next_u64() % left) as usize);
     }
 }

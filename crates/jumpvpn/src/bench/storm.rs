@@ -90,6 +90,9 @@ fn storm(world: &mut World, asked: &mut [Asked]) -> Result<Outcome, Failure> {
             answers.insert(transmit.destination, buffer[..transmit.len].to_vec());
         }
     }
+    if world.gateway.poll_ownership_request().is_some() {
+        return Err(world.failure("a move asked something of the store"));
+    }
     Ok(Outcome { waits, answers })
 }
 

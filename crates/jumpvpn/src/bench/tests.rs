@@ -65,13 +65,13 @@ fn reject_in_small() {
 
 #[test]
 fn lookup_in_small() {
-    let size = lookup::Size { few: 2, some: 5, many: 9, packets_per_round: 20, rounds: 2 };
+    let size = lookup::Size { few: 2, many: &[5, 9], packets_per_round: 20, rounds: 2 };
     let figures = lookup::measure(&size, &mut Progress::new("lookup")).unwrap();
     let expected = [
-        "lookup_flatness",
         "lookup_flatness_5",
-        "packet_flatness",
         "packet_flatness_5",
+        "lookup_flatness_9",
+        "packet_flatness_9",
         "lookup_2_ns",
         "packet_2_in_ns",
         "packet_2_out_ns",
@@ -93,4 +93,31 @@ fn events_in_small() {
         ["event_ok_ns", "event_failing_ns", "event_flooded_ns", "event_failing_share", "event_flooded_share"];
     assert_eq!(names(&figures), expected);
     assert!(all_positive(&figures), "{figures:?}");
+}
+
+/// Nobody may be lost, and nothing may be written but the takeover itself and heartbeats.
+fn check_journey(name: &str, figures: &[report::Figure], writes_max: f64) {
+    let whats = ["sessions", "lost", "all_s", "p50_ms", "p99_ms", "writes_per_session", "record_bytes"];
+    assert_eq!(names(figures), whats.map(|what| format!("{name}_{what}")));
+    let median = |at: usize| figures[at].median();
+    assert_eq!(median(1), 0.0, "{figures:?}");
+    assert!(median(2) > 0.0 && median(3) > 0.0 && median(4) >= median(3), "{figures:?}");
+    assert!((1.0..=writes_max).contains(&median(5)), "{figures:?}");
+    assert!((100.0..=600.0).contains(&median(6)), "{figures:?}");
+}
+
+#[test]
+fn takeover_in_small() {
+    let size = takeover::Size { sessions: 40, rounds: 1 };
+    let figures = takeover::measure_takeover(&size, &mut Progress::new("takeover")).unwrap();
+    // One transaction each; heartbeats of two gateways for as long as it takes are few.
+    check_journey("takeover", &figures, 2.0);
+}
+
+#[test]
+fn drain_in_small() {
+    let size = takeover::Size { sessions: 40, rounds: 1 };
+    let figures = takeover::measure_drain(&size, &mut Progress::new("drain")).unwrap();
+    // A word in a mailbox and a release each, and twelve heartbeats or so of two gateways in the time of the drain.
+    check_journey("drain", &figures, 6.0);
 }

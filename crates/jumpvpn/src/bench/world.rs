@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use jumpvpn_engine::agent::{self, Command, Link};
-use jumpvpn_engine::gateway::{self, Peer};
+use jumpvpn_engine::gateway::{self, Installed, Peer};
 use jumpvpn_engine::{
     Agent, Gateway, HEADROOM, Received, SocketKey, TAILROOM, TRANSMIT_BUFFER_LEN, Transmit,
 };
@@ -17,8 +17,11 @@ use jumpvpn_events::{PathLabel, Reason, State, Time};
 use jumpvpn_ownership::{Answer, Fence, Moves, Rev};
 use jumpvpn_policy::{Policy, PostQuantum};
 use jumpvpn_runtime::SystemRandom;
-use jumpvpn_session::{PrivateKey, PublicKey, SuiteSet};
-use jumpvpn_wire::Kind;
+use jumpvpn_session::{
+    BindingContext, EpochContext, EpochSecret, PrivateKey, PublicKey, Side, Suite, SuiteSet, TrafficSender,
+};
+use jumpvpn_wire::{Cid, Kind, SessionId};
+use rand_core::Rng;
 
 use super::meter::cpu_time;
 use crate::exit::{Code, Failure};
@@ -42,6 +45,32 @@ const FIRST_INNER: (u32, u128) = (u32::from_be_bytes([10, 64, 0, 2]), 0xfd77 << 
 pub(super) const PACKET_LEN: usize = 28;
 /// The same, sealed.
 pub(super) const SEALED_LEN: usize = HEADROOM + PACKET_LEN + TAILROOM;
+
+/// What clients share whose sessions are installed: one secret, from which each has keys of its own by its session id.
+pub(super) struct Shared([u8; 32]);
+
+impl Shared {
+    /// A fresh one.
+    pub(super) fn generate() -> Shared {
+        let mut secret = [0; 32];
+        SystemRandom.fill_bytes(&mut secret);
+        Shared(secret)
+    }
+
+    fn secret(&self) -> EpochSecret {
+        EpochSecret::agreed(&self.0)
+    }
+
+    fn context(&self, index: u32) -> EpochContext {
+        let sid = SessionId((u128::from(index) + 1).to_be_bytes());
+        EpochContext { sid, n: 0, owner_epoch: 1, owner_salt: [0; 16], suite: Suite::Aes256Gcm, lanes: 1 }
+    }
+
+    /// What seals the packets of client `index`.
+    pub(super) fn sender(&self, index: u32) -> TrafficSender {
+        self.secret().binding(&self.context(index), &BindingContext::birth(), Side::Client).send
+    }
+}
 
 /// Keys of the clients. They belong to the configuration, not to the cost of a session.
 pub(super) struct Keys {
@@ -95,11 +124,22 @@ impl World {
     /// A gateway with room for as many sessions as there are clients. `peers` are those of `keys`, made before so that
     /// their memory is not the engine's.
     pub(super) fn new(keys: Keys, peers: Vec<Peer>, pq: PostQuantum) -> Result<World, Failure> {
+        let capacity = peers.len();
+        World::with_capacity(capacity, keys, peers, pq)
+    }
+
+    /// A gateway with room for `capacity` sessions, whoever its peers are.
+    pub(super) fn with_capacity(
+        capacity: usize,
+        keys: Keys,
+        peers: Vec<Peer>,
+        pq: PostQuantum,
+    ) -> Result<World, Failure> {
         let mut policy = Policy::laptop();
         policy.security.pq = pq;
         let config = gateway::Config {
             private: keys.gateway.clone(),
-            capacity: peers.len(),
+            capacity,
             peers,
             // invariant: both are networks.
             networks: ["10.64.0.1/10", "fd77::1/64"].map(|text| text.parse().expect("a network")).to_vec(),
@@ -224,6 +264,25 @@ impl World {
             forged[1..4].fill(0);
             self.hand_over(outer(index, 0), &mut forged);
         }
+    }
+
+    /// Puts the session of client `index` in without a handshake, beside others of other indices; the CID of packets to
+    /// the gateway. Its owner epoch is 1.
+    ///
+    /// # Errors
+    /// The gateway is full.
+    pub(super) fn install(&mut self, index: u32, shared: &Shared) -> Result<Cid, Failure> {
+        let installed = Installed {
+            secret: shared.secret(),
+            context: shared.context(index),
+            inner: inner(index).map(Some),
+            source: outer(index, 0),
+            local: GATEWAY.ip(),
+            peer_cid: Cid(u64::from(index) + 1),
+        };
+        let cid = self.gateway.install(installed, self.now);
+        while self.gateway.poll_event().is_some() {}
+        cid.ok_or_else(|| self.failure("a session did not fit"))
     }
 
     /// Takes a datagram of a client to the gateway, without any delivery of what it answers.
