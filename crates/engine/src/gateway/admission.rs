@@ -12,15 +12,19 @@ use crate::sketch::{Bucket, Sketch};
 /// second leave most of it to traffic.
 const HANDSHAKE_RATE: (u32, u32) = (500, 256);
 /// Public-key work for takeovers, per second and at once, beside that for handshakes: whoever asks for one has shown the
-/// session's credentials, so that strangers cannot use it up. At 0.3 ms each it is a third of one core, and the 25,000
-/// clients of a gateway that died are served within half a minute.
-const TAKEOVER_RATE: (u32, u32) = (1_000, 256);
+/// session's credentials, so that strangers cannot use it up. The 25,000 clients of a gateway that died are served within 13 s;
+/// at 0.3 ms each that is two thirds of one core for so long (`jumpvpn bench takeover`).
+const TAKEOVER_RATE: (u32, u32) = (2_000, 256);
 /// From this load on (eighths of the budget) a handshake needs a cookie; WireGuard's threshold is the same
 /// eighth of its queue.
 const COOKIE_FROM_EIGHTHS: u64 = 1;
-/// HS_RETRY replies per second and at once, all sources together: they cost a MAC each and go to unproven
-/// addresses.
-const RETRY_RATE: (u32, u32) = (2_000, 500);
+/// HS_RETRY replies to HS_INIT per second and at once, all sources together: they cost a MAC each, go to unproven addresses, and are
+/// not longer than what they answer. A flood takes its share of them from newcomers, so they are many: 2 µs each are a twenty-fifth of one
+/// core.
+const RETRY_RATE: (u32, u32) = (20_000, 2_000);
+/// The same to TAKEOVER_INIT, whose sender has shown a route token. They are counted apart, so that a flood of handshakes keeps no
+/// client from its session; all 25,000 clients of a gateway that died get one within 2 s.
+const TAKEOVER_RETRY_RATE: (u32, u32) = (10_000, 2_000);
 /// Control messages per route token: 50 per second (docs/protocol.md, order of checks).
 const TOKEN_RATE: (u32, u32) = (50, 50);
 /// Handshakes per IPv4 address or IPv6 /64 behind a valid cookie: 20 per second, burst 5.
@@ -36,6 +40,7 @@ pub(crate) struct Admission {
     handshakes: Bucket,
     takeovers: Bucket,
     retries: Bucket,
+    takeover_retries: Bucket,
     tokens: Sketch,
     narrow: Sketch,
     wide: Sketch,
@@ -50,6 +55,7 @@ impl Admission {
             handshakes: Bucket::new(HANDSHAKE_RATE.0, HANDSHAKE_RATE.1),
             takeovers: Bucket::new(TAKEOVER_RATE.0, TAKEOVER_RATE.1),
             retries: Bucket::new(RETRY_RATE.0, RETRY_RATE.1),
+            takeover_retries: Bucket::new(TAKEOVER_RETRY_RATE.0, TAKEOVER_RETRY_RATE.1),
             tokens: Sketch::new(TOKEN_RATE.0, TOKEN_RATE.1, rng),
             narrow: Sketch::new(NARROW_RATE.0, NARROW_RATE.1, rng),
             wide: Sketch::new(WIDE_RATE.0, WIDE_RATE.1, rng),
@@ -68,9 +74,14 @@ impl Admission {
         self.handshakes.used_eighths(now) >= COOKIE_FROM_EIGHTHS
     }
 
-    /// Pace of HS_RETRY replies.
+    /// Pace of HS_RETRY replies to HS_INIT.
     pub fn may_retry(&mut self, now: Time) -> bool {
         self.retries.take(now)
+    }
+
+    /// Pace of HS_RETRY replies to TAKEOVER_INIT.
+    pub fn may_retry_takeover(&mut self, now: Time) -> bool {
+        self.takeover_retries.take(now)
     }
 
     /// Buckets of the source's prefixes, for sources that have shown a cookie.

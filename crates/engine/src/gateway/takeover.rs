@@ -139,7 +139,7 @@ impl Gateway {
         if shown.is_some_and(|cookie| self.core.cookies.check(now, from.source, Cid(cseq), &cookie)) {
             return Ok(());
         }
-        if self.admission.may_retry(now) {
+        if self.admission.may_retry_takeover(now) {
             self.core.refresh_keys(now)?;
             let cookie = self.core.cookies.issue(now, from.source, Cid(cseq));
             let retry = self.core.responder.write_takeover_retry(init, cookie);

@@ -40,3 +40,14 @@ fn a_prefix_is_limited_without_touching_others() {
     assert_eq!(admission.check_prefix(same_network, now), Err(Reason::PrefixRateLimited));
     assert_eq!(admission.check_prefix(other, now), Ok(()));
 }
+
+#[test]
+fn cookies_for_takeovers_are_not_used_up_by_handshakes() {
+    let mut admission = admission();
+    let now = Time::from_millis(1000);
+    assert_eq!((0..5000).filter(|_| admission.may_retry(now)).count(), 2000);
+    assert_eq!((0..5000).filter(|_| admission.may_retry_takeover(now)).count(), 2000);
+    assert!(!admission.may_retry(now) && !admission.may_retry_takeover(now));
+    // Newcomers find some again at once, whatever the flood.
+    assert_eq!((0..5000).filter(|_| admission.may_retry(now + Duration::from_millis(10))).count(), 200);
+}
