@@ -17,6 +17,7 @@ mod path;
 mod probe;
 mod rebind;
 mod recover;
+mod refused;
 mod rekey;
 mod status;
 mod takeover;

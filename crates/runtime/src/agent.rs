@@ -166,6 +166,11 @@ impl Running {
     fn open(&mut self, wanted: Wanted) -> Result<(), String> {
         let bound = self.io.sockets.open(wanted.local, &wanted.name);
         let key = self.book.next_key();
+        // Without this a gateway that is gone is noticed later.
+        let bound = bound.map(|mut binding| {
+            binding.hear_refusals().unwrap_or_default();
+            binding
+        });
         let opened = bound
             .and_then(|binding| self.io.pump.sockets().open(key, binding).map_err(|error| error.to_string()));
         match opened {
@@ -274,6 +279,10 @@ impl Engine for Agent {
 
     fn handle_path_gone(&mut self, socket: SocketKey, now: Time) {
         self.handle_socket_error(socket, now);
+    }
+
+    fn handle_refused(&mut self, socket: SocketKey, by: IpAddr, now: Time) {
+        Agent::handle_refused(self, socket, by, now);
     }
 
     fn handle_resume(&mut self, _slept: Duration, now: Time) {

@@ -69,6 +69,8 @@ pub(crate) trait Engine {
     fn handle_packet(&mut self, buffer: &mut [u8], now: Time) -> Result<Transmit, Reason>;
     /// Sending from `socket` failed because its device, address or route is gone.
     fn handle_path_gone(&mut self, socket: SocketKey, now: Time);
+    /// The machine `by` says that it has nobody for a datagram from `socket`; anybody may have said so.
+    fn handle_refused(&mut self, _socket: SocketKey, _by: IpAddr, _now: Time) {}
     /// The machine slept.
     fn handle_resume(&mut self, slept: Duration, now: Time);
     /// Timers that are due.
@@ -242,6 +244,9 @@ impl Pump {
                 self.pending.merge(woken);
             }
             self.receive(engine);
+            while let Some((socket, by)) = self.sockets.next_refusal() {
+                engine.handle_refused(socket, by, clock::now());
+            }
             self.forward(engine)?;
             if !self.sockets.any_readable() {
                 break;

@@ -14,6 +14,9 @@ use crate::{BindError, DatagramBatch, SendError, sort};
 /// IPv6 would allow 20 more, not worth a distinction.
 const MAX_SEND_LEN: usize = 65_507;
 
+/// Answers of the network that are read in a row: more than Linux sends at once (6), and a bound for who sends them faster than they are read.
+const ANSWERS_MAX: usize = 16;
+
 /// How a socket is to be set up.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct BindOptions {
@@ -37,6 +40,10 @@ pub struct UdpBinding {
     state: UdpSocketState,
     local: SocketAddr,
     on_device: bool,
+    /// Whether the network's answers to what was sent are read.
+    hears_refusals: bool,
+    /// Whose machine said last that nobody listens there.
+    refused: Option<IpAddr>,
 }
 
 impl UdpBinding {
@@ -102,12 +109,46 @@ impl UdpBinding {
         let state = UdpSocketState::new(UdpSockRef::from(&socket)).map_err(step("configure a UDP socket"))?;
         let bound = socket.local_addr().map_err(step("read the address of the socket"))?;
         let local = bound.as_socket().unwrap_or(local);
-        Ok(UdpBinding { socket, state, local, on_device })
+        Ok(UdpBinding { socket, state, local, on_device, hears_refusals: false, refused: None })
     }
 
     /// The address and port the socket is bound to.
     pub fn local_addr(&self) -> SocketAddr {
         self.local
+    }
+
+    /// From now on notes who says that nobody listens where a datagram was sent to. Such answers of the network (ICMP) are easily forged;
+    /// nothing else follows from them.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn hear_refusals(&mut self) -> io::Result<()> {
+        self.state.enable_transport_errors(UdpSockRef::from(&self.socket))?;
+        self.hears_refusals = true;
+        Ok(())
+    }
+
+    /// Whose machine has said so, as noticed by an attempt to receive or to send since the last call; the last one of several.
+    pub fn take_refusal(&mut self) -> Option<IpAddr> {
+        self.refused.take()
+    }
+
+    /// Reads what the network answered to earlier datagrams, so that it is not taken for the outcome of the next call; whether there was
+    /// anything.
+    fn clear_answers(&mut self) -> bool {
+        if !self.hears_refusals {
+            return false;
+        }
+        for count in 0..ANSWERS_MAX {
+            match self.state.recv_transport_error(UdpSockRef::from(&self.socket)) {
+                Ok(Some(answer)) if answer.raw_errno == libc::ECONNREFUSED => {
+                    self.refused = answer.addr.map(|machine| machine.ip()).or(self.refused);
+                }
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => return count > 0,
+            }
+        }
+        true
     }
 
     /// Fills `batch`; returns the number of datagrams in it.
@@ -116,7 +157,11 @@ impl UdpBinding {
     /// `WouldBlock` when no datagram is waiting; anything else is a fault of the socket.
     pub fn try_recv(&mut self, batch: &mut DatagramBatch) -> io::Result<usize> {
         let (socket, state) = (&self.socket, &self.state);
-        batch.fill(|slices, metas| state.recv(UdpSockRef::from(socket), slices, metas))?;
+        let filled = batch.fill(|slices, metas| state.recv(UdpSockRef::from(socket), slices, metas));
+        if filled.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::WouldBlock) {
+            self.clear_answers();
+        }
+        filled?;
         Ok(batch.count())
     }
 
@@ -138,7 +183,14 @@ impl UdpBinding {
         while sent_len < bytes.len() {
             let burst_len = self.burst_len(segment_len).min(bytes.len() - sent_len);
             let burst = &bytes[sent_len..sent_len + burst_len];
-            match self.send_once(destination, source, burst, segment_len) {
+            let mut sent = self.send_once(destination, source, burst, segment_len);
+            if sent.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::WouldBlock)
+                && self.clear_answers()
+            {
+                // It may have been about an earlier datagram; then this one has not been tried.
+                sent = self.send_once(destination, source, burst, segment_len);
+            }
+            match sent {
                 Ok(()) => sent_len += burst_len,
                 // The offload was refused and is now off: the same bytes again, one segment at a time.
                 Err(_) if burst_len > segment_len && self.max_segments() == 1 => {}

@@ -374,11 +374,11 @@ impl Live {
     }
 
     /// The gateway at which a jump was asked for does not serve the session.
-    pub(super) fn abandon_jump(&mut self, core: &mut Core, now: Time) {
+    pub(super) fn abandon_jump(&mut self, core: &mut Core, reason: Reason, now: Time) {
         let (pending, intent) = (self.pending.take(), self.intent.take());
         core.resending = None;
         if (pending.is_some() || intent.is_some()) && self.state() == State::Recovering {
-            self.transition(core, Trigger::JumpRefused, Reason::Orphaned, now);
+            self.transition(core, Trigger::JumpRefused, reason, now);
         }
     }
 

@@ -106,6 +106,8 @@ pub(crate) struct Path {
     /// The last answered probe was answered twice, with two addresses.
     pub contradicted: bool,
     pub left_at: Option<Time>,
+    /// When the machine at its other end last said that nobody listens there.
+    pub refused: Option<Time>,
 }
 
 impl Path {
@@ -143,6 +145,7 @@ impl Path {
             contradictions: 0,
             contradicted: false,
             left_at: None,
+            refused: None,
         }
     }
 
@@ -171,6 +174,7 @@ impl Path {
         self.ticket = None;
         self.observed = None;
         self.unconfirmed = None;
+        self.refused = None;
         self.answered = None;
         self.contradictions = 0;
         self.left_at = None;

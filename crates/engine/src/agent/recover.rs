@@ -64,10 +64,10 @@ impl Live {
     }
 
     /// The gateway that served us does so no more, although it, or another one, answers.
-    pub(super) fn lose_gateway(&mut self, core: &mut Core, now: Time) {
+    pub(super) fn lose_gateway(&mut self, core: &mut Core, reason: Reason, now: Time) {
         self.watch = Watch::new(now);
         if self.state() == State::Attached {
-            self.transition(core, Trigger::Suspect, Reason::Orphaned, now);
+            self.transition(core, Trigger::Suspect, reason, now);
         }
         self.recovering_since = Some(now);
         self.recovery_attempts = 0;

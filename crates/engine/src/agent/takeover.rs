@@ -28,6 +28,9 @@ use crate::{Received, SocketKey};
 const ELSEWHERE_AFTER: Duration = Duration::from_millis(1_200);
 /// Up to this much later, at random: a gateway that died had more clients than this one.
 const ELSEWHERE_JITTER: Duration = Duration::from_millis(400);
+/// The same where its machine lives and says that it is gone: clients notice at different times, by when they send; and whoever is asked
+/// admits so many a second and has the others come later.
+const REFUSED_JITTER: Duration = Duration::from_millis(100);
 /// The same for a gateway that came back: short, because it serves nobody yet and its clients wait.
 const ORPHANED_JITTER: Duration = Duration::from_millis(32);
 /// A request is repeated after this time, then doubling: above the round trip of most paths.
@@ -61,6 +64,8 @@ pub(super) enum Cause {
     Orphaned(usize),
     /// The own gateway is silent.
     Unreachable,
+    /// The same, and its machine says that nobody listens.
+    Refused,
     /// The gateway of the last claim is silent, or has refused.
     Unclaimed,
 }
@@ -125,24 +130,28 @@ fn jitter(core: &mut Core, most: Duration) -> Duration {
     most.mul_f64(f64::from(share) / 65_536.0)
 }
 
+/// Gateways by the hash of session and name, so that the clients of one that died spread over the others, and each begins with
+/// the same one every time.
+fn rendezvous(session: SessionId, publics: &[PublicKey]) -> Vec<usize> {
+    let score = |public: &PublicKey| {
+        let mut hasher = SipHasher13::new_with_key(&session.0);
+        hasher.write(&public.0);
+        hasher.finish()
+    };
+    let mut order: Vec<usize> = (0..publics.len()).collect();
+    order.sort_by_key(|&gateway| std::cmp::Reverse(score(&publics[gateway])));
+    order
+}
+
 impl Live {
     /// When this file has something to do.
     pub(super) fn next_takeover_due(&self) -> Option<Time> {
         self.takeover.as_ref().map(|takeover| takeover.due())
     }
 
-    /// Gateways by the hash of session and name, so that the clients of one that died spread over the others, and each
-    /// begins with the same one every time.
     fn rendezvous(&self, core: &Core) -> Vec<usize> {
-        let score = |public: &PublicKey| {
-            let mut hasher = SipHasher13::new_with_key(&self.epoch.sid.0);
-            hasher.write(&public.0);
-            hasher.finish()
-        };
-        let gateways = &core.config.gateways;
-        let mut order: Vec<usize> = (0..gateways.len()).collect();
-        order.sort_by_key(|&gateway| std::cmp::Reverse(score(&gateways[gateway].public)));
-        order
+        let publics: Vec<PublicKey> = core.config.gateways.iter().map(|gateway| gateway.public).collect();
+        rendezvous(self.epoch.sid, &publics)
     }
 
     /// Begins to ask, or asks the gateway that has something to say first.
@@ -162,6 +171,10 @@ impl Live {
                 // As long as there are keys for it, the own one is asked by probes.
                 order.retain(|&gateway| gateway != home);
                 (Reason::GatewaySilent, jitter(core, ELSEWHERE_JITTER))
+            }
+            Cause::Refused => {
+                order.retain(|&gateway| gateway != home);
+                (Reason::GatewaySilent, jitter(core, REFUSED_JITTER))
             }
             Cause::Unclaimed => {
                 let at = order.iter().position(|&gateway| gateway == home).unwrap_or(0);
@@ -272,9 +285,9 @@ impl Live {
         if asked {
             return Ok(Received::Consumed);
         }
-        self.abandon_jump(core, now);
+        self.abandon_jump(core, Reason::Orphaned, now);
         if self.recovering_since.is_none() {
-            self.lose_gateway(core, now);
+            self.lose_gateway(core, Reason::Orphaned, now);
         }
         self.start_takeover(core, paths, Cause::Orphaned(gateway), now);
         Ok(Received::Consumed)
@@ -534,3 +547,6 @@ fn send_attempt(core: &mut Core, paths: &Paths, attempt: &Attempt) {
         core.send(path.link.socket, path.remote, |slot| super::birth::copy_into(slot, message));
     }
 }
+
+#[cfg(test)]
+mod tests;

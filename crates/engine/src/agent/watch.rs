@@ -265,6 +265,7 @@ impl Live {
         if self.beat_due(core) <= now {
             self.send_beat(core, paths, now);
         }
+        self.heed_refusal(core, paths, now);
     }
 
     fn look_for_doubt(&mut self, core: &mut Core, paths: &mut Paths, now: Time) {

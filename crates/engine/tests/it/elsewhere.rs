@@ -7,7 +7,7 @@ use jumpvpn_events::{EventKind, Reason, SessionLabel, State, Time};
 use jumpvpn_policy::Policy;
 use jumpvpn_wire::{Kind, NoSession, TakeoverInit, TakeoverRefusal};
 
-use crate::journey::Journey;
+use crate::journey::{AT, Journey};
 use crate::town::Manner;
 use crate::world::ms;
 
@@ -117,6 +117,61 @@ fn a_gateway_that_is_gone_for_good_is_left_for_another() {
         never_ended(&journey);
         journey.audit();
     }
+}
+
+/// Its process ended, its machine lives, and somebody there has said that it is dead.
+#[test]
+fn a_gateway_whose_machine_says_that_it_is_gone_is_left_within_half_a_second() {
+    let mut slowest = Duration::ZERO;
+    for seed in 0..20 {
+        let mut journey = Journey::begun(700 + seed);
+        let before = anchor(&journey);
+        journey.refuses = true;
+        journey.kill(0);
+        let since = journey.now;
+        journey.run_with_traffic(ms(100));
+        journey.town.bury(0);
+        journey.run_with_traffic(ms(2000));
+        let back = journey.back_after(since).expect("it never went on");
+        slowest = slowest.max(back);
+        assert_eq!((journey.serving(), anchor(&journey), takeovers(&journey).len()), (1, before, 1));
+        assert_eq!(why(&journey), [Reason::GatewaySilent]);
+        never_ended(&journey);
+        journey.audit();
+    }
+    assert!(slowest <= ms(500), "{slowest:?}");
+    assert!(slowest > ms(100), "silence has to be noticed first: {slowest:?}");
+}
+
+/// Anybody on the way can say that nobody is there.
+#[test]
+fn a_forged_word_that_nobody_is_there_moves_nothing() {
+    let gateway = |at: usize| AT[at].parse::<std::net::SocketAddr>().unwrap().ip();
+    let mut journey = Journey::begun(31);
+    for _ in 0..200 {
+        (0..2).for_each(|link| journey.refuse(link, gateway(0)));
+        journey.exchange(ms(5));
+    }
+    // Nor while nothing is to be heard: an idle session is silent.
+    for _ in 0..400 {
+        (0..2).for_each(|link| journey.refuse(link, gateway(0)));
+        journey.run(ms(100));
+    }
+    journey.run_with_traffic(ms(1000));
+    assert_eq!((journey.serving(), takeovers(&journey).len()), (0, 0));
+    // A word of somebody else is none, even in doubt: the agent leaves when it would have left anyway.
+    journey.kill(0);
+    journey.town.bury(0);
+    let since = journey.now;
+    while journey.now.since(since) < ms(1000) {
+        (0..2).for_each(|link| journey.refuse(link, gateway(1)));
+        journey.exchange(ms(5));
+    }
+    assert_eq!(journey.back_after(since), None);
+    journey.run_with_traffic(ms(3000));
+    assert_eq!(journey.serving(), 1);
+    never_ended(&journey);
+    journey.audit();
 }
 
 #[test]

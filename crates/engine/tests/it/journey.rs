@@ -1,6 +1,6 @@
 //! An agent with two links, and a cell of two gateways that come and go, in virtual time.
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use jumpvpn_engine::agent::{Config, GatewayPeer, Link, Notice, Status};
@@ -37,8 +37,12 @@ pub struct Journey {
     pub now: Time,
     /// Gateways that run and can be reached.
     pub alive: [bool; 2],
+    /// Whether the machine of a gateway that does not run says so.
+    pub refuses: bool,
     links: Vec<Link>,
     flying: BTreeMap<(Time, u64), Flight>,
+    /// On their way back: when they arrive, on which link, from where.
+    refusals: VecDeque<(Time, usize, usize)>,
     sent: u64,
     pub agent_events: Vec<Event>,
     pub notices: Vec<Notice>,
@@ -77,8 +81,10 @@ impl Journey {
             town,
             now,
             alive: [true; 2],
+            refuses: false,
             links: vec![link(0, "wifi"), link(1, "lte")],
             flying: BTreeMap::new(),
+            refusals: VecDeque::new(),
             sent: 0,
             agent_events: Vec::new(),
             notices: Vec::new(),
@@ -143,7 +149,8 @@ impl Journey {
         let end = self.now + span;
         self.collect();
         loop {
-            let arrival = self.flying.keys().next().map(|(at, _)| *at);
+            let refusal = self.refusals.front().map(|(at, ..)| *at);
+            let arrival = self.flying.keys().next().map(|(at, _)| *at).into_iter().chain(refusal).min();
             let timers = (0..2).filter(|at| self.alive[*at]).map(|at| self.town.gateways[at].poll_timeout());
             let due = timers.chain([arrival, self.agent.poll_timeout()]).flatten().min();
             let next = due.unwrap_or(Time::MAX).max(self.now);
@@ -233,12 +240,23 @@ impl Journey {
                     Received::Dropped(reason) => self.drops.push((self.now, reason)),
                     Received::Consumed => {}
                 }
-            } else if self.alive[at]
-                && let Received::Packet(_) = self.town.hand_in(at, Journey::outer(link), &bytes)
-            {
-                self.at_gateway.push((self.now, at));
+            } else if self.alive[at] {
+                if let Received::Packet(_) = self.town.hand_in(at, Journey::outer(link), &bytes) {
+                    self.at_gateway.push((self.now, at));
+                }
+            } else if self.refuses {
+                self.refusals.push_back((self.now + DELAY, link, at));
             }
         }
+        while let Some((_, link, at)) = self.refusals.front().copied().filter(|(due, ..)| *due <= self.now) {
+            self.refusals.pop_front();
+            self.refuse(link, AT[at].parse::<SocketAddr>().unwrap().ip());
+        }
+    }
+
+    /// The machine `by`, or somebody who pretends to be it, says that nobody is there.
+    pub fn refuse(&mut self, link: usize, by: IpAddr) {
+        self.agent.handle_refused(SocketKey(link as u32), by, self.now);
     }
 
     fn collect(&mut self) {

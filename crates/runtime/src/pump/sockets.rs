@@ -1,6 +1,7 @@
 //! The UDP sockets of a pump and what is known about their readiness.
 
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 
 use jumpvpn_engine::{SocketKey, Transmit};
@@ -96,6 +97,11 @@ impl Sockets {
         }
         entry.readable = false;
         None
+    }
+
+    /// A socket over which somebody was sent to who is not there, and whose machine says so.
+    pub(super) fn next_refusal(&mut self) -> Option<(SocketKey, IpAddr)> {
+        self.entries.iter_mut().find_map(|entry| Some((entry.key, entry.binding.take_refusal()?)))
     }
 
     /// Sends `bytes` where `transmit` says, cut into datagrams of `segment_len`.

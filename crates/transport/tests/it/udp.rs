@@ -64,6 +64,38 @@ fn a_segmented_send_arrives_datagram_by_datagram_over_ipv6() {
     in_namespace(|| segmented_over("[::1]:0"));
 }
 
+fn refused_at(address: &str) {
+    let (mut receiver, mut sender, mut deaf) =
+        (bind(address, None), bind(address, None), bind(address, None));
+    sender.hear_refusals().unwrap();
+    // Its socket is closed again.
+    let gone = bind(address, None).local_addr();
+    for number in 0..3 {
+        sender.try_send(gone, None, &[0xff], None).unwrap();
+        sender.try_send(receiver.local_addr(), None, &[number], None).unwrap();
+    }
+    let arrived: Vec<u8> = receive(&mut receiver, 3).into_iter().map(|(_, _, first, _)| first).collect();
+    assert_eq!(arrived, [0, 1, 2], "the answer to one is not the outcome of the next");
+    assert_eq!(sender.take_refusal(), Some(gone.ip()));
+    assert_eq!(sender.take_refusal(), None, "once");
+    // Also when nothing more is sent.
+    sender.try_send(gone, None, &[0xff], None).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while sender.take_refusal().is_none() {
+        assert!(Instant::now() < deadline, "nobody refuses");
+        sender.try_recv(&mut DatagramBatch::new(8)).unwrap_err();
+    }
+    deaf.try_send(gone, None, &[0xff], None).unwrap();
+    deaf.try_send(receiver.local_addr(), None, &[3], None).unwrap();
+    assert_eq!(receive(&mut receiver, 1)[0].2, 3);
+    assert_eq!(deaf.take_refusal(), None, "who does not ask is not told");
+}
+
+#[test]
+fn who_refuses_is_noted_and_costs_no_datagram() {
+    in_namespace(|| ["127.0.0.1:0", "[::1]:0"].into_iter().for_each(refused_at));
+}
+
 #[test]
 fn an_answer_can_leave_from_the_address_that_was_asked() {
     in_namespace(|| {
