@@ -13,6 +13,7 @@ mod carrier;
 mod datagram;
 mod field;
 mod flood;
+mod hostile;
 mod judge;
 mod ledger;
 mod load;

@@ -4,26 +4,17 @@ use std::io;
 use std::net::{SocketAddr, SocketAddrV4, UdpSocket};
 use std::time::Duration;
 
-use jumpvpn_session::{
-    BindingContext, ControlKeys, EpochContext, Established, Initiator, InitiatorConfig, PrivateKey,
-    PublicKey, Side, SuiteSet, Traffic, open_control, seal_control,
-};
-use jumpvpn_wire::{
-    CONTROL_HEADER_LEN, Cid, ControlHeader, DATA_HEADER_LEN, Frame, FrameWriter, HS_INIT_LEN, InitPayload,
-    Kind, PathId, ProbeFlags, ProbePayload, Quality, ReattachPayload, RespPayload, RouteToken, TAG_LEN,
-    TicketPayload, TransportClass, features,
-};
+use jumpvpn_session::{Initiator, PrivateKey, PublicKey};
+use jumpvpn_wire::{Cid, Frame, HS_INIT_LEN, Kind, PathId, ReattachPayload, TicketPayload};
 use rand_chacha::ChaCha20Rng;
-use rand_core::{Rng, SeedableRng};
+use rand_core::SeedableRng;
 
 use crate::carrier::Class;
 use crate::field::{Field, MALLORY};
+use crate::hostile::{Hostile, hello};
 
 /// Longest wait for an answer that must come: the machine may be busy with other things.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Plaintext of its own packets, bytes: a few frames.
-const PLAINTEXT_LEN: usize = 64;
-
 /// The keys of a client, and the randomness it takes them into use with.
 pub(crate) struct Identity {
     private: PrivateKey,
@@ -57,34 +48,16 @@ impl Identity {
     /// # Errors
     /// The gateway's key is not usable.
     pub(crate) fn hello(&mut self) -> io::Result<(Initiator, [u8; HS_INIT_LEN])> {
-        let payload = InitPayload { features: features::PQ, lanes: 1, ..InitPayload::default() };
-        let config = InitiatorConfig {
-            private: &self.private,
-            gateway: &self.gateway,
-            psk: None,
-            suites: SuiteSet::ALL,
-            cid: Cid(self.rng.next_u64()),
-            payload,
-        };
-        let mut out = [0; HS_INIT_LEN];
-        let initiator = Initiator::start(config, &mut self.rng, &mut out).map_err(io::Error::other)?;
-        Ok((initiator, out))
+        hello(&self.private, &self.gateway, &mut self.rng)
     }
 }
 
-/// Its session.
+/// Its session, over a socket whose answers must come.
 pub(crate) struct Rogue {
     socket: UdpSocket,
     /// Where it is.
     pub(crate) address: SocketAddrV4,
-    rng: ChaCha20Rng,
-    epoch: EpochContext,
-    control: ControlKeys,
-    traffic: Traffic,
-    server_cid: Cid,
-    token: RouteToken,
-    token_config: u8,
-    cseq: u64,
+    session: Hostile,
 }
 
 impl Rogue {
@@ -100,21 +73,17 @@ impl Rogue {
             return Err(io::Error::other("an address of another family"));
         };
         let mut identity = Identity::of(field, guest, seed)?;
-        let (initiator, init) = identity.hello()?;
-        let (established, payload) = shake_hands(&socket, initiator, &init)?;
-        let epoch = established.epoch(&payload);
-        let mut rogue = Rogue {
-            socket,
-            address,
-            rng: identity.rng,
-            control: established.secret.control(&epoch),
-            traffic: established.secret.binding(&epoch, &BindingContext::birth(), Side::Client),
-            epoch,
-            server_cid: payload.server_cid,
-            token: payload.token,
-            token_config: payload.token_config,
-            cseq: 0,
-        };
+        let (mut initiator, init) = identity.hello()?;
+        socket.send(&init)?;
+        let mut answer = receive(&socket)?;
+        while answer.first() == Some(&Kind::HsRetry.code()) {
+            let mut again = [0; HS_INIT_LEN];
+            initiator.handle_retry(&answer, &mut again).map_err(io::Error::other)?;
+            socket.send(&again)?;
+            answer = receive(&socket)?;
+        }
+        let session = Hostile::answered(initiator, &answer, identity.rng)?;
+        let mut rogue = Rogue { socket, address, session };
         let fin = rogue.frame(&Frame::Fin)?;
         rogue.send(&fin)?;
         Ok(rogue)
@@ -130,30 +99,12 @@ impl Rogue {
 
     /// A sealed packet with one frame.
     pub(crate) fn frame(&mut self, frame: &Frame<'_>) -> io::Result<Vec<u8>> {
-        let mut buffer = vec![0; DATA_HEADER_LEN + PLAINTEXT_LEN];
-        let mut writer = FrameWriter::new(&mut buffer[DATA_HEADER_LEN..]);
-        if !writer.push(frame) {
-            return Err(io::Error::other("a frame too long"));
-        }
-        let len = DATA_HEADER_LEN + writer.len() + TAG_LEN;
-        buffer.resize(len, 0);
-        self.traffic.send.seal(self.server_cid, 0, &mut buffer).map_err(io::Error::other)?;
-        Ok(buffer)
+        self.session.frames(std::slice::from_ref(frame))
     }
 
     /// A sealed probe of a path.
     pub(crate) fn probe(&mut self, path_id: PathId, client_cid: Cid) -> io::Result<Vec<u8>> {
-        let mut nonce = [0; 8];
-        self.rng.fill_bytes(&mut nonce);
-        let payload = ProbePayload {
-            nonce,
-            path_id,
-            flags: ProbeFlags::default(),
-            transport: TransportClass::Udp,
-            client_cid,
-            rtt_us: 0,
-        };
-        self.seal(Kind::PathProbe, &payload.encode())
+        self.session.probe(path_id, client_cid)
     }
 
     /// Probes a path from where it is, and reads the ticket.
@@ -161,17 +112,14 @@ impl Rogue {
     /// # Errors
     /// No ticket comes.
     pub(crate) fn ticket(&mut self, path_id: PathId) -> io::Result<(TicketPayload, Cid)> {
-        let cid = Cid(self.rng.next_u64());
+        let cid = self.session.fresh_cid();
         let probe = self.probe(path_id, cid)?;
         self.send(&probe)?;
         loop {
-            let mut answer = self.receive()?;
-            if answer.first() != Some(&Kind::PathTicket.code()) {
-                continue;
+            let mut answer = receive(&self.socket)?;
+            if answer.first() == Some(&Kind::PathTicket.code()) {
+                return Ok((self.session.ticket(&mut answer)?, cid));
             }
-            let range = open_control(&self.control.s2c, &mut answer).map_err(io::Error::other)?;
-            let ticket = TicketPayload::decode(&answer[range]).map_err(io::Error::other)?;
-            return Ok((ticket, cid));
         }
     }
 
@@ -182,68 +130,19 @@ impl Rogue {
         client_cid: Cid,
         change: impl FnOnce(&mut ReattachPayload),
     ) -> io::Result<Vec<u8>> {
-        let mut client_nonce = [0; 16];
-        self.rng.fill_bytes(&mut client_nonce);
-        let mut request = ReattachPayload {
-            ticket: ticket.ticket,
-            version: ticket.version,
-            owner_epoch: ticket.owner_epoch,
-            path_id: ticket.path_id,
-            rebind: false,
-            warm: true,
-            transport: TransportClass::Udp,
-            reason: 0,
-            observed: ticket.observed,
-            client_cid,
-            client_nonce,
-            quality: Quality::default(),
-        };
-        change(&mut request);
-        self.seal(Kind::Reattach, &request.encode())
+        self.session.reattach(ticket, client_cid, change).map(|(request, _)| request)
     }
 
     /// A sealed control message of its own session.
     pub(crate) fn seal(&mut self, kind: Kind, payload: &[u8]) -> io::Result<Vec<u8>> {
-        self.cseq += 1;
-        let header = ControlHeader {
-            kind,
-            token_config: self.token_config,
-            epoch: self.epoch.n as u16,
-            token: self.token,
-            cseq: self.cseq,
-        };
-        let mut datagram = header.encode().to_vec();
-        datagram.extend_from_slice(payload);
-        datagram.resize(CONTROL_HEADER_LEN + payload.len() + TAG_LEN, 0);
-        seal_control(&self.control.c2s, &mut datagram).map_err(io::Error::other)?;
-        Ok(datagram)
-    }
-
-    fn receive(&self) -> io::Result<Vec<u8>> {
-        let mut bytes = vec![0; 2048];
-        let len = self.socket.recv(&mut bytes)?;
-        bytes.truncate(len);
-        Ok(bytes)
+        self.session.seal(kind, payload)
     }
 }
 
-/// From HS_INIT to the keys, with a cookie when one is asked for.
-fn shake_hands(
-    socket: &UdpSocket,
-    mut initiator: Initiator,
-    init: &[u8; HS_INIT_LEN],
-) -> io::Result<(Established, RespPayload)> {
-    socket.send(init)?;
-    let mut bytes = [0; 2048];
-    loop {
-        let len = socket.recv(&mut bytes)?;
-        let answer = &bytes[..len];
-        if answer.first() == Some(&Kind::HsRetry.code()) {
-            let mut again = [0; HS_INIT_LEN];
-            initiator.handle_retry(answer, &mut again).map_err(io::Error::other)?;
-            socket.send(&again)?;
-        } else {
-            return initiator.handle_response(answer).map_err(|(_, error)| io::Error::other(error));
-        }
-    }
+/// The next datagram, which must come.
+fn receive(socket: &UdpSocket) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; 2048];
+    let len = socket.recv(&mut bytes)?;
+    bytes.truncate(len);
+    Ok(bytes)
 }

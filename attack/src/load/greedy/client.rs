@@ -5,18 +5,13 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use jumpvpn_runtime::SystemRandom;
-use jumpvpn_session::{
-    BindingContext, ControlKeys, EpochContext, EpochSecret, Initiator, InitiatorConfig, PrivateKey,
-    PublicKey, RekeyInitiator, RekeyMode, Side, SuiteSet, Traffic, open_control, rekey_parts, seal_control,
-};
-use jumpvpn_wire::{
-    CONTROL_HEADER_LEN, Cid, ClosePayload, ControlHeader, DATA_HEADER_LEN, Frame, FrameWriter, HS_INIT_LEN,
-    InitPayload, Kind, PathId, ProbeFlags, ProbePayload, Quality, ReattachPayload, ResultPayload, RouteToken,
-    TAG_LEN, TicketPayload, TransportClass, features,
-};
-use rand_core::Rng;
+use jumpvpn_session::{PrivateKey, PublicKey};
+use jumpvpn_wire::{Cid, ClosePayload, Frame, Kind, PathId, ResultPayload, ResultStatus};
+use rand_chacha::ChaCha20Rng;
+use rand_core::{Rng, SeedableRng};
 
 use crate::arena::{Arena, GATEWAY};
+use crate::hostile::{Hostile, hello};
 
 /// Longest wait for an answer that is due. On a busy machine it may take a while.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -30,14 +25,7 @@ const TRIES: usize = 8;
 /// See the head of this file.
 pub(super) struct Client {
     socket: UdpSocket,
-    epoch: EpochContext,
-    secret: EpochSecret,
-    control: ControlKeys,
-    traffic: Traffic,
-    server_cid: Cid,
-    token: RouteToken,
-    token_config: u8,
-    cseq: u64,
+    session: Hostile,
     path: u32,
 }
 
@@ -57,39 +45,21 @@ impl Client {
         gateway: &PublicKey,
     ) -> io::Result<Option<Client>> {
         for _ in 0..TRIES {
-            let payload =
-                InitPayload { features: features::PQ, policy: 0, lanes: 1, lifetime_s: 0, random: [0; 16] };
-            let cid = Cid(SystemRandom.next_u64());
-            let suites = SuiteSet::ALL;
-            let config = InitiatorConfig { private, gateway, psk: None, suites, cid, payload };
-            let mut hello = [0; HS_INIT_LEN];
-            let mut initiator =
-                Initiator::start(config, &mut SystemRandom, &mut hello).map_err(io::Error::other)?;
-            socket.send(&hello)?;
+            let mut rng = ChaCha20Rng::seed_from_u64(SystemRandom.next_u64());
+            let (mut initiator, mut init) = hello(private, gateway, &mut rng)?;
+            socket.send(&init)?;
             let Some(mut answer) = receive(&socket, &[Kind::HsRetry, Kind::HsResp])? else { return Ok(None) };
             if answer[0] == Kind::HsRetry.code() {
-                initiator.handle_retry(&answer, &mut hello).map_err(io::Error::other)?;
-                socket.send(&hello)?;
+                initiator.handle_retry(&answer, &mut init).map_err(io::Error::other)?;
+                socket.send(&init)?;
                 match receive(&socket, &[Kind::HsResp])? {
                     Some(response) => answer = response,
                     None => continue,
                 }
             }
             // An answer to an attempt that was given up is not ours.
-            let Ok((established, payload)) = initiator.handle_response(&answer) else { continue };
-            let epoch = established.epoch(&payload);
-            let mut client = Client {
-                socket,
-                control: established.secret.control(&epoch),
-                traffic: established.secret.binding(&epoch, &BindingContext::birth(), Side::Client),
-                epoch,
-                secret: established.secret,
-                server_cid: payload.server_cid,
-                token: payload.token,
-                token_config: payload.token_config,
-                cseq: 0,
-                path: 0,
-            };
+            let Ok(session) = Hostile::answered(initiator, &answer, rng) else { continue };
+            let mut client = Client { socket, session, path: 0 };
             client.frames(&[Frame::Fin])?;
             return Ok(Some(client));
         }
@@ -103,97 +73,52 @@ impl Client {
 
     /// Sends a sealed packet with this plaintext.
     pub(super) fn packet(&mut self, plaintext: &[u8]) -> io::Result<()> {
-        let mut buffer = vec![0; DATA_HEADER_LEN];
-        buffer.extend_from_slice(plaintext);
-        buffer.resize(buffer.len() + TAG_LEN, 0);
-        self.traffic
-            .send
-            .seal(self.server_cid, 0, &mut buffer)
-            .map_err(|_| io::Error::other("keys used up"))?;
-        self.say(&buffer)
+        let packet = self.session.packet(plaintext)?;
+        self.say(&packet)
     }
 
     /// Sends a sealed packet with these frames.
     pub(super) fn frames(&mut self, frames: &[Frame<'_>]) -> io::Result<()> {
-        let mut body = [0; 1200];
-        let mut writer = FrameWriter::new(&mut body);
-        if !frames.iter().all(|frame| writer.push(frame)) {
-            return Err(io::Error::other("too many frames for one packet"));
-        }
-        let len = writer.len();
-        self.packet(&body[..len])
+        let packet = self.session.frames(frames)?;
+        self.say(&packet)
     }
 
     /// Asks for new keys without ML-KEM, each time with another public key.
     pub(super) fn rekey(&mut self) -> io::Result<()> {
-        let (n, sid, cid) = (self.epoch.n + 1, self.epoch.sid, Cid(SystemRandom.next_u64()));
-        let rekey = RekeyInitiator::start(n, sid, cid, RekeyMode::Classical, &mut SystemRandom)
-            .map_err(|_| io::Error::other("no keys"))?;
-        for (part, parts, body) in rekey_parts(rekey.request()) {
-            self.frames(&[Frame::RekeyReq { part, parts, body }])?;
-        }
-        Ok(())
+        let packets = self.session.rekey()?;
+        packets.iter().try_for_each(|packet| self.say(packet))
     }
 
     /// Probes a path that it never probed before; the client's CID for it.
     pub(super) fn probe(&mut self) -> io::Result<Cid> {
         self.path += 1;
-        let client_cid = Cid(SystemRandom.next_u64());
-        let payload = ProbePayload {
-            nonce: SystemRandom.next_u64().to_le_bytes(),
-            path_id: PathId(self.path),
-            flags: ProbeFlags { urgent: false, rebind: false, mtu: false },
-            transport: TransportClass::Udp,
-            client_cid,
-            rtt_us: 0,
-        };
-        self.send_control(Kind::PathProbe, &payload.encode())?;
-        Ok(client_cid)
+        let cid = self.session.fresh_cid();
+        let probe = self.session.probe(PathId(self.path), cid)?;
+        self.say(&probe)?;
+        Ok(cid)
     }
 
     /// Tries to move, with this reason. What the gateway said to it: nothing, or the number of its reason (0 if it was
     /// granted).
     pub(super) fn jump(&mut self, reason: u16) -> io::Result<Option<u16>> {
-        let (cid, client_nonce) = (self.probe()?, [2; 16]);
+        let cid = self.probe()?;
         let Some(mut answer) = receive(&self.socket, &[Kind::PathTicket])? else { return Ok(None) };
-        let open = |control: &ControlKeys, answer: &mut Vec<u8>| {
-            let range = open_control(&control.s2c, answer).ok()?;
-            Some(answer[range].to_vec())
-        };
-        let wrong = || io::Error::other("an answer does not open");
-        let ticket = open(&self.control, &mut answer).ok_or_else(wrong)?;
-        let ticket = TicketPayload::decode(&ticket).map_err(io::Error::other)?;
-        let request = ReattachPayload {
-            ticket: ticket.ticket,
-            version: ticket.version,
-            owner_epoch: ticket.owner_epoch,
-            path_id: ticket.path_id,
-            rebind: false,
-            warm: true,
-            transport: TransportClass::Udp,
-            reason,
-            observed: ticket.observed,
-            client_cid: cid,
-            client_nonce,
-            quality: Quality { loss_permille: 0, rtt_us: 0, age_ms: 0 },
-        };
-        self.send_control(Kind::Reattach, &request.encode())?;
-        let (cseq, path_id) = (self.cseq, ticket.path_id);
+        let ticket = self.session.ticket(&mut answer)?;
+        let (datagram, request) = self.session.reattach(&ticket, cid, |request| request.reason = reason)?;
+        self.say(&datagram)?;
         let Some(mut answer) = receive(&self.socket, &[Kind::ReattachResult])? else { return Ok(None) };
-        let result = open(&self.control, &mut answer).ok_or_else(wrong)?;
-        let result = ResultPayload::decode(&result).map_err(io::Error::other)?;
-        if result.status != jumpvpn_wire::ResultStatus::Committed {
+        let result = ResultPayload::decode(self.session.open(&mut answer)?).map_err(io::Error::other)?;
+        if result.status != ResultStatus::Committed {
             return Ok(Some(result.reason));
         }
-        let context = BindingContext { cseq, path_id, client_nonce, ticket: Some(ticket.ticket) };
-        self.traffic = self.secret.binding(&self.epoch, &context, Side::Client);
-        self.server_cid = ticket.ticket.server_cid();
+        self.session.moved(&request);
         Ok(Some(0))
     }
 
     /// Asks for the end of the session.
     pub(super) fn close(&mut self, reason: u16) -> io::Result<()> {
-        self.send_control(Kind::Close, &ClosePayload { reason, version: 1 }.encode())
+        let close = self.session.seal(Kind::Close, &ClosePayload { reason, version: 1 }.encode())?;
+        self.say(&close)
     }
 
     /// How many datagrams of these kinds wait or come soon.
@@ -215,17 +140,6 @@ impl Client {
     /// Where it is.
     pub(super) fn address(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
-    }
-
-    fn send_control(&mut self, kind: Kind, payload: &[u8]) -> io::Result<()> {
-        self.cseq += 1;
-        let (token, token_config, epoch) = (self.token, self.token_config, self.epoch.n as u16);
-        let header = ControlHeader { kind, token_config, epoch, token, cseq: self.cseq };
-        let mut datagram = header.encode().to_vec();
-        datagram.extend_from_slice(payload);
-        datagram.resize(CONTROL_HEADER_LEN + payload.len() + TAG_LEN, 0);
-        seal_control(&self.control.c2s, &mut datagram).map_err(|_| io::Error::other("not sealed"))?;
-        self.say(&datagram)
     }
 
     /// A datagram that does not fit the socket is lost, as on any network.
