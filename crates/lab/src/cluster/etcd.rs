@@ -116,6 +116,12 @@ impl Store {
     pub fn wait_until_serving(&mut self, cell: &Cell) -> io::Result<()> {
         let until = Instant::now() + START_TIMEOUT;
         loop {
+            for index in 0..COUNT {
+                // One whose disk was full may end after there is room again: its service manager starts it.
+                if self.members[index].process.is_some() && !self.is_running(index)? {
+                    self.start_member(cell, index)?;
+                }
+            }
             let running = (0..COUNT).filter(|index| self.members[*index].process.is_some());
             let seen: Vec<_> = running.map(|index| status(&cell.core, index)).collect();
             let leader = |status: &io::Result<MemberStatus>| match status {
