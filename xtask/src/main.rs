@@ -42,7 +42,11 @@ const COMMANDS: &[(&str, &str, &str)] = &[
         "[--control] [--minutes M] [--seed N]",
         "three gateways, a store and a router under faults: never two owners; --control plants some, which must be found",
     ),
-    ("sim", "[--seeds N | --hours H] [--first SEED] | --seed S [--trace]", "worlds in virtual time"),
+    (
+        "sim",
+        "[--cell] [--seeds N | --hours H] [--first SEED] [--table] | --seed S [--trace]",
+        "worlds in virtual time: one gateway, or with --cell several and their store",
+    ),
     (
         "model",
         "[--depth N] [--requests N] [--ownership N]",

@@ -4,12 +4,14 @@ use crate::run::{cargo, last_line};
 use crate::{Outcome, pairs};
 
 /// Arguments of the simulator.
-const ARGUMENTS: &[&str] = &["--seeds", "--hours", "--first", "--seed", "--seconds", "--out"];
+const ARGUMENTS: &[&str] = &["--seeds", "--hours", "--first", "--seed", "--seconds", "--out", "--plant"];
+
+/// Arguments without a value.
+const FLAGS: &[&str] = &["--trace", "--cell", "--table"];
 
 /// Runs the command, optimised: the seeds are many.
 pub(crate) fn run(rest: &[String]) -> Result<Outcome, String> {
-    // The one flag without a value tells the whole story of one world.
-    let valued: Vec<String> = rest.iter().filter(|word| *word != "--trace").cloned().collect();
+    let valued: Vec<String> = rest.iter().filter(|word| !FLAGS.contains(&word.as_str())).cloned().collect();
     pairs(&valued, ARGUMENTS)?;
     simulate(&["--release"], rest)
 }

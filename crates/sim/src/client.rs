@@ -38,6 +38,7 @@ pub(crate) struct AgentFacts {
     pub session: Option<SessionLabel>,
     pub step: u64,
     pub version: u64,
+    pub epoch: u64,
     pub key_epoch: u32,
     pub jumps: u32,
     pub active: Option<PathLabel>,
@@ -48,6 +49,7 @@ const NOTHING: AgentFacts = AgentFacts {
     session: None,
     step: 0,
     version: 0,
+    epoch: 0,
     key_epoch: 0,
     jumps: 0,
     active: None,
@@ -130,14 +132,10 @@ impl Client {
     }
 
     /// Starts a process.
-    pub fn start(&mut self, gateway: &PrivateKey, endpoints: &[SocketAddr], rng: ChaCha20Rng, now: Time) {
+    pub fn start(&mut self, gateways: Vec<GatewayPeer>, rng: ChaCha20Rng, now: Time) {
         let config = Config {
             private: Client::key(self.index),
-            gateways: vec![GatewayPeer {
-                public: gateway.public(),
-                psk: None,
-                endpoints: endpoints.to_vec(),
-            }],
+            gateways,
             suites: SuiteSet::ALL,
             policy: self.policy.clone(),
         };
@@ -240,6 +238,7 @@ impl Client {
             session: status.session,
             step: status.step,
             version: status.version,
+            epoch: status.epoch,
             key_epoch: status.key_epoch,
             jumps: status.jumps,
             active: first,

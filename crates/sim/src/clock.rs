@@ -15,13 +15,15 @@ pub(crate) struct Clock {
     ppm: i64,
     /// Jumped ahead by so much since.
     jumped: Duration,
+    /// Stood still for so long: a machine that is itself simulated was stopped.
+    stood: Duration,
 }
 
 const MILLION: i128 = 1_000_000;
 
 impl Clock {
     pub fn new(start: Time, ppm: i64) -> Clock {
-        Clock { start, ppm, jumped: Duration::ZERO }
+        Clock { start, ppm, jumped: Duration::ZERO, stood: Duration::ZERO }
     }
 
     /// Jumps ahead.
@@ -29,16 +31,21 @@ impl Clock {
         self.jumped += by;
     }
 
+    /// Has stood still for that long, up to now. Nobody may have looked at it meanwhile.
+    pub fn stand_still(&mut self, span: Duration) {
+        self.stood += span;
+    }
+
     /// What it shows.
     pub fn at(&self, now: Time) -> Time {
         let passed = i128::from(now.as_nanos()) - i128::from(BEGIN.as_nanos());
         let shown = passed + passed * i128::from(self.ppm) / MILLION;
-        self.start + Duration::from_nanos(u64::try_from(shown).unwrap_or(0)) + self.jumped
+        self.start + Duration::from_nanos(u64::try_from(shown).unwrap_or(0)) + self.jumped - self.stood
     }
 
     /// When it shows `due`; in the far future at the latest.
     pub fn when(&self, due: Time) -> Time {
-        let begin = i128::from((self.start + self.jumped).as_nanos());
+        let begin = i128::from((self.start + self.jumped).as_nanos()) - self.stood.as_nanos() as i128;
         let wanted = i128::from(due.as_nanos()) - begin;
         let passed = (wanted * MILLION).div_euclid(MILLION + i128::from(self.ppm)).max(0);
         let mut at = BEGIN + Duration::from_nanos(u64::try_from(passed).unwrap_or(u64::MAX / 4));

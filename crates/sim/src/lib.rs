@@ -10,6 +10,7 @@
 
 mod attacker;
 mod audit;
+mod cell;
 mod client;
 mod clock;
 mod coverage;
@@ -34,6 +35,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+pub use cell::{CellReport, run_cell, tell_cell};
 pub use coverage::COVERED_AFTER;
 pub use invariants::Invariant;
 use invariants::{Breach, Verdict};
@@ -118,11 +120,15 @@ pub fn tell_seed(seed: u64, options: Options) -> (Result<Report, String>, Vec<St
 
 fn live(seed: u64, options: Options, trace_lines: usize) -> (Verdict, World) {
     let mut world = World::new(seed, options.seconds, trace_lines);
-    let caught = catch_unwind(AssertUnwindSafe(|| world.run()));
-    let outcome = caught.unwrap_or_else(|panic| {
+    let outcome = caught(|| world.run());
+    (outcome, world)
+}
+
+/// A panic is a promise that was broken.
+fn caught(run: impl FnOnce() -> Verdict) -> Verdict {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
         Err(Breach { invariant: Invariant::Panic, what: text.unwrap_or_else(|| "a panic".to_owned()) })
-    });
-    (outcome, world)
+    })
 }

@@ -1,18 +1,23 @@
-//! Runs worlds and says what they broke: `jumpvpn-sim --seeds 100`, `--hours 10`, `--seed 7 --trace`.
+//! Runs worlds and says what they broke: `jumpvpn-sim --seeds 100`, `--hours 10`, `--seed 7 --trace`, `--cell --seeds 100`.
 #![forbid(unsafe_code)]
 
-use std::path::{Path, PathBuf};
+use std::fmt::Display;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use jumpvpn_sim::{COVERED_AFTER, Failure, Options, Regression, Report, run_seed, tell_seed};
+use jumpvpn_sim::{
+    COVERED_AFTER, CellReport, Failure, Invariant, Options, Regression, Report, run_cell, run_seed,
+    tell_cell, tell_seed,
+};
 
 const USAGE: &str = "\
 jumpvpn-sim [--seeds N | --hours H] [--first SEED] [--seconds V] [--jobs J] [--out FOLDER]
 jumpvpn-sim --seed SEED [--seconds V] [--trace]
+jumpvpn-sim --cell ... [--plant N] [--table]
 
   --seeds N     so many worlds (100)
   --hours H     as many worlds as make H hours of virtual time
@@ -21,7 +26,10 @@ jumpvpn-sim --seed SEED [--seconds V] [--trace]
   --seconds V   virtual seconds of trouble in each, at most (120)
   --out FOLDER  a file for each world that broke a promise goes there (target/sim)
   --jobs J      worlds at the same time (one for each processor)
-  --trace       tell the whole story of the one";
+  --trace       tell the whole story of the one
+  --cell        cells of several gateways and their store, instead of one gateway with a ledger
+  --plant N     something is wrong in each cell, which invariant N (1 to 14) should notice
+  --table       how often each fault happened and each invariant was judged";
 
 /// Lines of a whole story: none of the worlds makes more.
 const WHOLE_STORY: usize = 10_000_000;
@@ -38,6 +46,9 @@ struct Arguments {
     jobs: usize,
     one: Option<u64>,
     trace: bool,
+    cell: bool,
+    plant: Option<Invariant>,
+    table: bool,
     out: PathBuf,
 }
 
@@ -55,9 +66,18 @@ fn main() -> ExitCode {
     };
     // A panic inside a world is a finding with a seed and a story; the default message would have neither.
     std::panic::set_hook(Box::new(|_| {}));
-    match arguments.one {
-        Some(seed) => run_one(seed, &arguments),
-        None => run_many(&arguments),
+    let options = Options { seconds: arguments.seconds, trace_lines: 0 };
+    let plant = arguments.plant;
+    match (arguments.cell, arguments.one) {
+        (false, Some(seed)) => {
+            run_one(seed, &arguments, |options| run_seed(seed, options), |options| tell_seed(seed, options))
+        }
+        (true, Some(seed)) => {
+            let tell = |options| tell_cell(seed, options, plant);
+            run_one(seed, &arguments, |options| run_cell(seed, options, plant), tell)
+        }
+        (false, None) => run_many(&arguments, |seed| run_seed(seed, options)),
+        (true, None) => run_many(&arguments, |seed| run_cell(seed, options, plant)),
     }
 }
 
@@ -65,12 +85,26 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Arguments>, S
     let jobs = thread::available_parallelism().map_or(1, usize::from);
     let seconds = Options::default().seconds;
     let out = PathBuf::from("target/sim");
-    let mut found =
-        Arguments { first: 0, count: 100, hours: None, seconds, jobs, one: None, trace: false, out };
+    let mut found = Arguments {
+        first: 0,
+        count: 100,
+        hours: None,
+        seconds,
+        jobs,
+        one: None,
+        trace: false,
+        cell: false,
+        plant: None,
+        table: false,
+        out,
+    };
     while let Some(word) = words.next() {
         match word.as_str() {
             "--help" | "-h" => return Ok(None),
             "--trace" => found.trace = true,
+            "--cell" => found.cell = true,
+            "--table" => found.table = true,
+            "--plant" => found.plant = Some(planted(number(&word, words.next())?)?),
             "--seeds" => found.count = number(&word, words.next())?,
             "--first" => found.first = number(&word, words.next())?,
             "--seed" => found.one = Some(number(&word, words.next())?),
@@ -89,50 +123,110 @@ fn number<T: std::str::FromStr>(name: &str, word: Option<String>) -> Result<T, S
     word.parse().map_err(|_| format!("`{name} {word}`: not a number"))
 }
 
-fn run_one(seed: u64, arguments: &Arguments) -> ExitCode {
+fn planted(number: usize) -> Result<Invariant, String> {
+    let found = number.checked_sub(1).and_then(|index| Invariant::CELL.get(index));
+    found.copied().ok_or_else(|| format!("there is no I{number}"))
+}
+
+/// What a batch of worlds adds up to.
+trait Figures: Default + Display + Send {
+    /// Worlds after which everything that is expected has happened.
+    const COVERED_AFTER: u64;
+    fn add(&mut self, other: &Self);
+    fn seeds(&self) -> u64;
+    fn virtual_time(&self) -> Duration;
+    fn missing(&self) -> Vec<String>;
+    fn table(&self) -> String;
+}
+
+impl Figures for Report {
+    const COVERED_AFTER: u64 = COVERED_AFTER;
+    fn add(&mut self, other: &Report) {
+        Report::add(self, other);
+    }
+    fn seeds(&self) -> u64 {
+        self.seeds
+    }
+    fn virtual_time(&self) -> Duration {
+        self.virtual_time
+    }
+    fn missing(&self) -> Vec<String> {
+        Report::missing(self).into_iter().map(str::to_owned).collect()
+    }
+    fn table(&self) -> String {
+        self.seen.iter().map(|(what, count)| format!("{count:>12} {what}\n")).collect()
+    }
+}
+
+impl Figures for CellReport {
+    const COVERED_AFTER: u64 = CellReport::COVERED_AFTER;
+    fn add(&mut self, other: &CellReport) {
+        CellReport::add(self, other);
+    }
+    fn seeds(&self) -> u64 {
+        self.seeds
+    }
+    fn virtual_time(&self) -> Duration {
+        self.virtual_time
+    }
+    fn missing(&self) -> Vec<String> {
+        CellReport::missing(self)
+    }
+    fn table(&self) -> String {
+        CellReport::table(self)
+    }
+}
+
+fn run_one<F: Figures>(
+    seed: u64,
+    arguments: &Arguments,
+    run: impl Fn(Options) -> Result<F, Box<Failure>>,
+    tell: impl Fn(Options) -> (Result<F, String>, Vec<String>),
+) -> ExitCode {
     let trace_lines = if arguments.trace { WHOLE_STORY } else { 0 };
     let options = Options { seconds: arguments.seconds, trace_lines };
-    if arguments.trace {
-        let (outcome, story) = tell_seed(seed, options);
+    let outcome = if arguments.trace {
+        let (outcome, story) = tell(options);
         story.iter().for_each(|line| println!("{line}"));
-        return match outcome {
-            Ok(report) => told(&report),
-            Err(failure) => broken(seed, &failure),
-        };
+        outcome
+    } else {
+        run(options).map_err(|failure| failure.to_string())
+    };
+    match outcome {
+        Ok(report) => {
+            if arguments.table {
+                println!("{}", report.table());
+            }
+            println!("{report}");
+            ExitCode::SUCCESS
+        }
+        Err(words) => {
+            println!("seed {seed} failed: {words}");
+            ExitCode::FAILURE
+        }
     }
-    match run_seed(seed, options) {
-        Ok(report) => told(&report),
-        Err(failure) => broken(seed, &failure.to_string()),
-    }
-}
-
-fn told(report: &Report) -> ExitCode {
-    println!("{report}");
-    ExitCode::SUCCESS
-}
-
-fn broken(seed: u64, words: &str) -> ExitCode {
-    println!("seed {seed} failed: {words}");
-    ExitCode::FAILURE
 }
 
 /// What all workers share.
-struct Progress {
+struct Progress<F> {
     next: AtomicU64,
     enough: AtomicBool,
-    sum: Mutex<(Report, Vec<Failure>)>,
+    sum: Mutex<(F, Vec<Failure>)>,
 }
 
-fn run_many(arguments: &Arguments) -> ExitCode {
+fn run_many<F: Figures>(
+    arguments: &Arguments,
+    run: impl Fn(u64) -> Result<F, Box<Failure>> + Sync,
+) -> ExitCode {
     let progress = Progress {
         next: AtomicU64::new(arguments.first),
         enough: AtomicBool::new(false),
-        sum: Mutex::new((Report::default(), Vec::new())),
+        sum: Mutex::new((F::default(), Vec::new())),
     };
     let started = Instant::now();
     thread::scope(|scope| {
         let workers: Vec<_> =
-            (0..arguments.jobs.max(1)).map(|_| scope.spawn(|| work(&progress, arguments))).collect();
+            (0..arguments.jobs.max(1)).map(|_| scope.spawn(|| work(&progress, arguments, &run))).collect();
         let mut said = Instant::now();
         while !workers.iter().all(thread::ScopedJoinHandle::is_finished) {
             thread::sleep(Duration::from_millis(20));
@@ -147,10 +241,11 @@ fn run_many(arguments: &Arguments) -> ExitCode {
     for failure in failures.iter().take(FAILURES_TOLD) {
         let Failure { seed, .. } = failure;
         let seconds = arguments.seconds;
-        println!("\n{failure}\nreplay: jumpvpn-sim --seed {seed} --seconds {seconds} --trace\n");
+        let cell = if arguments.cell { "--cell " } else { "" };
+        println!("\n{failure}\nreplay: jumpvpn-sim {cell}--seed {seed} --seconds {seconds} --trace\n");
     }
     for failure in &failures {
-        match keep(&arguments.out, failure, arguments.seconds) {
+        match keep(arguments, failure) {
             Ok(path) => println!("kept as {}; it belongs into crates/sim/regressions", path.display()),
             Err(error) => println!("seed {} cannot be kept: {error}", failure.seed),
         }
@@ -158,7 +253,10 @@ fn run_many(arguments: &Arguments) -> ExitCode {
     for failure in failures.iter().skip(FAILURES_TOLD) {
         println!("seed {}: [{}] {}", failure.seed, failure.invariant.name(), failure.what);
     }
-    let missing = if report.seeds >= COVERED_AFTER { report.missing() } else { Vec::new() };
+    if arguments.table {
+        println!("{}", report.table());
+    }
+    let missing = if report.seeds() >= F::COVERED_AFTER { report.missing() } else { Vec::new() };
     for what in &missing {
         println!("never happened: {what}");
     }
@@ -168,35 +266,39 @@ fn run_many(arguments: &Arguments) -> ExitCode {
 }
 
 /// Writes a failing world down, so that it can be put among the regressions.
-fn keep(folder: &Path, failure: &Failure, seconds: u64) -> std::io::Result<PathBuf> {
-    std::fs::create_dir_all(folder)?;
-    let path = folder.join(format!("{}.seed", failure.seed));
+fn keep(arguments: &Arguments, failure: &Failure) -> std::io::Result<PathBuf> {
+    std::fs::create_dir_all(&arguments.out)?;
+    let kind = if arguments.cell { "cell-" } else { "" };
+    let path = arguments.out.join(format!("{kind}{}.seed", failure.seed));
     let why = failure.what.replace('\n', " ");
-    let kept = Regression { seed: failure.seed, seconds };
+    let kept = Regression { seed: failure.seed, seconds: arguments.seconds, cell: arguments.cell };
     std::fs::write(&path, format!("# [{}] {why}\n{kept}", failure.invariant.name()))?;
     Ok(path)
 }
 
-fn work(progress: &Progress, arguments: &Arguments) {
-    let options = Options { seconds: arguments.seconds, trace_lines: 0 };
+fn work<F: Figures>(
+    progress: &Progress<F>,
+    arguments: &Arguments,
+    run: &impl Fn(u64) -> Result<F, Box<Failure>>,
+) {
     while !progress.enough.load(Ordering::Relaxed) {
         let seed = progress.next.fetch_add(1, Ordering::Relaxed);
         if arguments.hours.is_none() && seed >= arguments.first.saturating_add(arguments.count) {
             return;
         }
-        let outcome = run_seed(seed, options);
+        let outcome = run(seed);
         let mut sum = locked(progress);
         match outcome {
             Ok(report) => sum.0.add(&report),
             Err(failure) => sum.1.push(*failure),
         }
-        let hours = sum.0.virtual_time.as_secs_f64() / 3600.0;
+        let hours = sum.0.virtual_time().as_secs_f64() / 3600.0;
         if arguments.hours.is_some_and(|wanted| hours >= wanted) {
             progress.enough.store(true, Ordering::Relaxed);
         }
     }
 }
 
-fn locked(progress: &Progress) -> std::sync::MutexGuard<'_, (Report, Vec<Failure>)> {
+fn locked<F>(progress: &Progress<F>) -> std::sync::MutexGuard<'_, (F, Vec<Failure>)> {
     progress.sum.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -9,11 +9,14 @@ pub struct Regression {
     pub seed: u64,
     /// Virtual seconds of trouble, as in [`crate::Options::seconds`].
     pub seconds: u64,
+    /// It is a cell, of several gateways and their store.
+    pub cell: bool,
 }
 
 impl fmt::Display for Regression {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "seed = {}\nseconds = {}\n", self.seed, self.seconds)
+        write!(f, "seed = {}\nseconds = {}\n", self.seed, self.seconds)?;
+        if self.cell { f.write_str("cell = 1\n") } else { Ok(()) }
     }
 }
 
@@ -22,18 +25,19 @@ impl FromStr for Regression {
 
     /// Reads `name = number` lines; empty lines and those that begin with `#` say why the world is kept.
     fn from_str(text: &str) -> Result<Regression, String> {
-        let (mut seed, mut seconds) = (None, None);
+        let (mut seed, mut seconds, mut cell) = (None, None, false);
         for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
             let (name, number) = line.split_once('=').ok_or_else(|| format!("no `=` in `{line}`"))?;
             let number: u64 = number.trim().parse().map_err(|_| format!("no number in `{line}`"))?;
             match name.trim() {
                 "seed" => seed = Some(number),
                 "seconds" => seconds = Some(number),
+                "cell" => cell = number == 1,
                 other => return Err(format!("unknown name `{other}`")),
             }
         }
         match (seed, seconds) {
-            (Some(seed), Some(seconds)) => Ok(Regression { seed, seconds }),
+            (Some(seed), Some(seconds)) => Ok(Regression { seed, seconds, cell }),
             _ => Err("seed and seconds are needed".to_owned()),
         }
     }

@@ -59,7 +59,7 @@ impl Scenario {
     }
 }
 
-fn policy(dice: &mut Dice) -> Policy {
+pub(crate) fn policy(dice: &mut Dice) -> Policy {
     let name = dice.pick(&PRESETS);
     let mut policy = Policy::by_name(name).unwrap_or_default();
     policy.security.pq = dice.pick(&[PostQuantum::Off, PostQuantum::On, PostQuantum::Required]);
@@ -151,8 +151,8 @@ pub(crate) fn local_address(client: usize, link: usize, host: u8, private: bool)
     if private { IpAddr::from([10, 1, third, host]) } else { IpAddr::from([172, 32, third, host]) }
 }
 
-/// Links as they are on a good day.
-fn fair_quality(dice: &mut Dice) -> Quality {
+/// A link as it is on a good day.
+pub(crate) fn fair_quality(dice: &mut Dice) -> Quality {
     let ms = Duration::from_millis;
     let delay = dice.pick(&[ms(2), ms(8), ms(20), ms(60), ms(140)]);
     Quality {

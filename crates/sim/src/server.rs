@@ -159,40 +159,8 @@ impl Server {
     }
 
     fn config(&self, now: Time) -> Config {
-        let peer = |index: usize| {
-            let (v4, v6) = traffic::inner(index as u8);
-            Peer {
-                name: index.to_string(),
-                public: Client::key(index).public(),
-                psk: None,
-                inner: vec![v4.into(), v6.into()],
-            }
-        };
-        let own: Vec<IpAddr> = self.endpoints.iter().map(SocketAddr::ip).collect();
-        let network = |address: IpAddr, prefix| ipnet::IpNet::new(address, prefix).ok();
-        Config {
-            private: Server::key(),
-            peers: (0..self.clients).map(peer).collect(),
-            networks: [network(traffic::GATEWAY_V4.into(), 24), network(traffic::GATEWAY_V6.into(), 64)]
-                .into_iter()
-                .flatten()
-                .collect(),
-            own,
-            allow_local: false,
-            suites: SuiteSet::ALL,
-            policy: self.policy.clone(),
-            capacity: CAPACITY,
-            node: NODE_ID,
-            cell: None,
-            started_minute: self.wall_minute(now),
-            mtu: 1400,
-        }
-    }
-
-    /// The wall clock, which may have been set to anything.
-    fn wall_minute(&self, now: Time) -> u32 {
-        let minute = i64::from(ORIGIN_MINUTE) + (now.as_millis() / 60_000) as i64 + self.minutes;
-        u32::try_from(minute.max(0)).unwrap_or(u32::MAX)
+        let started_minute = wall_minute(now, self.minutes);
+        gateway_config(Server::key(), &self.endpoints, self.clients, self.policy.clone(), started_minute)
     }
 
     /// Ends the process.
@@ -337,6 +305,47 @@ impl Server {
         }
         Ok(())
     }
+}
+
+/// A gateway of its own for so many clients.
+pub(crate) fn gateway_config(
+    private: PrivateKey,
+    endpoints: &[SocketAddr],
+    clients: usize,
+    policy: Policy,
+    started_minute: u32,
+) -> Config {
+    let peer = |index: usize| {
+        let (v4, v6) = traffic::inner(index as u8);
+        Peer {
+            name: index.to_string(),
+            public: Client::key(index).public(),
+            psk: None,
+            inner: vec![v4.into(), v6.into()],
+        }
+    };
+    let network = |address: IpAddr, prefix| ipnet::IpNet::new(address, prefix).ok();
+    let networks = [network(traffic::GATEWAY_V4.into(), 24), network(traffic::GATEWAY_V6.into(), 64)];
+    Config {
+        private,
+        peers: (0..clients).map(peer).collect(),
+        networks: networks.into_iter().flatten().collect(),
+        own: endpoints.iter().map(SocketAddr::ip).collect(),
+        allow_local: false,
+        suites: SuiteSet::ALL,
+        policy,
+        capacity: CAPACITY,
+        node: NODE_ID,
+        cell: None,
+        started_minute,
+        mtu: 1400,
+    }
+}
+
+/// The wall clock, which may have been set to anything: `minutes` beside the truth.
+pub(crate) fn wall_minute(now: Time, minutes: i64) -> u32 {
+    let minute = i64::from(ORIGIN_MINUTE) + (now.as_millis() / 60_000) as i64 + minutes;
+    u32::try_from(minute.max(0)).unwrap_or(u32::MAX)
 }
 
 /// The model of a gateway that starts now.

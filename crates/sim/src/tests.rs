@@ -31,7 +31,12 @@ fn regressions_hold() {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let kept: Regression = std::fs::read_to_string(&path).unwrap().parse().unwrap();
-        let outcome = run_seed(kept.seed, Options { seconds: kept.seconds, trace_lines: 0 });
+        let options = Options { seconds: kept.seconds, trace_lines: 0 };
+        let outcome = if kept.cell {
+            run_cell(kept.seed, options, None).map(drop)
+        } else {
+            run_seed(kept.seed, options).map(drop)
+        };
         assert!(outcome.is_ok(), "{}: {}", path.display(), outcome.unwrap_err());
         count += 1;
     }
@@ -40,8 +45,10 @@ fn regressions_hold() {
 
 #[test]
 fn a_kept_world_reads_back() {
-    let kept = Regression { seed: 7, seconds: 90 };
-    assert_eq!(format!("# why\n\n{kept}").parse(), Ok(kept));
+    for cell in [false, true] {
+        let kept = Regression { seed: 7, seconds: 90, cell };
+        assert_eq!(format!("# why\n\n{kept}").parse(), Ok(kept));
+    }
     assert!("seed = x\nseconds = 1".parse::<Regression>().is_err());
     assert!("seed = 1".parse::<Regression>().is_err());
 }

@@ -6,7 +6,7 @@
 mod arrive;
 mod attack;
 mod depart;
-mod flows;
+pub(crate) mod flows;
 mod trouble;
 
 use std::collections::BTreeMap;

@@ -52,6 +52,8 @@ pub(crate) struct PendingBirth {
     cookie: bool,
     /// Set once the confirmation came and the store was asked.
     asked: Option<RequestId>,
+    /// When it was asked last: what the record says of the session's birth.
+    born: Time,
     /// What the store was asked is to put a record out of the way that nobody serves.
     clearing: bool,
     /// How many records were put out of the way for it.
@@ -84,7 +86,7 @@ impl PendingBirths {
     /// The store is being asked for it from now on.
     fn note_asked(&mut self, slot: u32, id: RequestId, now: Time) {
         let Some(entry) = self.entries.get_mut(slot as usize) else { return };
-        entry.asked = Some(id);
+        (entry.asked, entry.born) = (Some(id), now);
         self.order.retain(|(_, held)| *held != slot);
         self.order.push_back((now, slot));
     }
@@ -271,6 +273,7 @@ impl Gateway {
             from,
             cookie,
             asked: None,
+            born: now,
             clearing: false,
             cleared: 0,
         }) as u32;
@@ -512,8 +515,9 @@ impl Gateway {
             peer_cid: entry.established.peer_cid,
             from: entry.from,
             stored: Expected { rev, epoch: FIRST_OWNER_EPOCH, version: FIRST_VERSION },
-            born: now,
-            expires: now + self.core.policy.session.max_lifetime,
+            // As the record has it, so that the session ends at the same moment wherever it is served then.
+            born: entry.born,
+            expires: entry.born + self.core.policy.session.max_lifetime,
             moved: false,
         };
         Session::begin(beginning, pq_required(&self.core.policy), now)
@@ -567,7 +571,7 @@ impl Gateway {
         let Some(entry) = self.pending.entries.get(slot as usize) else { return };
         if let Some(id) = entry.asked.filter(|_| !entry.clearing) {
             let made = (entry.context.owner_epoch, FIRST_VERSION);
-            self.writes.note_unwanted_birth(id, entry.handle, made);
+            self.writes.note_unwanted(id, entry.handle, Reason::StoreUnknown, made);
         }
     }
 

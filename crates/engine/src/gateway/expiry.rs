@@ -148,11 +148,25 @@ impl Gateway {
             return self.core.counters.drops.record(Reason::FenceExpired);
         }
         let Some(session) = self.table.session(slot) else { return };
+        if session.frozen {
+            return self.end_later(slot, reason, now);
+        }
         let frame = Frame::Close { reason: reason.number(), version: session.version + 1 };
         for _ in 0..copies {
             self.send_frames(slot, &[frame]);
         }
         self.terminate(slot, reason, now);
+    }
+
+    /// Perhaps the session is another gateway's already: it ends when the store says that it is not. One that is in the way of its
+    /// successor goes at once, without a word; its record is the store's business.
+    fn end_later(&mut self, slot: u32, reason: Reason, now: Time) {
+        if reason == Reason::Superseded {
+            return self.lose(slot, reason, now);
+        }
+        if let Some(session) = self.table.session(slot) {
+            session.end_wanted = Some(reason);
+        }
     }
 
     /// TERMINATED: keys erased, table entries gone, the end on record.
@@ -168,6 +182,7 @@ impl Gateway {
         };
         let event = session_event(&session, reason, kind, now);
         self.core.event(event);
+        self.end_taking(session.handle, reason);
         self.write_end(&session, reason);
     }
 }

@@ -126,16 +126,25 @@ impl Gateway {
             Answer::Conflict { current: Some(current), owner: Some(Owner::Me), .. }
                 if current.0 == session.stored.rev =>
             {
-                (session.writing, session.frozen) = (None, false);
+                self.go_on(slot, now);
             }
             // Somebody else has it: our right had been over.
             Answer::Conflict { .. } => self.lose(slot, Reason::OwnershipLost, now),
             Answer::Refused { reason, .. } if *reason != Reason::FenceExpired => {
-                (session.writing, session.frozen) = (None, false);
                 self.core.counters.drops.record(*reason);
+                self.go_on(slot, now);
             }
             // Not known, also when the right to act is over before the store has answered: frozen until all is dropped.
             _ => {}
+        }
+    }
+
+    /// It was not given away and will not be. What was wanted of it meanwhile is done now.
+    fn go_on(&mut self, slot: u32, now: Time) {
+        let Some(session) = self.table.session(slot) else { return };
+        (session.writing, session.frozen) = (None, false);
+        if let Some(reason) = session.end_wanted.take() {
+            self.close(slot, reason, now);
         }
     }
 

@@ -191,6 +191,8 @@ pub(crate) struct Session {
     pub writing: Option<RequestId>,
     /// Who asked for the session while that was under way.
     pub wanted_by: Option<Incarnation>,
+    /// Why it shall end, if it is still ours when the store has answered.
+    pub end_wanted: Option<Reason>,
     /// We have asked its client to go to another gateway.
     pub advised: bool,
     /// It has changed its gateway before.
@@ -277,6 +279,7 @@ impl Session {
             stored: beginning.stored,
             writing: None,
             wanted_by: None,
+            end_wanted: None,
             frozen: false,
             advised: false,
             moved: beginning.moved,

@@ -560,6 +560,16 @@ impl Gateway {
         Some(entry)
     }
 
+    /// A session has ended while its client took it over anew from ourselves: that must not bring it back.
+    pub(super) fn end_taking(&mut self, handle: Handle, reason: Reason) {
+        let Some((place, pending)) = self.takeovers.of_session(handle) else { return };
+        let (asked, made) = (pending.asked, (pending.taken.context.owner_epoch, pending.version));
+        self.forget_takeover(place);
+        if let Some(id) = asked {
+            self.writes.note_unwanted(id, handle, reason, made);
+        }
+    }
+
     fn forget_takeover(&mut self, place: u32) {
         drop(self.drop_takeover(place));
     }

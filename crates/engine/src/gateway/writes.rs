@@ -59,11 +59,10 @@ impl Writes {
         }
     }
 
-    /// Nobody waits any more for the birth that the store is asked for.
-    pub fn note_unwanted_birth(&mut self, id: RequestId, handle: Handle, made: (u64, u64)) {
+    /// Nobody waits any more for the birth or the takeover that the store is asked for, which would make this epoch and version.
+    pub fn note_unwanted(&mut self, id: RequestId, handle: Handle, reason: Reason, made: (u64, u64)) {
         if self.open.len() < UNWANTED_MAX {
-            let (reason, made) = (Reason::StoreUnknown, Some(made));
-            self.open.insert(id, Write::Ended { handle, reason, made, before: None });
+            self.open.insert(id, Write::Ended { handle, reason, made: Some(made), before: None });
         }
     }
 }

@@ -284,6 +284,53 @@ fn only_an_answer_that_says_not_made_wakes_a_frozen_session() {
 }
 
 #[test]
+fn a_frozen_session_ends_when_it_is_ours_again_and_not_before() {
+    let ended = |town: &Town| {
+        town.events.iter().filter(|(_, event)| matches!(event.kind, EventKind::Termination { .. })).count()
+    };
+    for given in [false, true] {
+        let mut town = Town::new();
+        town.birth(MALLORY, home());
+        let (handle, to) = (record(&town).handle, town.incarnations[1]);
+        town.manner = Manner::Slow;
+        town.gateways[0].handle_ask(Ask::Release { handle, to }, town.now);
+        let id = town.gateways[0].poll_ownership_request().unwrap().id();
+        let session = town.rows(0)[0].session;
+        town.sent.clear();
+        town.gateways[0].handle_command(Command::Close { session, reason: Reason::OwnerClosed }, town.now);
+        town.settle();
+        // Perhaps it lives elsewhere already: nothing is said, and nothing is told as a fact.
+        assert!(town.sent.is_empty() && town.asked().is_empty() && ended(&town) == 0);
+        let said = match given {
+            true => Answer::Committed { id, rev: Rev(77), moves: record(&town).moves },
+            false => Answer::Refused { id, reason: Reason::NotOwner },
+        };
+        town.gateways[0].handle_ownership(said, town.now);
+        town.settle();
+        assert!(town.rows(0).is_empty());
+        assert_eq!(ended(&town), usize::from(!given));
+        assert_eq!(matches!(town.asked()[..], [Request::Terminate { .. }]), !given);
+    }
+}
+
+#[test]
+fn a_session_that_ends_while_it_is_taken_anew_stays_ended() {
+    let mut town = Town::new();
+    let mut client = town.birth(MALLORY, home());
+    town.agree(0, &mut client);
+    town.manner = Manner::Late;
+    let fin = client.frames(&[Frame::Fin]);
+    town.hand_in(0, home(), &fin);
+    let session = town.rows(0)[0].session;
+    town.gateways[0].handle_command(Command::Close { session, reason: Reason::OwnerClosed }, town.now);
+    town.settle();
+    town.manner = Manner::Prompt;
+    town.answer_all(false);
+    assert!(town.rows(0).is_empty(), "its end was told");
+    assert!(matches!(record(&town).state, RecordState::Terminated { .. }));
+}
+
+#[test]
 fn a_session_that_moved_a_moment_ago_is_not_given_away() {
     let mut town = Town::new();
     let mut client = town.birth(MALLORY, home());

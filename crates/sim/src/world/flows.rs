@@ -9,7 +9,7 @@ use crate::server::Row;
 use crate::traffic::{Direction, Flow, Mark, compose};
 
 /// How often a flow without traffic is looked at again.
-const SILENT: Duration = Duration::from_secs(1);
+pub(crate) const SILENT: Duration = Duration::from_secs(1);
 /// A flow runs for at least and at most so long before it pauses.
 const RUN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(20));
 
@@ -74,7 +74,7 @@ impl World {
 }
 
 /// When a flow goes on: its spacing, a little uneven, or a pause.
-fn pace(flow: &mut Flow, now: jumpvpn_events::Time, dice: &mut crate::dice::Dice) -> Duration {
+pub(crate) fn pace(flow: &mut Flow, now: jumpvpn_events::Time, dice: &mut crate::dice::Dice) -> Duration {
     let Some(spacing) = flow.spacing else { return SILENT };
     if now >= flow.flows_until {
         let pause =

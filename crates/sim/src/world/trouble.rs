@@ -2,7 +2,7 @@
 use std::time::Duration;
 
 use jumpvpn_engine::SocketKey;
-use jumpvpn_engine::agent::Command;
+use jumpvpn_engine::agent::{Command, GatewayPeer};
 use jumpvpn_engine::gateway::Command as GatewayCommand;
 use jumpvpn_events::{Reason, Time};
 use jumpvpn_ownership::Answer;
@@ -238,7 +238,12 @@ impl World {
         let rng = self.chance.fork();
         self.trace.line(now, || format!("c{index}      starts"));
         let client = &mut self.clients[index];
-        client.start(&Server::key(), &self.server.endpoints, rng, now);
+        let gateway = GatewayPeer {
+            public: Server::key().public(),
+            psk: None,
+            endpoints: self.server.endpoints.clone(),
+        };
+        client.start(vec![gateway], rng, now);
         client.tell_links(now);
         self.settle_client(index)
     }
