@@ -32,12 +32,23 @@ pub(crate) struct Source<'a> {
 pub(crate) struct Context<'a> {
     source: &'a Source<'a>,
     sections: BTreeMap<&'static str, Vec<Section<'a>>>,
+    /// Whether files of keys are looked for.
+    keys: bool,
 }
 
 impl<'a> Context<'a> {
     /// Splits the file into the tables of its kind.
     pub(crate) fn new(source: &'a Source<'a>, spec: &'static FileSpec, notes: &mut Notes) -> Context<'a> {
-        Context { source, sections: reader::sections(spec, source.root, notes) }
+        Context { source, sections: reader::sections(spec, source.root, notes), keys: true }
+    }
+
+    /// As [`Context::new`]; as if the file named no secret key.
+    pub(crate) fn without_keys(
+        source: &'a Source<'a>,
+        spec: &'static FileSpec,
+        notes: &mut Notes,
+    ) -> Context<'a> {
+        Context { keys: false, ..Context::new(source, spec, notes) }
     }
 
     /// All tables called `name`.
@@ -54,15 +65,27 @@ impl<'a> Context<'a> {
     pub(crate) fn path(&self, section: &Section<'_>, name: &str, notes: &mut Notes) -> Option<PathBuf> {
         let path = |text: &str| match text {
             "" => Err(format!("`{name}` is empty")),
-            text if text.starts_with(key::CREDENTIALS) => key::credential(text),
+            text if text.starts_with(key::CREDENTIALS) => {
+                key::credential(text).map_err(|why| match self.keys {
+                    true => why,
+                    false => {
+                        format!("{why}, and perhaps not after the service has ended: name a file instead")
+                    }
+                })
+            }
             text => Ok(self.source.path.parent().unwrap_or(Path::new("")).join(text)),
         };
         section.text(name, notes, path).map(|path| path.value)
     }
 
+    /// As [`Context::path`], where the path is that of a secret key.
+    pub(crate) fn key_path(&self, section: &Section<'_>, name: &str, notes: &mut Notes) -> Option<PathBuf> {
+        if self.keys { self.path(section, name, notes) } else { None }
+    }
+
     /// The secret key in the file behind `name`.
     pub(crate) fn key_file(&self, section: &Section<'_>, name: &str, notes: &mut Notes) -> Option<SecretKey> {
-        let path = self.path(section, name, notes)?;
+        let path = self.key_path(section, name, notes)?;
         key::read_file(&path)
             .map_err(|error| {
                 if let Some(value) = section.value(name) {

@@ -59,6 +59,15 @@ pub struct GatewayConfig {
     pub peers: Vec<Peer>,
 }
 
+/// What of a gateway's file can be known without a key.
+#[derive(Clone, Debug)]
+pub struct GatewayStore {
+    /// User to become.
+    pub user: Option<String>,
+    /// Where ownership is kept; without the key that seals what is there.
+    pub store: StoreConfig,
+}
+
 /// An agent that may connect.
 #[derive(Clone, Debug)]
 pub struct Peer {
@@ -140,6 +149,20 @@ pub(crate) fn read(source: &Source<'_>, notes: &mut Notes) -> Option<GatewayConf
         store: store?,
         peers,
     })
+}
+
+/// Reads what [`GatewayStore`] has; nothing if that is unusable, which is then noted.
+pub(crate) fn read_store(source: &Source<'_>, notes: &mut Notes) -> Option<GatewayStore> {
+    if source.root.contains_key("agent") {
+        notes.error(&(0..0), "this is the file of an agent");
+        return None;
+    }
+    let context = Context::without_keys(source, &crate::keys::GATEWAY, notes);
+    let gateway = context.only("gateway")?;
+    let user = gateway.text("user", notes, value::user).map(|user| user.value);
+    let interface = context.interface(gateway, notes);
+    let store = store::read(&context, &interface, notes)?;
+    Some(GatewayStore { user, store })
 }
 
 /// The listeners this version has; at least one, or nothing.

@@ -30,7 +30,7 @@ mod value;
 pub use agent::{AgentConfig, RemoteGateway, RoutesConfig};
 pub use context::SOCKET_FOLDER;
 pub use docs::docs_markdown;
-pub use gateway::{GatewayConfig, Peer};
+pub use gateway::{GatewayConfig, GatewayStore, Peer};
 pub use key::SecretKey;
 pub use reader::suggestion;
 pub use report::{Finding, Report, Severity};
@@ -70,6 +70,13 @@ pub struct Loaded<T> {
 /// # Errors
 /// All findings of the file, at least one of which is an error.
 pub fn load(path: &Path) -> Result<Loaded<Config>, Report> {
+    load_with(path, read)
+}
+
+/// Makes something of a file's tables, noting what is wrong with them; nothing if they are unusable.
+type Reading<T> = fn(&Source<'_>, &mut Notes) -> Option<T>;
+
+fn load_with<T>(path: &Path, reading: Reading<T>) -> Result<Loaded<T>, Report> {
     let refused = |why: &str| {
         let mut notes = Notes::default();
         notes.error(&(0..0), format!("cannot read the file: {why}"));
@@ -79,7 +86,7 @@ pub fn load(path: &Path) -> Result<Loaded<Config>, Report> {
     let read = File::open(path).and_then(|file| file.take(FILE_MAX_LEN + 1).read_to_string(&mut text));
     match read {
         Ok(len) if len as u64 > FILE_MAX_LEN => Err(refused("longer than 64 MiB")),
-        Ok(_) => parse(&text, path),
+        Ok(_) => parse_with(&text, path, reading),
         Err(error) => Err(refused(&key::describe(&error))),
     }
 }
@@ -89,13 +96,18 @@ pub fn load(path: &Path) -> Result<Loaded<Config>, Report> {
 /// # Errors
 /// All findings of the file, at least one of which is an error.
 pub fn parse(text: &str, path: &Path) -> Result<Loaded<Config>, Report> {
+    parse_with(text, path, read)
+}
+
+fn parse_with<T>(text: &str, path: &Path, reading: Reading<T>) -> Result<Loaded<T>, Report> {
     let mut notes = Notes::default();
     let (root, complaints) = DeTable::parse_recoverable(text);
     for complaint in &complaints {
         notes.error(&complaint.span().unwrap_or(0..0), complaint.message());
     }
     // A tree with holes would only give rise to errors about what has been lost in them.
-    let config = if complaints.is_empty() { read(root.get_ref(), path, &mut notes) } else { None };
+    let source = Source { root: root.get_ref(), path };
+    let config = if complaints.is_empty() { reading(&source, &mut notes) } else { None };
     let refused = notes.error_count() > 0;
     let report = notes.into_report(&path.display().to_string(), text);
     match config {
@@ -105,12 +117,12 @@ pub fn parse(text: &str, path: &Path) -> Result<Loaded<Config>, Report> {
 }
 
 /// Reads the file as what its tables say it is.
-fn read(root: &DeTable<'_>, path: &Path, notes: &mut Notes) -> Option<Config> {
-    let source = Source { root, path };
+fn read(source: &Source<'_>, notes: &mut Notes) -> Option<Config> {
+    let root = source.root;
     if root.contains_key("agent") {
-        agent::read(&source, notes).map(|config| Config::Agent(Box::new(config)))
+        agent::read(source, notes).map(|config| Config::Agent(Box::new(config)))
     } else if root.get("gateway").is_some_and(|value| value.get_ref().is_table()) {
-        gateway::read(&source, notes).map(|config| Config::Gateway(Box::new(config)))
+        gateway::read(source, notes).map(|config| Config::Gateway(Box::new(config)))
     } else {
         let hint = "an agent's file has [agent] and [[gateway]], a gateway's file has [gateway] and [[peer]]";
         notes.error_hint(&(0..0), "neither the file of an agent nor of a gateway", hint);
@@ -127,6 +139,16 @@ pub fn load_gateway(path: &Path) -> Result<Loaded<GatewayConfig>, Report> {
         Loaded { config: Config::Gateway(config), warnings } => Ok(Loaded { config: *config, warnings }),
         Loaded { config: Config::Agent(_), .. } => Err(wrong_kind(path, "this is the file of an agent")),
     }
+}
+
+/// Reads of the file of a gateway who it runs as and where its store is, and opens no file of a key: for who has to get at the
+/// store when the gateway's process, to which its keys were passed, is gone. What stands elsewhere in the file is not judged, but
+/// for unknown and missing keys.
+///
+/// # Errors
+/// All findings; the file of an agent among them.
+pub fn load_gateway_store(path: &Path) -> Result<Loaded<GatewayStore>, Report> {
+    load_with(path, gateway::read_store)
 }
 
 /// Reads the file of an agent.

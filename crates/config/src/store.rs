@@ -120,8 +120,8 @@ pub(crate) fn read(context: &Context<'_>, interface: &str, notes: &mut Notes) ->
                 None => state.join(format!("{interface}.store")),
             };
             let mut store = beside(path);
-            if section.value("key_file").is_some() {
-                store.key_file = context.path(section, "key_file", notes)?;
+            if let Some(key_file) = context.key_path(section, "key_file", notes) {
+                store.key_file = key_file;
             }
             Some(StoreConfig::Embedded(store))
         }

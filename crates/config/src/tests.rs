@@ -306,6 +306,41 @@ fn mistakes_about_the_store_of_a_cluster() {
 }
 
 #[test]
+fn a_store_is_found_without_any_key() {
+    let folder = Folder::new();
+    let text = with_store(
+        "kind = \"etcd\"\nendpoints = [\"http://10.0.0.1:2379\"]\nnode = \"gw-a\"\n\
+         key_file = \"$CREDENTIALS_DIRECTORY/cell\"\n",
+    )
+    .replace("gw.key", "$CREDENTIALS_DIRECTORY/private_key")
+    .replace("# preshared_key_file = \"alice.psk\"", "preshared_key_file = \"none.psk\"")
+    .replace("[store]", "user = \"vpn\"\n[store]");
+    let load = |text: &str| load_gateway_store(&folder.secret("gw.toml", text));
+    let Loaded { config, warnings } = load(&text).unwrap();
+    assert_eq!((config.user.as_deref(), warnings.to_string().as_str()), (Some("vpn"), ""));
+    let StoreConfig::Etcd(store) = config.store else { panic!("{:?}", config.store) };
+    assert_eq!((store.node.as_str(), store.key), ("gw-a", None));
+    assert!(load_gateway(&folder.path("gw.toml")).is_err(), "the keys are missing");
+    let alone = with_store("kind = \"embedded\"\nkey_file = \"$CREDENTIALS_DIRECTORY/store\"\n");
+    assert_eq!(load(&alone).unwrap().config.store.kind(), "embedded");
+    for (from, to, expected) in [
+        ("node =", "nodes =", "unknown key `nodes`"),
+        ("node = \"gw-a\"\n", "", "missing key `node` in [store]"),
+        ("[store]", "[stores]", "unknown table or key `stores`"),
+        ("[gateway]", "[agent]", "this is the file of an agent"),
+        ("[gateway]", "[gateway", "unclosed table"),
+        (
+            "node =",
+            "username = \"gw\"\npassword_file = \"$CREDENTIALS_DIRECTORY/etcd\"\nnode =",
+            "not after the service has ended: name a file",
+        ),
+    ] {
+        let report = load(&text.replacen(from, to, 1)).unwrap_err().to_string();
+        assert!(report.contains(expected), "{expected} in {report}");
+    }
+}
+
+#[test]
 fn an_agent_knows_the_gateways_of_a_cell() {
     let second = |key: &str| {
         AGENT.replace(

@@ -6,9 +6,11 @@ use std::time::Duration;
 use jumpvpn_config::{EmbeddedStore, EtcdStore, Pace, StoreConfig};
 use jumpvpn_ownership::Profile;
 use jumpvpn_policy::Policy;
-use jumpvpn_runtime::{Bells, Durable, Member, Memory, StoreOptions, SystemRandom};
+use jumpvpn_runtime::{
+    Bells, Departed, Durable, Member, Memory, OpenStore, StoreOptions, SystemRandom,
+};
 use jumpvpn_store::etcd::{ConnectError, Etcd, Login, Settings, Tls};
-use jumpvpn_store::{DataDir, OpenError, Sqlite};
+use jumpvpn_store::{DataDir, OpenError, Place, Sqlite};
 use rand_core::Rng;
 use zeroize::Zeroizing;
 
@@ -62,17 +64,8 @@ fn embedded(config: &EmbeddedStore, public: [u8; 32], orphan_ttl: Duration) -> R
 }
 
 fn etcd(config: &EtcdStore, public: [u8; 32], orphan_ttl: Duration) -> Result<StoreOptions, Failure> {
-    // Several gateways of one machine may share a state folder.
-    let folder = config.state.join(format!("{}.etcd", config.node));
-    let directory = DataDir::open(&folder, fresh()).map_err(|error| not_opened(&error))?;
-    let place = directory.place();
-    let settings = Settings {
-        endpoints: config.endpoints.clone(),
-        prefix: format!("{}/", config.prefix).into_bytes(),
-        tls: tls(config),
-        login: login(config)?,
-    };
-    let connected = Etcd::connect(directory, settings).map_err(|error| not_connected(&error))?;
+    let connected = connect(config, folder(config)?)?;
+    let place = connected.place();
     let memory = remembered(connected.memory());
     Ok(StoreOptions::Durable(Box::new(Durable {
         kind: "etcd",
@@ -86,14 +79,42 @@ fn etcd(config: &EtcdStore, public: [u8; 32], orphan_ttl: Duration) -> Result<St
             orphan_ttl,
         },
         key: config.key.as_ref().map(|key| Zeroizing::new(*key.bytes())),
-        store: Box::new(move |bells: Bells| {
-            let store = connected.start(bells.outcome).map_err(|error| no_thread(&error))?;
-            store.watch(jumpvpn_ownership::mailboxes(), bells.mail);
-            Ok(Box::new(store))
-        }),
+        store: started(connected),
         memory: Some(memory),
         dead_man: true,
     })))
+}
+
+/// The gateway whose process was here, with its folder, which nobody holds any more.
+pub(crate) fn departed(config: &EtcdStore) -> Result<Departed, Failure> {
+    let connected = connect(config, folder(config)?)?;
+    let Place { boot_id, data_dir_id: data_dir } = connected.place();
+    Ok(Departed { name: config.node.clone(), boot_id, data_dir, store: started(connected) })
+}
+
+/// The folder of this gateway, held.
+fn folder(config: &EtcdStore) -> Result<DataDir, Failure> {
+    // Several gateways of one machine may share a state folder.
+    let folder = config.state.join(format!("{}.etcd", config.node));
+    DataDir::open(&folder, fresh()).map_err(|error| not_opened(&error))
+}
+
+fn connect(config: &EtcdStore, directory: DataDir) -> Result<Etcd, Failure> {
+    let settings = Settings {
+        endpoints: config.endpoints.clone(),
+        prefix: format!("{}/", config.prefix).into_bytes(),
+        tls: tls(config),
+        login: login(config)?,
+    };
+    Etcd::connect(directory, settings).map_err(|error| not_connected(&error))
+}
+
+fn started(connected: Etcd) -> OpenStore {
+    Box::new(move |bells: Bells| {
+        let store = connected.start(bells.outcome).map_err(|error| no_thread(&error))?;
+        store.watch(jumpvpn_ownership::mailboxes(), bells.mail);
+        Ok(Box::new(store))
+    })
 }
 
 /// The generation of the store, which is made anew with an emptied prefix, is kept beside the identity of the cluster.

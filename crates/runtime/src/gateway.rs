@@ -16,7 +16,7 @@ use jumpvpn_engine::{Gateway, Received, SocketKey, Transmit};
 use jumpvpn_events::{DropCounters, Event, Reason, Time};
 use jumpvpn_ownership::{Fence, Ledger};
 
-pub use burial::{Buried, bury};
+pub use burial::{Buried, Departed, bury};
 pub(crate) use console::GatewayConsole;
 pub use registry::{Bells, OpenStore};
 use registry::{News, Registry, RegistryDoor, RightToAct};

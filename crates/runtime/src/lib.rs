@@ -31,6 +31,6 @@ pub use daemon::{
     check_memory, run_agent, run_gateway,
 };
 pub use entropy::SystemRandom;
-pub use gateway::{Bells, Buried, OpenStore, bury};
+pub use gateway::{Bells, Buried, Departed, OpenStore, bury};
 #[cfg(feature = "planted")]
 pub use planted::plant;

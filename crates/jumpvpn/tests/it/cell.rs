@@ -71,9 +71,20 @@ fn peers(world: &World, who: &str) -> Vec<Value> {
     status["store"]["peers"].as_array().cloned().unwrap_or_default()
 }
 
+/// As the unit's `ExecStopPost=` does, which may be passed no credentials.
 fn bury(world: &World) -> Ended {
+    world.bed.file("bury.toml", &with_credentials(world));
     let mut command = world.command_in_gateway(env!("CARGO_BIN_EXE_jumpvpn"));
-    Ended::from(command.args(["bury", "--json", "-c", "gateway.toml"]).output().unwrap())
+    command.env_remove("CREDENTIALS_DIRECTORY");
+    Ended::from(command.args(["bury", "--json", "-c", "bury.toml"]).output().unwrap())
+}
+
+/// The gateway's file, with the key where the unit's file has it.
+fn with_credentials(world: &World) -> String {
+    let text = std::fs::read_to_string(world.bed.0.join("gateway.toml")).unwrap();
+    let passed = text.replace("\"gateway.key\"", "\"$CREDENTIALS_DIRECTORY/private_key\"");
+    assert_ne!(text, passed);
+    passed
 }
 
 /// The session goes on at the other gateway, which has not missed the first one: it was told.
@@ -131,8 +142,7 @@ fn a_gateway_whose_engine_fails_says_that_it_is_dead() {
 fn a_gateway_with_a_store_of_its_own_has_nobody_who_waits() {
     let Some(world) = World::new("a_gateway_with_a_store_of_its_own_has_nobody_who_waits") else { return };
     for store in ["kind = \"memory\"", "kind = \"embedded\"\npath = \"gateway.store\""] {
-        let text = std::fs::read_to_string(world.bed.0.join("gateway.toml")).unwrap();
-        world.bed.file("alone.toml", &text.replace("kind = \"memory\"", store));
+        world.bed.file("alone.toml", &with_credentials(&world).replace("kind = \"memory\"", store));
         let ended = world.bed.run(&["bury", "-c", "alone.toml"]);
         assert!(ended.code == 0 && ended.out.contains("nothing to do"), "{ended:?}");
         assert!(!world.bed.0.join("gateway.store").exists(), "nothing was made");

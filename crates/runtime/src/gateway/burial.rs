@@ -5,15 +5,26 @@ use std::time::Duration;
 
 use jumpvpn_ownership::{Burial, Deceased, Incarnation, Outcome, Verdict};
 
-use super::registry;
+use super::registry::{self, OpenStore};
 use crate::clock;
-use crate::daemon::Durable;
 
 #[cfg(test)]
 mod tests;
 
 /// Between two attempts whose outcomes are unknown: a store that refuses is not asked in a circle.
 const RETRY: Duration = Duration::from_millis(100);
+
+/// A gateway whose process has ended, and who says so.
+pub struct Departed {
+    /// Its name in the cell.
+    pub name: String,
+    /// Id of the kernel's life.
+    pub boot_id: [u8; 16],
+    /// Id of its data directory, which whoever says so holds alone.
+    pub data_dir: [u8; 16],
+    /// Its store.
+    pub store: OpenStore,
+}
 
 /// What became of a gateway that was to be declared dead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,17 +37,16 @@ pub enum Buried {
     Elsewhere,
 }
 
-/// Declares the gateway dead whose store, with the lock of its folder, this is: the others take its sessions over at once.
+/// Declares the gateway dead: the others take its sessions over at once.
 /// The store is asked for so long, and each answer takes at most two seconds.
 ///
 /// # Errors
 /// One sentence: the store did not answer, or cannot be believed. Nothing is lost by that: the others notice by themselves, later.
-pub fn bury(durable: Durable, patience: Duration) -> Result<Buried, String> {
+pub fn bury(departed: Departed, patience: Duration) -> Result<Buried, String> {
     let until = clock::now() + patience;
-    let Durable { member, store, .. } = durable;
+    let Departed { name, boot_id, data_dir, store } = departed;
     let mut store = registry::open(store)?;
-    let node_id = registry::node_id(&member.name);
-    let of = Deceased { node_id, boot_id: member.boot_id, data_dir: member.data_dir };
+    let of = Deceased { node_id: registry::node_id(&name), boot_id, data_dir };
     let mut burial = Burial::new(of, registry::wall_clock(), clock::now());
     let mut ticket = 0;
     loop {

@@ -47,8 +47,9 @@ impl Shared {
         })
     }
 
-    fn durable(&self, member: Member, tells: bool) -> Durable {
-        Durable { kind: "etcd", member, key: None, store: self.open(tells), memory: None, dead_man: true }
+    fn departed(&self, member: Member, tells: bool) -> Departed {
+        let Member { name, boot_id, data_dir, .. } = member;
+        Departed { name, boot_id, data_dir, store: self.open(tells) }
     }
 }
 
@@ -78,23 +79,23 @@ fn come_and_go(store: &Shared) {
 #[test]
 fn who_came_and_went_without_a_word_is_declared_dead_once() {
     let store = Shared::default();
-    assert_eq!(bury(store.durable(member(), true), PATIENCE), Ok(Buried::Before), "nobody was there");
+    assert_eq!(bury(store.departed(member(), true), PATIENCE), Ok(Buried::Before), "nobody was there");
     come_and_go(&store);
     let elsewhere = Member { data_dir: [9; 16], ..member() };
-    assert_eq!(bury(store.durable(elsewhere, true), PATIENCE), Ok(Buried::Elsewhere));
+    assert_eq!(bury(store.departed(elsewhere, true), PATIENCE), Ok(Buried::Elsewhere));
     let other = Member { name: "there".into(), ..member() };
-    assert_eq!(bury(store.durable(other, true), PATIENCE), Ok(Buried::Before));
-    assert!(matches!(bury(store.durable(member(), true), PATIENCE), Ok(Buried::Now(_))));
-    assert_eq!(bury(store.durable(member(), true), PATIENCE), Ok(Buried::Before));
+    assert_eq!(bury(store.departed(other, true), PATIENCE), Ok(Buried::Before));
+    assert!(matches!(bury(store.departed(member(), true), PATIENCE), Ok(Buried::Now(_))));
+    assert_eq!(bury(store.departed(member(), true), PATIENCE), Ok(Buried::Before));
 }
 
 #[test]
 fn a_store_that_tells_nothing_is_said_to() {
     let store = Shared::default();
     come_and_go(&store);
-    let refused = bury(store.durable(member(), false), Duration::ZERO).unwrap_err();
+    let refused = bury(store.departed(member(), false), Duration::ZERO).unwrap_err();
     assert_eq!(refused, "the store does not answer");
     let broken: OpenStore = Box::new(|_| Err("no thread".to_owned()));
-    let refused = bury(Durable { store: broken, ..store.durable(member(), true) }, PATIENCE);
+    let refused = bury(Departed { store: broken, ..store.departed(member(), true) }, PATIENCE);
     assert_eq!(refused.unwrap_err(), "no thread");
 }
