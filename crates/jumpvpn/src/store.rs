@@ -64,7 +64,10 @@ fn embedded(config: &EmbeddedStore, public: [u8; 32], orphan_ttl: Duration) -> R
 }
 
 fn etcd(config: &EtcdStore, public: [u8; 32], orphan_ttl: Duration) -> Result<StoreOptions, Failure> {
-    let connected = connect(config, folder(config)?)?;
+    let directory = folder(config)?;
+    // Should the thread that owns the store fail, the folder still says that this process lives.
+    directory.hold_until_exit().map_err(|error| not_opened(&error))?;
+    let connected = connect(config, directory)?;
     let place = connected.place();
     let memory = remembered(connected.memory());
     Ok(StoreOptions::Durable(Box::new(Durable {

@@ -43,7 +43,7 @@ pub struct DataDir {
     path: PathBuf,
     place: Place,
     /// Closing it would let go of the folder.
-    _lock: File,
+    lock: File,
 }
 
 impl DataDir {
@@ -59,7 +59,20 @@ impl DataDir {
         let lock = hold(path)?;
         let data_dir_id = identity(path, &lock, fresh)?;
         let place = Place { data_dir_id, boot_id: boot_id()? };
-        Ok(DataDir { path: path.to_owned(), place, _lock: lock })
+        Ok(DataDir { path: path.to_owned(), place, lock })
+    }
+
+    /// Keeps hold of the folder until this process has ended, even when the value is gone: as long as any thread could act in
+    /// the name of whoever holds it.
+    ///
+    /// # Errors
+    /// Too many files are open.
+    pub fn hold_until_exit(&self) -> Result<(), OpenError> {
+        let second =
+            self.lock.try_clone().map_err(|error| OpenError::of_file(&self.path.join(LOCK), error))?;
+        // The lock is that of the open file; the kernel closes the last descriptor of it.
+        std::mem::forget(second);
+        Ok(())
     }
 
     /// Where this process is.

@@ -393,6 +393,20 @@ struct Clerk {
     lost: bool,
 }
 
+/// However the thread ends: the right ends with it, before the store and the lock that it holds are let go.
+impl Drop for Clerk {
+    fn drop(&mut self) {
+        self.right.until.store(0, Ordering::Release);
+        if thread::panicking() {
+            // Nobody is left to hear it if the engine has ended.
+            self.news
+                .send(News::Lost("its thread has failed, see the lines above".into()))
+                .unwrap_or_default();
+            self.engine.wake().unwrap_or_default();
+        }
+    }
+}
+
 impl Clerk {
     fn run(mut self) {
         loop {

@@ -65,6 +65,14 @@ fn one_process_holds_it() {
 }
 
 #[test]
+fn it_can_be_held_until_the_process_ends() {
+    let bed = Bed::new();
+    DataDir::open(&bed.data(), FRESH).unwrap().hold_until_exit().unwrap();
+    let refused = DataDir::open(&bed.data(), FRESH).unwrap_err();
+    assert!(matches!(refused, OpenError::InUse { .. }), "{refused}");
+}
+
+#[test]
 fn a_copy_is_another_one() {
     let bed = Bed::new();
     drop(DataDir::open(&bed.data(), FRESH).unwrap());

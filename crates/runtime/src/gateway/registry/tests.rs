@@ -124,6 +124,36 @@ fn a_store_that_breaks_is_told_once_and_ends_the_right() {
     assert!(!again);
 }
 
+/// A store that panics when it is told to.
+struct Failing(MemoryStore, Arc<AtomicBool>);
+
+impl OwnershipStore for Failing {
+    fn submit(&mut self, ticket: Ticket, operation: Operation) {
+        self.0.submit(ticket, operation);
+    }
+
+    fn poll(&mut self) -> Option<(Ticket, Outcome)> {
+        assert!(!self.1.load(Ordering::Relaxed), "on purpose");
+        self.0.poll()
+    }
+}
+
+#[test]
+fn a_thread_that_fails_has_no_right_and_says_so() {
+    let (_poll, waker) = engine();
+    let fails = Arc::new(AtomicBool::new(false));
+    let store = Failing(MemoryStore::new(), Arc::clone(&fails));
+    let opened = open(Box::new(move |_| Ok(Box::new(store)))).unwrap();
+    // Its right is one of 15 s: it does not run out meanwhile.
+    let (mut registry, door) = opened.start(&member(Profile::CALM), None, waker, telemetry()).unwrap();
+    let right = joined(&registry, &door, PATIENCE, "").unwrap();
+    fails.store(true, Ordering::Relaxed);
+    door.look();
+    let lost = wait_for(&mut registry, |news| matches!(news, News::Lost(_)));
+    assert_eq!(right.fence().valid_until, Time::ZERO);
+    assert!(matches!(lost, News::Lost(why) if why.contains("has failed")));
+}
+
 #[test]
 fn a_store_that_is_silent_at_the_start_is_said_to_be() {
     let (_poll, waker) = engine();
