@@ -6,9 +6,7 @@ use std::time::Duration;
 use jumpvpn_config::{EmbeddedStore, EtcdStore, Pace, StoreConfig};
 use jumpvpn_ownership::Profile;
 use jumpvpn_policy::Policy;
-use jumpvpn_runtime::{
-    Bells, Departed, Durable, Member, Memory, OpenStore, StoreOptions, SystemRandom,
-};
+use jumpvpn_runtime::{Bells, Departed, Durable, Member, Memory, OpenStore, StoreOptions, SystemRandom};
 use jumpvpn_store::etcd::{ConnectError, Etcd, Login, Settings, Tls};
 use jumpvpn_store::{DataDir, OpenError, Place, Sqlite};
 use rand_core::Rng;

@@ -19,7 +19,7 @@ use jumpvpn_ownership::{Fence, Ledger};
 pub use burial::{Buried, Departed, bury};
 pub(crate) use console::GatewayConsole;
 pub use registry::{Bells, OpenStore};
-use registry::{News, Registry, RegistryDoor, RightToAct};
+use registry::{News, Registry, RightToAct};
 
 use crate::clock;
 use crate::daemon::{Ended, Word};
@@ -37,7 +37,7 @@ const GOODBYES_MAX: usize = 2000;
 /// beside the 500 ms that the supervisor gives.
 const GOODBYE_TIME: Duration = Duration::from_millis(150);
 
-/// How long the store may take to note that this gateway has gone.
+/// How long the store may take to note that this gateway has gone; without that, its right to act ends by itself.
 pub(crate) const RESIGN_LIMIT: Duration = Duration::from_millis(250);
 
 /// What other threads may ask a shard.
@@ -77,8 +77,6 @@ pub(crate) struct Shard {
     pub(crate) pump: Pump,
     pub(crate) side: Side,
     pub(crate) questions: Receiver<Question>,
-    /// The thread that owns the store, if it has one.
-    pub(crate) registry: Option<RegistryDoor>,
 }
 
 /// Where the engine's requests go.
@@ -141,12 +139,12 @@ impl Shard {
     }
 
     /// Ends sessions that nobody can go on with. Those in a durable store go on: now, on another gateway, or here, when this one
-    /// is started again.
+    /// is started again; the supervisor then gives the right to act back.
     fn end(&mut self) -> Result<(), String> {
-        let Some(registry) = self.registry.take() else {
+        if matches!(self.side.records, Records::Memory(_)) {
             self.close_all();
             return Ok(());
-        };
+        }
         let goodbye = clock::now() + GOODBYE_TIME;
         self.side.engine.handle_command(Command::Drain { span: GOODBYE_TIME / 2 }, clock::now());
         while clock::now() < goodbye {
@@ -156,8 +154,6 @@ impl Shard {
             self.side.renew();
             self.exchange()?;
         }
-        // A store that does not answer: the right to act ends by itself.
-        registry.stop(RESIGN_LIMIT);
         Ok(())
     }
 

@@ -182,7 +182,7 @@ impl Ground {
     }
 
     /// Serves the control socket and stays with the engines until they end. `registry` is where the right of a gateway's only
-    /// engine is given back if that fails.
+    /// engine is given back then.
     pub(super) fn supervise(
         self,
         console: Box<dyn Console>,
@@ -190,8 +190,8 @@ impl Ground {
         registry: Option<RegistryDoor>,
     ) -> Result<Ended, DaemonError> {
         let telemetry = self.telemetry().clone();
-        self.socket.serve(console, telemetry)?;
-        Supervisor { ground: self, engines, registry, ahead: None }.run()
+        let begun = self.socket.serve(console, telemetry).map_err(DaemonError::from);
+        Supervisor { ground: self, engines, registry, ahead: None }.run(begun)
     }
 
     /// Takes everything away: nothing of it is left on the machine. What could not be removed is said.

@@ -101,7 +101,7 @@ pub fn run_gateway(options: GatewayOptions) -> Result<Ended, DaemonError> {
     let Opened { kind: store_kind, records, registry, dead_man } = opened;
     let side = Side { engine, records, bound, words: ground.words.clone(), dead_man, armed: Time::ZERO };
     let (door, questions) = Door::new(pump.waker());
-    let shard = Shard { pump, side, questions, registry: registry.clone() };
+    let shard = Shard { pump, side, questions };
     spawn_engine(0, ground.words.clone(), move || shard.run())?;
     let (doors, confined, telemetry) =
         (vec![door.clone()], ground.confined.clone(), ground.telemetry().clone());

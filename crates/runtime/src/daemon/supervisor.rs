@@ -61,12 +61,19 @@ pub(super) struct Supervisor {
 }
 
 impl Supervisor {
-    /// Runs until an engine ends or a signal asks for the end.
-    pub(super) fn run(mut self) -> Result<Ended, DaemonError> {
-        self.ground.manager.tell(&NotifyState::Ready);
-        let outcome = self.watch();
+    /// Runs until an engine ends or a signal asks for the end; `begun` is how it began.
+    pub(super) fn run(mut self, begun: Result<(), DaemonError>) -> Result<Ended, DaemonError> {
+        let outcome = begun.and_then(|()| {
+            self.ground.manager.tell(&NotifyState::Ready);
+            self.watch()
+        });
         self.ground.manager.tell(&NotifyState::Stopping);
-        self.stop_engines();
+        // However it came to this. An engine that has not ended may still act: then nobody is told that it is dead.
+        if self.stop_engines()
+            && let Some(registry) = &self.registry
+        {
+            registry.stop(RESIGN_LIMIT);
+        }
         self.ground.clear(FLUSH_TIMEOUT);
         outcome
     }
@@ -98,11 +105,6 @@ impl Supervisor {
                 Ok(Word::Routes(changes)) => self.ground.follow(&changes)?,
                 Ok(Word::Ended(ended)) => {
                     self.engines.clear();
-                    // It stopped by itself, with its sockets and its queue closed: nothing acts any more. One that was
-                    // asked to end has done this itself.
-                    if let Some(registry) = self.registry.take() {
-                        registry.stop(RESIGN_LIMIT);
-                    }
                     return ended.map_err(DaemonError::failed);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
@@ -138,18 +140,21 @@ impl Supervisor {
         }
     }
 
-    /// Asks every engine to end and waits for it, within limits.
-    fn stop_engines(&mut self) {
+    /// Asks every engine to end and waits for it, within limits. Whether they have, with their sockets and queues closed.
+    fn stop_engines(&mut self) -> bool {
         let deadline = Instant::now() + STOP_TIMEOUT;
         self.engines.iter().for_each(|engine| engine.stop());
         let mut left_count = self.engines.len();
         while left_count > 0 {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match self.ground.heard.recv_timeout(left) {
+            match self.hear(deadline.saturating_duration_since(Instant::now())) {
                 Ok(Word::Ended(_)) => left_count -= 1,
                 Ok(_) => {}
-                Err(_) => return,
+                Err(_) => return false,
             }
         }
+        true
     }
 }
+
+#[cfg(test)]
+mod tests;
