@@ -75,6 +75,7 @@ pub enum Request {
         record: Box<SessionRecord>,
     },
     /// Give a session away that [`Ask::Release`] asked for. From this request on the engine lets no packet of it pass.
+    /// If nobody wishes for that record any more, the answer is [`Answer::Conflict`] with that record and [`Owner::Me`].
     Release {
         /// Number of the request.
         id: RequestId,

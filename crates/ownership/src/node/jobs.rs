@@ -6,6 +6,7 @@ use std::time::Duration;
 use jumpvpn_events::{Reason, Time};
 use rand_core::CryptoRng;
 
+use super::keys;
 use super::{Held, Node, Purpose, RETRY};
 use crate::{
     Answer, Change, Expected, Handle, Incarnation, Moves, Operation, Outcome, Request, RequestId, Rev,
@@ -65,6 +66,8 @@ pub(super) enum Step {
     AskHolder,
     /// Its record, until it changes.
     AwaitHolder,
+    /// The wish that nothing has come of goes.
+    Withdraw,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -81,7 +84,7 @@ pub(super) struct Job {
     pub deadline: Time,
     /// Attempts that failed because somebody else was faster.
     pub rounds: u8,
-    /// The wish in the owner's mailbox.
+    /// The wish in the owner's mailbox: its own, or the one that it grants.
     pub wished: Option<Stored>,
     /// The newest change of that wish that this job was told of.
     told: Rev,
@@ -102,7 +105,7 @@ impl Job {
     }
 
     /// In whose mailbox its wish stands, and about which session.
-    fn wish_place(&self) -> Option<(Incarnation, Handle)> {
+    pub fn wish_place(&self) -> Option<(Incarnation, Handle)> {
         match (&self.task, &self.obstacle) {
             (Task::Take(seen, _), _) => Some((seen.1.owner, self.handle)),
             (Task::Create(_), Some(holder)) => Some((holder.record.owner, holder.record.handle)),
@@ -143,6 +146,8 @@ pub(super) enum Next {
 pub(super) struct Jobs {
     last: u64,
     running: BTreeMap<u64, Job>,
+    /// Those of them that have a wish in somebody's mailbox, by its place.
+    wishing: BTreeSet<(Incarnation, Handle, u64)>,
     timers: BTreeSet<(Time, u64)>,
     /// Sessions that a change is under way for, with the requests behind it.
     queues: BTreeMap<Handle, VecDeque<Request>>,
@@ -162,6 +167,30 @@ impl Jobs {
         self.timers.first().map(|(due, _)| *due)
     }
 
+    fn insert(&mut self, key: u64, job: Job) {
+        self.wishing.extend(job.wish_place().map(|(owner, handle)| (owner, handle, key)));
+        self.running.insert(key, job);
+    }
+
+    fn remove(&mut self, key: u64) -> Option<Job> {
+        let job = self.running.remove(&key)?;
+        if let Some((owner, handle)) = job.wish_place() {
+            self.wishing.remove(&(owner, handle, key));
+        }
+        Some(job)
+    }
+
+    /// Those that wait for what becomes of a wish: of that one, or of any.
+    pub(super) fn wishing_at(&self, place: Option<(Incarnation, Handle)>) -> Vec<u64> {
+        match place {
+            Some((owner, handle)) => {
+                let of_one = (owner, handle, 0)..=(owner, handle, u64::MAX);
+                self.wishing.range(of_one).map(|(.., key)| *key).collect()
+            }
+            None => self.wishing.iter().map(|(.., key)| *key).collect(),
+        }
+    }
+
     /// Forgets everything; the requests that are left without an answer.
     pub fn clear(&mut self) -> Vec<RequestId> {
         let running = std::mem::take(&mut self.running).into_values().filter_map(|job| job.id);
@@ -169,6 +198,7 @@ impl Jobs {
         let queued = queues.into_values().flatten().map(|request| request.id());
         let ids = running.chain(queued).collect();
         self.timers.clear();
+        self.wishing.clear();
         self.queued = 0;
         ids
     }
@@ -226,6 +256,7 @@ impl<R: CryptoRng> Node<R> {
         if task != Task::Read {
             self.jobs.queues.entry(handle).or_default();
         }
+        let wished = self.wish_to_grant(handle, &task);
         let mut job = Job {
             id,
             handle,
@@ -236,7 +267,7 @@ impl<R: CryptoRng> Node<R> {
             due: None,
             deadline: now + wait,
             rounds: 0,
-            wished: None,
+            wished,
             told: Rev(0),
             shown: Rev(0),
             base: None,
@@ -276,14 +307,14 @@ impl<R: CryptoRng> Node<R> {
                 job.shown = job.shown.max(job.told);
             }
             self.outbox.submit(Purpose::Job(key), operation);
-            self.jobs.running.insert(key, job);
+            self.jobs.insert(key, job);
         }
     }
 
     fn delay(&mut self, key: u64, mut job: Job, due: Time) {
         job.due = Some(due);
         self.jobs.timers.insert((due, key));
-        self.jobs.running.insert(key, job);
+        self.jobs.insert(key, job);
     }
 
     /// The next request for the same session begins.
@@ -291,6 +322,10 @@ impl<R: CryptoRng> Node<R> {
         // A lost right has forgotten the queues.
         if job.task == Task::Read || !self.is_member() {
             return;
+        }
+        if let (Task::Terminate(..) | Task::Release(..), Some(wished)) = (&job.task, &job.wished) {
+            // Nothing has come of what was wished here, and nothing will.
+            self.delete(keys::request(self.life.me, job.handle), wished);
         }
         let Some(queue) = self.jobs.queues.get_mut(&job.handle) else { return };
         if let Some(request) = queue.pop_front() {
@@ -303,13 +338,13 @@ impl<R: CryptoRng> Node<R> {
 
     /// A wish has changed, or any may have: whoever waits for what becomes of it looks now, or again after the look under way.
     pub(super) fn hurry_waiting(&mut self, place: Option<(Incarnation, Handle)>, rev: Rev, now: Time) {
-        let concerned = |job: &Job| place.is_none() || place == job.wish_place();
-        for (key, job) in self.jobs.running.iter_mut().filter(|(_, job)| concerned(job)) {
+        for key in self.jobs.wishing_at(place) {
+            let Some(job) = self.jobs.running.get_mut(&key) else { continue };
             job.told = job.told.max(rev);
             let news = place.is_none() || job.has_news();
             if let Some(due) = job.due.filter(|due| news && job.is_waiting() && *due > now) {
-                self.jobs.timers.remove(&(due, *key));
-                self.jobs.timers.insert((now, *key));
+                self.jobs.timers.remove(&(due, key));
+                self.jobs.timers.insert((now, key));
                 job.due = Some(now);
             }
         }
@@ -318,14 +353,14 @@ impl<R: CryptoRng> Node<R> {
     pub(super) fn jobs_timeout(&mut self, now: Time) {
         while let Some((due, key)) = self.jobs.timers.first().copied().filter(|(due, _)| *due <= now) {
             self.jobs.timers.remove(&(due, key));
-            if let Some(job) = self.jobs.running.remove(&key) {
+            if let Some(job) = self.jobs.remove(key) {
                 self.send_job(key, job, now);
             }
         }
     }
 
     pub(super) fn job_outcome(&mut self, key: u64, outcome: Outcome, now: Time) {
-        let Some(mut job) = self.jobs.running.remove(&key) else { return };
+        let Some(mut job) = self.jobs.remove(key) else { return };
         if outcome == Outcome::Unknown {
             if let Some(next) = self.despair(&job, now) {
                 return self.follow(key, job, next, now);

@@ -4,8 +4,11 @@ use std::net::IpAddr;
 
 use crate::{Change, Compare, Handle, Incarnation, Key, Rev, Stored, Transaction};
 
-/// First byte of every small value.
+/// First byte of every small value but wishes.
 const FORMAT: u8 = 1;
+
+/// First byte of a wish. 1 was without the record's revision: such a wish is not granted.
+const WISH_FORMAT: u8 = 2;
 
 fn key(parts: &[&[u8]]) -> Key {
     Key::new(parts.concat())
@@ -95,6 +98,14 @@ pub(crate) fn unchanged(key: &Key, rev: Rev, value: &[u8]) -> Compare {
     Compare::Is { key: key.clone(), rev, value: value.into() }
 }
 
+/// Deletes what stands there, if it still does.
+pub(crate) fn deletion(key: Key, stored: &Stored) -> Transaction {
+    Transaction {
+        compares: vec![unchanged(&key, stored.rev, &stored.value)],
+        changes: vec![Change::Delete { key }],
+    }
+}
+
 pub(crate) fn absent(key: Key) -> Compare {
     Compare::Absent { key }
 }
@@ -180,6 +191,8 @@ impl Heartbeat {
 pub(crate) struct Wish {
     /// Who asks.
     pub by: Incarnation,
+    /// Revision of the record that whoever asks has seen. About any other one nothing is wished.
+    pub of: Rev,
     pub kind: WishKind,
     pub unix_ms: u64,
 }
@@ -201,24 +214,27 @@ impl Wish {
             WishKind::Supersede => (2, 0),
             WishKind::Declined(reason) => (3, reason),
         };
-        let mut out = vec![FORMAT, kind];
+        let mut out = vec![WISH_FORMAT, kind];
         out.extend(reason.to_le_bytes());
         out.extend(self.unix_ms.to_le_bytes());
+        out.extend(self.of.0.to_le_bytes());
         out.extend(self.by.0);
         out.into()
     }
 
     pub fn decode(value: &[u8]) -> Option<Wish> {
-        let value: &[u8; 28] = value.try_into().ok()?;
+        let value: &[u8; 36] = value.try_into().ok()?;
         let (head, rest) = value.split_first_chunk::<4>()?;
-        let (unix_ms, by) = rest.split_first_chunk()?;
+        let (unix_ms, rest) = rest.split_first_chunk()?;
+        let (of, by) = rest.split_first_chunk()?;
         let kind = match *head {
-            [FORMAT, 1, 0, 0] => WishKind::Handoff,
-            [FORMAT, 2, 0, 0] => WishKind::Supersede,
-            [FORMAT, 3, a, b] => WishKind::Declined(u16::from_le_bytes([a, b])),
+            [WISH_FORMAT, 1, 0, 0] => WishKind::Handoff,
+            [WISH_FORMAT, 2, 0, 0] => WishKind::Supersede,
+            [WISH_FORMAT, 3, a, b] => WishKind::Declined(u16::from_le_bytes([a, b])),
             _ => return None,
         };
-        Some(Wish { by: Incarnation(by.try_into().ok()?), kind, unix_ms: u64::from_le_bytes(*unix_ms) })
+        let (of, unix_ms) = (Rev(u64::from_le_bytes(*of)), u64::from_le_bytes(*unix_ms));
+        Some(Wish { by: Incarnation(by.try_into().ok()?), of, kind, unix_ms })
     }
 }
 

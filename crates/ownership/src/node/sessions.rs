@@ -10,7 +10,7 @@ use super::keys::{self, Wish, WishKind};
 use super::mutant::Mutant;
 use super::{Held, Node, RETRY};
 use crate::{
-    Answer, Change, Handle, Incarnation, Key, Operation, Outcome, Owner, RecordState, RequestId,
+    Answer, Change, Handle, Incarnation, Key, Operation, Outcome, Owner, RecordState, RequestId, Rev,
     SessionRecord, Stored, Transaction,
 };
 
@@ -80,6 +80,7 @@ impl<R: CryptoRng> Node<R> {
             (Step::EndHolder, _) => self.try_again(job, now),
             (Step::AskHolder, outcome) => self.asked_holder(job, &outcome, now),
             (Step::AwaitHolder, Outcome::Found(stored)) => self.holder_awaited(job, stored, now),
+            (Step::Withdraw, outcome) => self.withdrawn(job, outcome, now),
             // A store that answers a read with a commit.
             _ => self.refusal(job, Reason::Internal),
         }
@@ -140,11 +141,30 @@ impl<R: CryptoRng> Node<R> {
     /// The record is what was expected, and live: whose is it?
     pub(super) fn with_base(&mut self, job: &mut Job, base: Held, now: Time) -> Next {
         let owner = base.record.owner;
+        let is_wished = self.is_wished(job, base.rev);
         job.base = Some(base);
         match (self.known_owner(owner), &job.task) {
+            (Some(Owner::Me), _) if !is_wished => self.keep(job),
             (Some(Owner::Me), _) | (Some(_), Task::Take(..) | Task::Terminate(..)) => self.write(job, now),
             (None, Task::Take(..) | Task::Terminate(..)) => read_tombstone(Step::Tombstone, owner),
             _ => self.refusal(job, Reason::NotOwner),
+        }
+    }
+
+    /// Whether the wish that is granted, if the change grants one, stands there and is about that revision of the record.
+    fn is_wished(&self, job: &Job, rev: Rev) -> bool {
+        let wish = job.wished.as_ref().and_then(|stored| Wish::decode(&stored.value));
+        match job.task {
+            Task::Release(..) | Task::Terminate(None, _) => wish.is_some_and(|wish| wish.of == rev),
+            _ => true,
+        }
+    }
+
+    /// It is not given away, and no copy of the change ever applies.
+    fn keep(&self, job: &mut Job) -> Next {
+        match (job.id, job.base.take()) {
+            (Some(id), Some(base)) => Next::Answer(self.conflict_with(id, &base, Owner::Me)),
+            _ => Next::Done,
         }
     }
 
@@ -230,7 +250,12 @@ impl<R: CryptoRng> Node<R> {
                     changes.push(Change::Put { key: address, value });
                 }
             }
-            Task::Take(..) => compares.push(keys::absent(keys::revocation(&record.peer))),
+            Task::Take(seen, _) => {
+                compares.push(keys::absent(keys::revocation(&record.peer)));
+                // A copy of the wish may have come after it was granted.
+                let former = Some(seen.1.owner).filter(|owner| *owner != me);
+                changes.extend(former.map(|owner| Change::Delete { key: keys::request(owner, job.handle) }));
+            }
             Task::Terminate(..) => {
                 let addresses = record.addresses().map(keys::address);
                 changes.extend(addresses.map(|key| Change::Delete { key }));
@@ -243,8 +268,15 @@ impl<R: CryptoRng> Node<R> {
             }
             Task::Update(..) | Task::Read => {}
         }
-        if matches!(job.task, Task::Terminate(..) | Task::Release(..)) {
+        // What was wished here is done, or was about a record that is no more.
+        if !matches!(job.task, Task::Update(..)) {
             changes.push(Change::Delete { key: keys::request(me, job.handle) });
+        }
+        if let (Task::Release(..) | Task::Terminate(..), Some(wished)) = (&job.task, &job.wished)
+            && !self.is(Mutant::OwnDeathIgnored)
+        {
+            // Whoever has withdrawn it does not want it any more. It goes with the owner's death too, hence the exception.
+            compares.push(keys::unchanged(&keys::request(me, job.handle), wished.rev, &wished.value));
         }
         let former = job.base.as_ref().map(|base| base.record.owner).filter(|owner| *owner != me);
         if let Some(former) = former.filter(|_| !self.is(Mutant::TakeFromTheLiving)) {
@@ -254,12 +286,13 @@ impl<R: CryptoRng> Node<R> {
     }
 
     /// The change is made.
-    fn settle(&mut self, job: &mut Job, rev: crate::Rev) -> Next {
+    fn settle(&mut self, job: &mut Job, rev: Rev) -> Next {
         let Some((value, record)) = job.written.take() else { return Next::Done };
         let moves = record.moves;
         match job.task {
             Task::Terminate(..) | Task::Release(..) => {
                 self.held.remove(&job.handle);
+                job.wished = None;
             }
             _ => {
                 self.held.insert(job.handle, Held { rev, value, record });
@@ -296,11 +329,8 @@ impl<R: CryptoRng> Node<R> {
                     None => self.try_again(job, now),
                 }
             }
-            // Whom it was for is gone: it is still one's own, and no copy of this change ever applies.
-            Task::Release(..) => match (job.id, job.base.take()) {
-                (Some(id), Some(base)) => Next::Answer(self.conflict_with(id, &base, Owner::Me)),
-                _ => Next::Done,
-            },
+            // Whom it was for is gone, or does not want it any more.
+            Task::Release(..) => self.keep(job),
             _ => self.refusal(job, Reason::StoreConflict),
         }
     }
@@ -388,7 +418,7 @@ impl<R: CryptoRng> Node<R> {
         let Some(holder) = &job.obstacle else { return Next::Done };
         let (owner, handle) = (holder.record.owner, holder.record.handle);
         if !dead {
-            return Next::Do(Step::AskHolder, self.wish(owner, handle, WishKind::Supersede, now));
+            return Next::Do(Step::AskHolder, self.wish(owner, handle, holder.rev, WishKind::Supersede, now));
         }
         let ending = self.ending(holder, Reason::Superseded.number());
         self.note_dead(owner, now);
@@ -415,30 +445,45 @@ impl<R: CryptoRng> Node<R> {
     pub(super) fn again_after(&mut self, job: &mut Job, step: Step, look_at: Key, now: Time) -> Next {
         job.rounds += 1;
         if job.rounds > ROUNDS {
-            return match job.obstacle {
-                Some(_) => self.tell_obstacle(job, Owner::Alive, now),
-                None => self.refusal(job, Reason::OwnerAlive),
-            };
+            return self.give_up(job, now);
         }
         let pause = if job.rounds == 1 { Duration::ZERO } else { RETRY };
         Next::At(now + pause, step, Operation::Read(look_at))
     }
 
+    /// Nothing has come of asking the owner.
+    pub(super) fn give_up(&mut self, job: &mut Job, now: Time) -> Next {
+        match job.obstacle {
+            Some(_) => self.tell_obstacle(job, Owner::Alive, now),
+            None => self.refusal(job, Reason::OwnerAlive),
+        }
+    }
+
     fn holder_awaited(&mut self, job: &mut Job, stored: Option<Stored>, now: Time) -> Next {
         let Some(holder) = &job.obstacle else { return Next::Done };
         if stored.is_none_or(|stored| stored.rev != holder.rev) {
+            if let (Some((owner, handle)), Some(wished)) = (job.wish_place(), job.wished.take()) {
+                self.delete(keys::request(owner, handle), &wished);
+            }
             return self.try_again(job, now);
         }
         if now >= job.deadline {
-            return self.tell_obstacle(job, Owner::Alive, now);
+            return self.withdraw(job, now);
         }
         await_holder(job, holder.record.handle, now)
     }
 
     /// A wish in somebody's mailbox.
-    pub(super) fn wish(&self, owner: Incarnation, handle: Handle, kind: WishKind, now: Time) -> Operation {
+    pub(super) fn wish(
+        &self,
+        owner: Incarnation,
+        handle: Handle,
+        of: Rev,
+        kind: WishKind,
+        now: Time,
+    ) -> Operation {
         let me = self.life.me;
-        let wish = Wish { by: me, kind, unix_ms: self.config.clock.wall_ms(now) };
+        let wish = Wish { by: me, of, kind, unix_ms: self.config.clock.wall_ms(now) };
         let compares = vec![keys::present(keys::heartbeat(me)), keys::present(keys::heartbeat(owner))];
         let changes = vec![Change::Put { key: keys::request(owner, handle), value: wish.encode() }];
         Operation::Commit(Transaction { compares, changes })

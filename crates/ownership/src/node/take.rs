@@ -11,7 +11,7 @@ use crate::{Operation, Outcome, RecordState, SessionRecord, Stored};
 impl<R: CryptoRng> Node<R> {
     pub(super) fn ask_owner(&mut self, job: &mut Job, now: Time) -> Next {
         let Task::Take(seen, _) = &job.task else { return Next::Done };
-        Next::Do(Step::Ask, self.wish(seen.1.owner, job.handle, WishKind::Handoff, now))
+        Next::Do(Step::Ask, self.wish(seen.1.owner, job.handle, seen.0, WishKind::Handoff, now))
     }
 
     pub(super) fn asked_owner(&mut self, job: &mut Job, outcome: &Outcome, now: Time) -> Next {
@@ -27,10 +27,13 @@ impl<R: CryptoRng> Node<R> {
 
     pub(super) fn awaited(&mut self, job: &mut Job, stored: Option<Stored>, now: Time) -> Next {
         let Task::Take(seen, _) = &job.task else { return Next::Done };
+        let reply = keys::request(seen.1.owner, job.handle);
         let Some(found) = stored.and_then(|stored| self.decode(stored)) else {
+            if let Some(wished) = &job.wished {
+                self.delete(reply, wished);
+            }
             return self.nothing_there(job.id);
         };
-        let reply = keys::request(seen.1.owner, job.handle);
         if found.rev == seen.0 {
             if job.has_news() {
                 return await_record(job, now);
@@ -41,7 +44,7 @@ impl<R: CryptoRng> Node<R> {
             job.base = Some(found);
             return self.write(job, now);
         }
-        // What was wished is about a record that is no more. Its owner must not find it if the session comes back to him.
+        // What was wished is about a record that is no more: nobody grants it, and it is in the way.
         if let Some(wished) = &job.wished {
             self.delete(reply, wished);
         }
@@ -60,15 +63,43 @@ impl<R: CryptoRng> Node<R> {
             return self.refusal(job, Reason::from_number(number).unwrap_or(Reason::OwnerAlive));
         }
         if now >= job.deadline {
-            if let (Some(Wish { by, .. }), Some(stored)) = (wish, &stored)
-                && by == self.life.me
-            {
-                self.delete(keys::request(owner, job.handle), stored);
-            }
-            return self.refusal(job, Reason::OwnerAlive);
+            return self.withdraw(job, now);
         }
         // Its death may have been declared by whoever saw its process end, long before it would be missed.
         Next::Do(Step::AwaitDeath, Operation::Read(keys::tombstone(owner)))
+    }
+
+    /// Nobody waits any longer. Until the wish is gone it may still be granted, so the answer waits for that.
+    pub(super) fn withdraw(&mut self, job: &mut Job, now: Time) -> Next {
+        match (job.wish_place(), job.wished.take()) {
+            (Some((owner, handle)), Some(wished)) => {
+                let deletion = keys::deletion(keys::request(owner, handle), &wished);
+                Next::Do(Step::Withdraw, Operation::Commit(deletion))
+            }
+            _ => self.give_up(job, now),
+        }
+    }
+
+    pub(super) fn withdrawn(&mut self, job: &mut Job, outcome: Outcome, now: Time) -> Next {
+        let Outcome::Conflict(mut current) = outcome else { return self.give_up(job, now) };
+        let stands = current.pop().flatten();
+        let wish = stands.as_ref().and_then(|stored| Wish::decode(&stored.value));
+        if let Some(Wish { by, kind: WishKind::Handoff | WishKind::Supersede, .. }) = wish
+            && by == self.life.me
+        {
+            // A copy of it has come later.
+            job.wished = stands;
+            return self.withdraw(job, now);
+        }
+        // It was granted or declined at the last moment, or a copy of this deletion was carried out: one more look says which.
+        match job.wish_place() {
+            Some((_, handle)) => {
+                let step =
+                    if matches!(job.task, Task::Take(..)) { Step::AwaitRecord } else { Step::AwaitHolder };
+                Next::Do(step, Operation::Read(keys::session(handle)))
+            }
+            None => self.give_up(job, now),
+        }
     }
 
     pub(super) fn death_read(&mut self, job: &mut Job, dead: bool, now: Time) -> Next {

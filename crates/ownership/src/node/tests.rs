@@ -6,6 +6,7 @@ use super::*;
 use crate::{Burial, Deceased, MemoryStore, Moves, OwnershipStore, RecordState, Request, Verdict};
 
 mod cell;
+mod mail;
 
 use cell::{Cell, config, session};
 
@@ -424,18 +425,14 @@ fn what_was_kept_long_enough_goes() {
     assert_eq!(keys_left(&cell, b"a/"), 0);
 }
 
-/// A gateway asked for a session and gave up before it came.
+/// A wish that its gateway has forgotten is granted.
 #[test]
 fn a_record_that_nobody_holds_ends() {
     let mut cell = Cell::new(2);
     let handle = session(1).handle;
     cell.create(0, &session(1));
-    let (rev, seen, _) = cell.read(1, handle);
-    let to = cell.members[1].node.incarnation();
-    let expected = Expected { rev, epoch: seen.owner_epoch, version: seen.version };
-    cell.members[0].serving.clear();
-    let id = cell.ask(0, |id| Request::Release { id, handle, expected, to, moves: Moves::default() });
-    assert!(is_committed(&cell.answer(0, id)));
+    let (rev, ..) = cell.read(1, handle);
+    mail::put_wish(&mut cell, handle, 1, rev);
     cell.run(secs(30));
     assert_eq!(cell.read(1, handle).2, Owner::Me, "it may still be claimed");
     cell.run(secs(200));
@@ -443,18 +440,28 @@ fn a_record_that_nobody_holds_ends() {
     assert_eq!(cell.members[1].node.status().counts.reconciled, 1);
 }
 
+/// Whoever asked dies between the question and the gift, and the owner has not heard of it.
 #[test]
 fn a_session_is_not_given_to_the_dead() {
     let mut cell = Cell::new(2);
     let handle = session(1).handle;
     cell.create(0, &session(1));
-    let to = cell.members[1].node.incarnation();
+    let (rev, ..) = cell.read(1, handle);
     cell.crash(1);
-    cell.run(secs(10));
-    let expected = cell.members[0].node.held[&handle].expected();
-    let id = cell.ask(0, |id| Request::Release { id, handle, expected, to, moves: Moves::default() });
-    let answer = cell.answer(0, id);
-    assert!(matches!(answer, Answer::Conflict { owner: Some(Owner::Me), .. }), "{answer:?}");
+    mail::put_wish(&mut cell, handle, 1, rev);
+    let (heartbeat, tombstone) =
+        [keys::heartbeat, keys::tombstone].map(|key| key(cell.members[1].node.incarnation())).into();
+    let changes = vec![
+        crate::Change::Put { key: tombstone, value: Box::default() },
+        crate::Change::Delete { key: heartbeat },
+    ];
+    cell.store.apply(&Operation::Commit(crate::Transaction { compares: Vec::new(), changes }));
+    let answered = |cell: &Cell| cell.members[0].answers.len() == 2;
+    assert!(cell.run_until(cell.now + secs(1), answered));
+    let answer = cell.members[0].answers.last();
+    assert!(matches!(answer, Some(Answer::Conflict { owner: Some(Owner::Me), .. })), "{answer:?}");
+    cell.run(Duration::from_millis(10));
+    assert_eq!(wish_count(&cell), 0, "nobody is asked again for its sake");
     assert_eq!(cell.read(0, handle).2, Owner::Me);
 }
 
@@ -663,10 +670,10 @@ fn a_heartbeat_survives_the_way_through_bytes() {
     assert_eq!(keys::Heartbeat::decode(&long.encode()).map(|beat| beat.name.len()), Some(255));
     assert_eq!(keys::Heartbeat::decode(b"short"), None);
     for kind in [keys::WishKind::Handoff, keys::WishKind::Supersede, keys::WishKind::Declined(202)] {
-        let wish = keys::Wish { by: Incarnation([4; 16]), kind, unix_ms: 5 };
+        let wish = keys::Wish { by: Incarnation([4; 16]), of: Rev(7), kind, unix_ms: 5 };
         assert_eq!(keys::Wish::decode(&wish.encode()), Some(wish));
     }
-    assert_eq!(keys::Wish::decode(&[1; 28]), None);
+    assert_eq!(keys::Wish::decode(&[1; 36]), None);
     assert_eq!(keys::decode_cell(&keys::encode_cell(7, 9)), Some((7, 9)));
     let request = keys::request(Incarnation([6; 16]), session(3).handle);
     assert_eq!(keys::request_parts(&request), Some((Incarnation([6; 16]), session(3).handle)));
