@@ -33,6 +33,9 @@ mod tests;
 /// Words to the thread that may wait: as many takes as a node admits at once. An engine with more of them keeps the
 /// rest itself.
 const INBOX_COUNT: usize = 4096;
+/// Words of one turn, after the first. What is due, the heartbeat above all, is looked at in between: each word takes some
+/// microseconds, and whoever sends them does not stop because it is time for a heartbeat.
+const TURN_WORDS: usize = 255;
 /// The thread looks at the clock at least this often, whatever the node asks for: a machine that slept has to be noticed.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// Before a right that was not renewed ends, the clients are asked to go elsewhere: so long before.
@@ -424,9 +427,14 @@ impl Clerk {
                 // Nobody asks any more: the process ends.
                 Err(RecvTimeoutError::Disconnected) => return,
             }
-            while let Ok(word) = self.words.try_recv() {
-                self.take(word);
-            }
+            self.take_waiting();
+        }
+    }
+
+    /// Takes words that are there already, but not so many that a heartbeat waits for them.
+    fn take_waiting(&mut self) {
+        for word in self.words.try_iter().take(TURN_WORDS).collect::<Vec<_>>() {
+            self.take(word);
         }
     }
 

@@ -208,3 +208,31 @@ fn the_generation_of_a_store_is_kept_and_another_one_is_refused() {
         "{unwritten}"
     );
 }
+
+/// Whoever sends words without an end does not keep a heartbeat from going out.
+#[test]
+fn so_many_words_are_taken_and_then_it_is_looked_what_is_due() {
+    let (_poll, waker) = engine();
+    let opened = open(ringing(&Arc::default())).unwrap();
+    let (words, news) = (opened.words.clone(), channel().0);
+    let mut clerk = Clerk {
+        node: Node::new(node_config(&member(Profile::DEFAULT), None), SystemRandom, clock::now()),
+        memory: None,
+        telemetry: telemetry(),
+        told: None,
+        store: opened.store,
+        words: opened.inbox,
+        rung: opened.rung,
+        news,
+        engine: waker,
+        right: RightToAct::new(NO_FENCE),
+        warned: None,
+        stopping: None,
+        lost: false,
+    };
+    for _ in 0..TURN_WORDS + 45 {
+        words.try_send(Word::Outcome).unwrap();
+    }
+    clerk.take_waiting();
+    assert_eq!(clerk.words.try_iter().count(), 45);
+}
