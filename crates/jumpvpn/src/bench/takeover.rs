@@ -33,8 +33,9 @@ const HOME: usize = 0;
 const OTHER: usize = 1;
 /// Births that are under way at once: a quarter of those that a gateway lets wait.
 const BIRTH_BATCH: u32 = 64;
-/// Datagrams that a gateway finds when it looks: a receive buffer of the usual size holds some hundred.
-const INBOUND_MAX: usize = 128;
+/// Datagrams that wait for a gateway at the most, as many as its receive buffer holds: 16 MiB by the kernel's count, which
+/// counts 768 bytes for each of these. What comes beyond is lost, and sent again.
+const INBOUND_MAX: usize = (16 << 20) / 768;
 /// Clients of a gateway that died find out within so long of each other (agent/takeover.rs).
 const FIND_OUT: Duration = Duration::from_millis(400);
 /// Over so long clients are asked to go.
@@ -184,7 +185,7 @@ impl Crowd {
         for (client, mover) in (0..).zip(&self.movers) {
             dues.extend(mover.due().map(|due| Reverse((due, client))));
         }
-        let (mut waiting, mut arrived) = (VecDeque::new(), 0);
+        let (mut waiting, mut arrived) = (Vec::new(), 0);
         while arrived < self.movers.len() && self.cell.now() < end {
             let now = self.cell.now();
             while let Some(Reverse((_, client))) =
@@ -196,8 +197,9 @@ impl Crowd {
                 waiting.extend(sent.map(|bytes| inbound(OTHER, client, bytes)));
                 dues.extend(mover.due().map(|due| Reverse((due, client))));
             }
-            let found = INBOUND_MAX.min(waiting.len());
-            let sent = self.cell.turn(&mut waiting.drain(..found).collect())?;
+            // All of it: a gateway does not wait for its store before it reads on.
+            waiting.truncate(INBOUND_MAX);
+            let sent = self.cell.turn(&mut std::mem::take(&mut waiting))?;
             if sent.is_empty() && waiting.is_empty() {
                 let next = dues.peek().map(|Reverse((due, _))| *due);
                 let due = next.into_iter().chain(self.cell.next_due()).min();
