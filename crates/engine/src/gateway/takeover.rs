@@ -26,7 +26,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use jumpvpn_events::{BindingState, EventKind, PathLabel, Reason, Time};
-use jumpvpn_ownership::{Answer, Expected, Moves, Owner, RecordState, Request, Rev, SessionRecord};
+use jumpvpn_ownership::{Answer, Expected, Owner, RecordState, Request, Rev, SessionRecord};
 use jumpvpn_policy::{AdmitCause, admit};
 use jumpvpn_session::{Credentials, Side, TakeoverRead, Trigger};
 use jumpvpn_wire::{
@@ -35,7 +35,7 @@ use jumpvpn_wire::{
 
 use super::birth::{inner_pair, is_confirmation, session_event};
 use super::expiry::pq_required;
-use super::session::{Beginning, Session, carried};
+use super::session::{Beginning, Session};
 use super::{From, Gateway, store_handle};
 use crate::Received;
 use crate::counters::OwnershipChange;
@@ -275,13 +275,12 @@ impl Gateway {
             // What follows hangs on the epoch before, which is not hybrid.
             return Err(Refusal::from(Reason::PqRequired));
         }
-        let session = self.table.by_handle(handle).and_then(|slot| self.table.session(slot));
-        // Each is a write: a client may have as many as it may have moves, wherever it is.
-        let elsewhere = carried(claim.record.moves, now);
-        let history = session.as_ref().map_or(&elsewhere, |session| &session.history);
-        let budget = admit(&self.core.policy, now, AdmitCause::MoveDeadPath, history);
+        let Some(session) = self.table.by_handle(handle).and_then(|slot| self.table.session(slot)) else {
+            return Ok(());
+        };
+        // Each is a write: a client that is here may have as many as it may have moves.
+        let budget = admit(&self.core.policy, now, AdmitCause::MoveDeadPath, &session.history);
         budget.map_err(|(reason, retry_after)| Refusal { reason, retry_after })?;
-        let Some(session) = session else { return Ok(()) };
         match session {
             session if session.frozen => Err(Refusal::later(Reason::HandoffPending)),
             session if session.writing.is_some() => Err(Refusal::later(Reason::StoreBusy)),
@@ -425,9 +424,7 @@ impl Gateway {
     /// The store's answer to a takeover.
     fn take_answered(&mut self, place: u32, answer: &Answer, now: Time) {
         match answer {
-            Answer::Committed { rev, moves, .. } if self.core.fence.allows(now) => {
-                self.take_over(place, (*rev, *moves), now);
-            }
+            Answer::Committed { rev, .. } if self.core.fence.allows(now) => self.take_over(place, *rev, now),
             Answer::Conflict { current, .. } => {
                 let known = current.as_ref().map(|current| (current.1.owner_epoch, current.1.version));
                 self.refuse_pending(place, known, &Refusal::later(Reason::StoreConflict), now);
@@ -458,7 +455,7 @@ impl Gateway {
     }
 
     /// The session is ours: it lives here from now on.
-    fn take_over(&mut self, place: u32, (rev, moves): (Rev, Moves), now: Time) {
+    fn take_over(&mut self, place: u32, rev: Rev, now: Time) {
         let Some(entry) = self.takeovers.remove(place) else { return };
         let owner = entry.owner;
         let before = self.table.by_handle(entry.handle).and_then(|slot| self.take_out(slot));
@@ -471,10 +468,6 @@ impl Gateway {
         let was_held = before.is_some();
         let left = before.as_ref().map(|before| left_event(before, now));
         let mut session = self.taken_session(entry, rev, before, now);
-        if !was_held {
-            // The store has counted this one; it is told below.
-            session.history = carried(Moves { count: moves.count.saturating_sub(1), ..moves }, now);
-        }
         // A change of gateways is a move like any other: the next one has to wait its time.
         let path = session.binding.path_id.0;
         session.history.record_switch(now, path, path);
