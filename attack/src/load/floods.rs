@@ -28,8 +28,8 @@ const LONG_SPAN: Duration = Duration::from_secs(10);
 const MEMORY_SLACK_LEN: u64 = 2 << 20;
 /// Reasons that the gateway may report while one flood runs, each once a second: its own, and the last of the one before.
 const REASONS_MAX: usize = 8;
-/// HS_RETRY in all, per second and at once (docs/protocol.md, 7.3).
-const RETRIES: (f64, f64) = (2_000.0, 500.0);
+/// HS_RETRY to HS_INIT in all, per second and at once (docs/protocol.md, 7.3, row 3).
+const RETRIES: (f64, f64) = (20_000.0, 2_000.0);
 
 /// One kind.
 pub(super) struct Kindling {
