@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use jumpvpn_engine::agent::{Config, GatewayPeer, Link as EngineLink, Notice};
-use jumpvpn_engine::{Agent, SocketKey};
+use jumpvpn_engine::{Agent, SocketKey, TRANSMIT_BUFFER_LEN, Transmit};
 use jumpvpn_events::{BindingState, PathLabel, Reason, SessionLabel, State, Time};
 use jumpvpn_policy::Policy;
 use jumpvpn_session::{PrivateKey, SuiteSet};
@@ -14,7 +14,7 @@ use rand_core::SeedableRng;
 use crate::audit::Log;
 use crate::clock::Clock;
 use crate::flight::Flight;
-use crate::invariants::{Invariant, Ledger, Verdict, ensure};
+use crate::invariants::{BURST_LIMIT, Breach, Invariant, Ledger, Verdict, ensure};
 use crate::network::Link;
 use crate::scenario::ClientPlan;
 use crate::tap::Tap;
@@ -194,8 +194,40 @@ impl Client {
         }
     }
 
+    /// Calls the engine, if it wants to be called by now. Whether it was: then it has something to say.
+    pub fn fire(&mut self, now: Time) -> bool {
+        let is_due = self.is_running() && self.due.is_some_and(|due| due <= now);
+        if is_due && let Some(engine) = &mut self.engine {
+            engine.handle_timeout(self.clock.at(now));
+        }
+        is_due
+    }
+
+    /// An engine that was called does not want to be called at the same instant again.
+    pub fn judge_due(&self, now: Time) -> Verdict {
+        ensure(self.due.is_none_or(|due| due > now), Invariant::Timer, || {
+            format!("client {} wants to be called at {:?}, it is {now:?}", self.index, self.due)
+        })
+    }
+
+    /// What the engine sends next, after `sent` datagrams in the same go.
+    pub fn poll_transmit(
+        &mut self,
+        sent: usize,
+        buffer: &mut [u8; TRANSMIT_BUFFER_LEN],
+        now: Time,
+    ) -> Result<Option<Transmit>, Breach> {
+        let shown = self.clock.at(now);
+        let transmit = self.engine.as_mut().and_then(|engine| engine.poll_transmit(buffer, shown));
+        ensure(transmit.is_none() || sent < BURST_LIMIT, Invariant::Memory, || {
+            format!("client {} does not stop sending", self.index)
+        })?;
+        Ok(transmit)
+    }
+
     /// Reads events, notices and status, and judges them.
     pub fn observe(&mut self, now: Time, trace: &mut Trace) -> Verdict {
+        self.tap.clear();
         let Some(engine) = &mut self.engine else { return Ok(()) };
         let index = self.index;
         while let Some(event) = engine.poll_event() {

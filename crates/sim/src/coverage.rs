@@ -1,9 +1,43 @@
-//! What has to have happened in a batch of worlds: a simulator in which nothing is ever refused proves nothing.
-
+//! What only the worlds of one gateway count, and what has to have happened in a batch of them: a simulator in which nothing is
+//! ever refused proves nothing.
 use std::collections::BTreeMap;
+use std::fmt;
 
-/// Worlds after which everything below has happened: it all did within about 60 worlds of the first thousands.
-pub const COVERED_AFTER: u64 = 2_000;
+use crate::report::{Figures, Report, unseen};
+
+/// What is counted of worlds with one gateway.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WorldFigures {
+    /// Verdicts of the gateway that the reference model predicted.
+    pub verdicts: u64,
+}
+
+/// What was simulated of worlds with one gateway.
+pub type WorldReport = Report<WorldFigures>;
+
+impl Figures for WorldFigures {
+    const NAME: &'static str = "worlds";
+    /// It all did within about 60 worlds of the first thousands.
+    const COVERED_AFTER: u64 = 2_000;
+
+    fn add(&mut self, other: &WorldFigures) {
+        self.verdicts += other.verdicts;
+    }
+
+    fn missing(&self, seen: &BTreeMap<String, u64>) -> Vec<String> {
+        unseen(EXPECTED.iter().copied(), seen)
+    }
+
+    fn checks(&self) -> Vec<(&'static str, u64)> {
+        Vec::new()
+    }
+}
+
+impl fmt::Display for WorldFigures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} verdicts predicted", self.verdicts)
+    }
+}
 
 /// Refusals of the gateway (docs/security/rejects.md), transitions, and faults.
 ///
@@ -66,8 +100,3 @@ const EXPECTED: &[&str] = &[
     "fault full replay",
     "fault clock jump",
 ];
-
-/// What should have happened and did not.
-pub(crate) fn missing(seen: &BTreeMap<String, u64>) -> Vec<&'static str> {
-    EXPECTED.iter().filter(|what| !seen.contains_key(**what)).copied().collect()
-}

@@ -161,6 +161,14 @@ pub(crate) fn ensure(holds: bool, invariant: Invariant, what: impl FnOnce() -> S
     if holds { Ok(()) } else { Err(Breach { invariant, what: what() }) }
 }
 
+/// Datagrams an engine may send in one go: its outbox and the ring of packets that are sent again.
+pub(crate) const BURST_LIMIT: usize = 256 + 512;
+
+/// Whether no engine may ever count this.
+pub(crate) fn is_impossible(reason: Reason) -> bool {
+    matches!(reason, Reason::StateForbidden | Reason::Internal | Reason::TelemetryOverflow)
+}
+
 /// What one side has said of one session.
 #[derive(Clone, Debug)]
 struct Account {

@@ -35,12 +35,12 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-pub use cell::{CellReport, run_cell, tell_cell};
-pub use coverage::COVERED_AFTER;
+pub use cell::{CellFigures, CellReport, run_cell, tell_cell};
+pub use coverage::{WorldFigures, WorldReport};
 pub use invariants::Invariant;
 use invariants::{Breach, Verdict};
 pub use regression::Regression;
-pub use report::Report;
+pub use report::{Figures, Report};
 use world::World;
 
 /// How a world is made and told.
@@ -94,7 +94,7 @@ impl std::error::Error for Failure {}
 ///
 /// # Errors
 /// The first promise that was broken, with the end of the story.
-pub fn run_seed(seed: u64, options: Options) -> Result<Report, Box<Failure>> {
+pub fn run_seed(seed: u64, options: Options) -> Result<WorldReport, Box<Failure>> {
     let (outcome, mut world) = live(seed, options, options.trace_lines);
     let Err(breach) = outcome else { return Ok(world.report) };
     if options.trace_lines == 0 {
@@ -112,7 +112,7 @@ pub fn run_seed(seed: u64, options: Options) -> Result<Report, Box<Failure>> {
 }
 
 /// Lives through the world of that seed and tells the story.
-pub fn tell_seed(seed: u64, options: Options) -> (Result<Report, String>, Vec<String>) {
+pub fn tell_seed(seed: u64, options: Options) -> (Result<WorldReport, String>, Vec<String>) {
     let (outcome, mut world) = live(seed, options, options.trace_lines);
     let outcome = outcome.map(|()| world.report).map_err(|breach| breach.what);
     (outcome, world.trace.take())

@@ -1,7 +1,6 @@
 //! Runs worlds and says what they broke: `jumpvpn-sim --seeds 100`, `--hours 10`, `--seed 7 --trace`, `--cell --seeds 100`.
 #![forbid(unsafe_code)]
 
-use std::fmt::Display;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -10,8 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use jumpvpn_sim::{
-    COVERED_AFTER, CellReport, Failure, Invariant, Options, Regression, Report, run_cell, run_seed,
-    tell_cell, tell_seed,
+    Failure, Figures, Invariant, Options, Regression, Report, run_cell, run_seed, tell_cell, tell_seed,
 };
 
 const USAGE: &str = "\
@@ -128,60 +126,11 @@ fn planted(number: usize) -> Result<Invariant, String> {
     found.copied().ok_or_else(|| format!("there is no I{number}"))
 }
 
-/// What a batch of worlds adds up to.
-trait Figures: Default + Display + Send {
-    /// Worlds after which everything that is expected has happened.
-    const COVERED_AFTER: u64;
-    fn add(&mut self, other: &Self);
-    fn seeds(&self) -> u64;
-    fn virtual_time(&self) -> Duration;
-    fn missing(&self) -> Vec<String>;
-    fn table(&self) -> String;
-}
-
-impl Figures for Report {
-    const COVERED_AFTER: u64 = COVERED_AFTER;
-    fn add(&mut self, other: &Report) {
-        Report::add(self, other);
-    }
-    fn seeds(&self) -> u64 {
-        self.seeds
-    }
-    fn virtual_time(&self) -> Duration {
-        self.virtual_time
-    }
-    fn missing(&self) -> Vec<String> {
-        Report::missing(self).into_iter().map(str::to_owned).collect()
-    }
-    fn table(&self) -> String {
-        self.seen.iter().map(|(what, count)| format!("{count:>12} {what}\n")).collect()
-    }
-}
-
-impl Figures for CellReport {
-    const COVERED_AFTER: u64 = CellReport::COVERED_AFTER;
-    fn add(&mut self, other: &CellReport) {
-        CellReport::add(self, other);
-    }
-    fn seeds(&self) -> u64 {
-        self.seeds
-    }
-    fn virtual_time(&self) -> Duration {
-        self.virtual_time
-    }
-    fn missing(&self) -> Vec<String> {
-        CellReport::missing(self)
-    }
-    fn table(&self) -> String {
-        CellReport::table(self)
-    }
-}
-
 fn run_one<F: Figures>(
     seed: u64,
     arguments: &Arguments,
-    run: impl Fn(Options) -> Result<F, Box<Failure>>,
-    tell: impl Fn(Options) -> (Result<F, String>, Vec<String>),
+    run: impl Fn(Options) -> Result<Report<F>, Box<Failure>>,
+    tell: impl Fn(Options) -> (Result<Report<F>, String>, Vec<String>),
 ) -> ExitCode {
     let trace_lines = if arguments.trace { WHOLE_STORY } else { 0 };
     let options = Options { seconds: arguments.seconds, trace_lines };
@@ -211,17 +160,17 @@ fn run_one<F: Figures>(
 struct Progress<F> {
     next: AtomicU64,
     enough: AtomicBool,
-    sum: Mutex<(F, Vec<Failure>)>,
+    sum: Mutex<(Report<F>, Vec<Failure>)>,
 }
 
 fn run_many<F: Figures>(
     arguments: &Arguments,
-    run: impl Fn(u64) -> Result<F, Box<Failure>> + Sync,
+    run: impl Fn(u64) -> Result<Report<F>, Box<Failure>> + Sync,
 ) -> ExitCode {
     let progress = Progress {
         next: AtomicU64::new(arguments.first),
         enough: AtomicBool::new(false),
-        sum: Mutex::new((F::default(), Vec::new())),
+        sum: Mutex::new((Report::default(), Vec::new())),
     };
     let started = Instant::now();
     thread::scope(|scope| {
@@ -256,7 +205,7 @@ fn run_many<F: Figures>(
     if arguments.table {
         println!("{}", report.table());
     }
-    let missing = if report.seeds() >= F::COVERED_AFTER { report.missing() } else { Vec::new() };
+    let missing = report.missing();
     for what in &missing {
         println!("never happened: {what}");
     }
@@ -279,7 +228,7 @@ fn keep(arguments: &Arguments, failure: &Failure) -> std::io::Result<PathBuf> {
 fn work<F: Figures>(
     progress: &Progress<F>,
     arguments: &Arguments,
-    run: &impl Fn(u64) -> Result<F, Box<Failure>>,
+    run: &impl Fn(u64) -> Result<Report<F>, Box<Failure>>,
 ) {
     while !progress.enough.load(Ordering::Relaxed) {
         let seed = progress.next.fetch_add(1, Ordering::Relaxed);
@@ -292,13 +241,13 @@ fn work<F: Figures>(
             Ok(report) => sum.0.add(&report),
             Err(failure) => sum.1.push(*failure),
         }
-        let hours = sum.0.virtual_time().as_secs_f64() / 3600.0;
+        let hours = sum.0.virtual_time.as_secs_f64() / 3600.0;
         if arguments.hours.is_some_and(|wanted| hours >= wanted) {
             progress.enough.store(true, Ordering::Relaxed);
         }
     }
 }
 
-fn locked<F>(progress: &Progress<F>) -> std::sync::MutexGuard<'_, (F, Vec<Failure>)> {
+fn locked<F>(progress: &Progress<F>) -> std::sync::MutexGuard<'_, (Report<F>, Vec<Failure>)> {
     progress.sum.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -22,11 +22,11 @@ use jumpvpn_ownership::Answer;
 use crate::attacker::Attacker;
 use crate::audit;
 use crate::client::{Client, Presence};
+use crate::coverage::WorldReport;
 use crate::dice::Dice;
 use crate::fault::Fault;
 use crate::flight::Flight;
-use crate::invariants::{Breach, Invariant, Verdict, ensure};
-use crate::report::Report;
+use crate::invariants::{Breach, Invariant, Verdict, ensure, is_impossible};
 use crate::scenario::{BEGIN, Scenario};
 use crate::server::Server;
 use crate::trace::Trace;
@@ -110,7 +110,7 @@ pub(crate) struct World {
     pub steps: u64,
     instant_steps: u32,
     pub trace: Trace,
-    pub report: Report,
+    pub report: WorldReport,
 }
 
 impl World {
@@ -137,7 +137,7 @@ impl World {
             steps: 0,
             instant_steps: 0,
             trace: Trace::new(trace_lines),
-            report: Report::default(),
+            report: WorldReport::default(),
         };
         for (at, fault) in scenario.faults {
             world.plan(at, Happening::Trouble(fault));
@@ -237,19 +237,11 @@ impl World {
 
     fn client_timers(&mut self, index: usize) -> Verdict {
         let now = self.now;
-        let client = &mut self.clients[index];
-        if !client.is_running() || client.due.is_none_or(|due| due > now) {
+        if !self.clients[index].fire(now) {
             return Ok(());
         }
-        let shown = client.clock.at(now);
-        if let Some(engine) = &mut client.engine {
-            engine.handle_timeout(shown);
-        }
         self.settle_client(index)?;
-        let due = self.clients[index].due;
-        ensure(due.is_none_or(|due| due > now), Invariant::Timer, || {
-            format!("client {index} wants to be called at {due:?}, it is {now:?}")
-        })
+        self.clients[index].judge_due(now)
     }
 
     fn server_timers(&mut self) -> Verdict {
@@ -308,9 +300,9 @@ impl World {
             self.clients.iter().filter_map(|client| client.engine.as_ref().map(|engine| engine.counters()));
         let counters = engines.chain(self.server.engine.as_ref().map(|engine| engine.counters()));
         for (reason, count) in counters.flat_map(|counters| counters.drops.iter()) {
-            let impossible =
-                matches!(reason, Reason::StateForbidden | Reason::Internal | Reason::TelemetryOverflow);
-            ensure(!impossible, Invariant::Internal, || format!("{reason} was counted {count} times"))?;
+            ensure(!is_impossible(reason), Invariant::Internal, || {
+                format!("{reason} was counted {count} times")
+            })?;
         }
         self.note_gateway();
         let logs = self.clients.iter().map(|client| &client.log).chain([&self.server.log]);
@@ -335,7 +327,7 @@ impl World {
         for (from, to, count) in counters.transitions.iter() {
             self.report.note(format!("{from} to {to}"), count);
         }
-        self.report.verdicts +=
+        self.report.own.verdicts +=
             self.server.model.as_mut().map_or(0, |model| std::mem::take(&mut model.verdicts));
     }
 

@@ -1,5 +1,6 @@
 //! Cells repeat themselves to the byte, and each of their invariants can fail.
 use super::*;
+use crate::report::Figures;
 
 const SHORT: Options = Options { seconds: 40, trace_lines: 0 };
 
@@ -79,7 +80,7 @@ fn what_is_forged_in_the_trace_is_noticed() {
 }
 
 #[test]
-fn an_empty_batch_of_cells_covers_nothing() {
-    let missing = CellReport::default().missing();
+fn a_large_batch_of_cells_in_which_nothing_happened_covers_nothing() {
+    let missing = CellReport { seeds: CellFigures::COVERED_AFTER, ..CellReport::default() }.missing();
     assert!(missing.len() > 50, "{missing:?}");
 }

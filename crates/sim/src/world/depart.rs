@@ -8,11 +8,9 @@ use jumpvpn_wire::Kind;
 use super::{Happening, World};
 use crate::client::Client;
 use crate::flight::{Flight, Origin};
-use crate::invariants::{Invariant, Verdict, ensure};
+use crate::invariants::{BURST_LIMIT, Invariant, Verdict, ensure};
 use crate::network::{Link, Mapping};
 
-/// Datagrams an engine may send in one go: its outbox and the ring of packets that are sent again.
-const BURST_LIMIT: usize = 256 + 512;
 /// Ports that clients behind one carrier's address share.
 const SHARED_PORTS: (u16, u16) = (40_000, 12);
 
@@ -22,16 +20,10 @@ impl World {
         let now = self.now;
         let mut buffer = [0; TRANSMIT_BUFFER_LEN];
         for sent in 0.. {
-            let shown = self.clients[index].clock.at(now);
-            let Some(engine) = &mut self.clients[index].engine else { return Ok(()) };
-            let Some(transmit) = engine.poll_transmit(&mut buffer, shown) else { break };
-            ensure(sent < BURST_LIMIT, Invariant::Memory, || {
-                format!("client {index} does not stop sending")
-            })?;
+            let Some(transmit) = self.clients[index].poll_transmit(sent, &mut buffer, now)? else { break };
             self.send_up(index, transmit, &buffer[..transmit.len])?;
         }
         let World { clients, trace, .. } = self;
-        clients[index].tap.clear();
         clients[index].observe(now, trace)
     }
 

@@ -7,7 +7,7 @@ use jumpvpn_engine::{SocketKey, TRANSMIT_BUFFER_LEN};
 use super::{Happening, World};
 use crate::cell::machine::{endpoint, key};
 use crate::client::Presence;
-use crate::invariants::{Invariant, Verdict, ensure};
+use crate::invariants::Verdict;
 use crate::traffic::{Direction, Mark, compose};
 use crate::world::flows::{SILENT, pace};
 
@@ -90,36 +90,25 @@ impl World {
 
     pub(super) fn client_timers(&mut self, index: usize) -> Verdict {
         let now = self.now;
-        let client = &mut self.clients[index];
-        if !client.is_running() || client.due.is_none_or(|due| due > now) {
+        if !self.clients[index].fire(now) {
             return Ok(());
         }
-        let shown = client.clock.at(now);
-        if let Some(engine) = &mut client.engine {
-            engine.handle_timeout(shown);
-        }
         self.settle_client(index)?;
-        let due = self.clients[index].due;
-        ensure(due.is_none_or(|due| due > now), Invariant::Timer, || {
-            format!("client {index} wants to be called at {due:?}, it is {now:?}")
-        })
+        self.clients[index].judge_due(now)
     }
 
     /// Sends what a client's engine has to say, and looks at it.
     pub(super) fn settle_client(&mut self, index: usize) -> Verdict {
         let now = self.now;
-        if self.clients[index].presence != Presence::Running {
+        if !self.clients[index].is_running() {
             return Ok(());
         }
         let mut buffer = [0; TRANSMIT_BUFFER_LEN];
-        loop {
-            let shown = self.clients[index].clock.at(now);
-            let Some(engine) = &mut self.clients[index].engine else { return Ok(()) };
-            let Some(transmit) = engine.poll_transmit(&mut buffer, shown) else { break };
+        for sent in 0.. {
+            let Some(transmit) = self.clients[index].poll_transmit(sent, &mut buffer, now)? else { break };
             self.send_up(index, transmit, &buffer[..transmit.len])?;
         }
         let World { clients, trace, .. } = self;
-        clients[index].tap.clear();
         clients[index].observe(now, trace)?;
         let facts = &self.clients[index].facts;
         if let Some(label) = facts.session.filter(|_| facts.epoch > 0) {

@@ -352,7 +352,7 @@ impl World {
         }
         self.report.attacks += 1;
         if let Some(kind) = flight.kind() {
-            self.report.note_attack(kind);
+            self.report.note(format!("attack {kind:?}"), 1);
         }
         self.digest(&flight.bytes);
         self.plan(self.now + after, Happening::Arrive(flight));

@@ -12,10 +12,8 @@ use super::{Happening, World};
 use crate::cell::machine::{INBOX_COUNT, Moment, News, Remains, Seat, Waiting};
 use crate::cell::store::Under;
 use crate::client::Presence;
-use crate::invariants::{Breach, Invariant, Verdict, ensure};
+use crate::invariants::{BURST_LIMIT, Breach, Invariant, Verdict, ensure};
 
-/// Datagrams an engine may send in one go: its outbox and the ring of packets that are sent again.
-const BURST_LIMIT: usize = 256 + 512;
 /// From one thread to the other, mostly; sometimes the other one has no processor for a while.
 const HOP: (Duration, Duration) = (Duration::from_micros(2), Duration::from_millis(2));
 const SLOW_HOP: Duration = Duration::from_millis(300);
@@ -49,7 +47,7 @@ impl World {
         let started = self.machines[at].start(id, &self.rules, rngs, now);
         ensure(started, Invariant::Internal, || "no gateway with this randomness".to_owned())?;
         self.trace.line(now, || format!("gw{at}     starts as process {id}"));
-        self.report.lives += 1;
+        self.report.own.lives += 1;
         if let Some(process) = &mut self.machines[at].process {
             mutant.into_iter().for_each(|mutant| process.node.break_by(mutant));
         }
@@ -278,7 +276,7 @@ impl World {
             self.plan(applied, Happening::Apply(key));
         }
         self.plan(fate.answered, Happening::Outcome(key));
-        self.report.operations += 1;
+        self.report.own.operations += 1;
         if let Some((Moment::Sent, down, remains)) = crash {
             self.crash(at, down, remains);
         }
@@ -322,7 +320,7 @@ impl World {
         let Some((operation, outcome)) = self.store.apply(key, now, &mut self.luck) else { return Ok(()) };
         self.digest(&(&operation, format!("{outcome:?}")));
         if let (Operation::Commit(transaction), Outcome::Committed(rev)) = (&operation, &outcome) {
-            self.report.commits += 1;
+            self.report.own.commits += 1;
             self.trace.line(now, || format!("store   {rev:?} by {by:?}: {}", keys_of(&operation)));
             self.truth.committed(by, transaction, &self.store.memory)?;
             self.remember();
@@ -497,7 +495,7 @@ impl World {
                 process.frozen.insert(*handle, *id);
             }
             writes += u32::from(!matches!(request, Request::Read { .. }));
-            self.note_request(&request);
+            self.report.note(name_of(&request), 1);
             self.trace.line(self.now, || format!("gw{at}     asks {}", words_of_request(&request)));
             self.tell_node(at, request);
         }
@@ -517,19 +515,6 @@ impl World {
         Ok(writes)
     }
 
-    fn note_request(&mut self, request: &Request) {
-        let what = match request {
-            Request::Create { .. } => "create",
-            Request::Update { .. } => "update",
-            Request::Terminate { .. } => "terminate",
-            Request::Read { .. } => "read",
-            Request::Take { .. } => "take",
-            Request::Release { .. } => "release",
-            Request::Decline { .. } => "decline",
-        };
-        self.report.note(what, 1);
-    }
-
     /// Reads events and rows.
     fn observe_engine(&mut self, at: usize) -> Verdict {
         let (now, sink) = (self.now, self.manner.sink);
@@ -540,7 +525,7 @@ impl World {
         if sink && now >= machine.deaf_until {
             while let Some(event) = process.engine.poll_event() {
                 if let EventKind::Takeover { .. } = event.kind {
-                    self.report.takeovers += 1;
+                    self.report.own.takeovers += 1;
                 }
                 machine.log.push(&event);
             }
@@ -586,7 +571,7 @@ impl World {
     fn judge_store(&mut self) -> Verdict {
         let births = self.report.seen_of("create") as usize;
         let limit = KEYS_PER_LIFE
-            * (1 + self.report.seen_of("joined") as usize + self.report.lives as usize + births);
+            * (1 + self.report.seen_of("joined") as usize + self.report.own.lives as usize + births);
         let count = self.store.memory.key_count();
         self.truth.judge(Invariant::CellMemory, count <= limit, || format!("{count} keys, at most {limit}"))
     }
@@ -655,8 +640,8 @@ fn words_of(news: &News) -> String {
     }
 }
 
-fn words_of_request(request: &Request) -> String {
-    let name = match request {
+fn name_of(request: &Request) -> &'static str {
+    match request {
         Request::Create { .. } => "create",
         Request::Update { .. } => "update",
         Request::Terminate { .. } => "terminate",
@@ -664,6 +649,9 @@ fn words_of_request(request: &Request) -> String {
         Request::Take { .. } => "take",
         Request::Release { .. } => "release",
         Request::Decline { .. } => "decline",
-    };
-    format!("{name} {:?} {:?}", request.id(), request.handle())
+    }
+}
+
+fn words_of_request(request: &Request) -> String {
+    format!("{} {:?} {:?}", name_of(request), request.id(), request.handle())
 }

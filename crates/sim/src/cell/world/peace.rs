@@ -1,14 +1,14 @@
 //! The end of all trouble, what is owed then, and the last judgements.
 use std::time::Duration;
 
-use jumpvpn_events::{Reason, SessionLabel, State, Time};
+use jumpvpn_events::{SessionLabel, State, Time};
 
 use super::{Happening, World};
 use crate::audit;
 use crate::cell::store::Moods;
 use crate::cell::store::Wire;
 use crate::client::{Client, Presence};
-use crate::invariants::{Breach, Invariant, Verdict, ensure};
+use crate::invariants::{Breach, Invariant, Verdict, ensure, is_impossible};
 use crate::scenario::BEGIN;
 
 /// What a session is owed when faults stop: this much beside the time after which an owner is declared dead.
@@ -168,9 +168,9 @@ impl World {
         self.report.jumps = self.clients.iter().map(|client| client.ledger.switches).sum();
         self.report.virtual_time = self.now.since(BEGIN);
         self.report.steps = self.steps;
-        self.report.pardons = self.truth.pardons;
+        self.report.own.pardons = self.truth.pardons;
         for (invariant, count) in &self.truth.checks {
-            self.report.note_checks(*invariant, *count);
+            self.report.own.note_checks(*invariant, *count);
         }
         Ok(())
     }
@@ -180,17 +180,13 @@ impl World {
         let Some(process) = &self.machines[at].process else { return };
         let counts = process.node.status().counts;
         for (reason, count) in process.engine.counters().drops.iter() {
-            self.report.note(&format!("gateway {reason}"), count);
+            self.report.note(format!("gateway {reason}"), count);
         }
         self.report.note("buried", counts.burials);
         self.report.note("swept", counts.swept);
         self.report.note("reconciled", counts.reconciled);
         self.report.note("copy seen", u64::from(process.node.status().clone_seen));
     }
-}
-
-fn is_impossible(reason: Reason) -> bool {
-    matches!(reason, Reason::StateForbidden | Reason::Internal | Reason::TelemetryOverflow)
 }
 
 fn talk(client: &mut Client) {

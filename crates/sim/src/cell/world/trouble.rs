@@ -22,7 +22,7 @@ impl World {
     pub(super) fn trouble(&mut self, fault: Fault) -> Verdict {
         let now = self.now;
         self.trace.line(now, || format!("*** {fault:?}"));
-        self.report.note(&format!("fault {}", fault.name()), 1);
+        self.report.note(format!("fault {}", fault.name()), 1);
         if self.is_planted(Invariant::NoStepBack) {
             self.put_back_silently();
         }
