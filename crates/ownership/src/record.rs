@@ -72,7 +72,8 @@ pub enum RecordState {
     },
 }
 
-/// What a session has moved of late, carried from owner to owner: the limit per minute holds wherever it goes.
+/// What a session has moved of late, carried from owner to owner: the limit per minute holds wherever it goes. The death of an owner
+/// is no move, and after it the counting begins anew: no client can bring it about, and no session shall stand still for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Moves {
     /// Moves in the minute that ended with the last one; it counts as well. 0 if there were none; more than 255 are 255.

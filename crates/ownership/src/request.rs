@@ -136,7 +136,7 @@ pub enum Answer {
         id: RequestId,
         /// Revision of the record from now on.
         rev: Rev,
-        /// The moves that the record has now: of a [`Request::Take`], those of all its owners, with this one.
+        /// The moves that the record has now: of a [`Request::Take`], those since an owner died, with this one.
         moves: Moves,
     },
     /// The change is not made and never will be: the record is not what was expected.

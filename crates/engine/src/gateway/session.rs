@@ -236,6 +236,11 @@ pub(crate) struct Beginning {
     pub moved: bool,
 }
 
+/// What a session has moved elsewhere. Clocks of machines differ: nothing was in the future.
+pub(super) fn carried(moves: Moves, now: Time) -> SwitchHistory {
+    SwitchHistory::carried(moves.count, moves.last.min(now))
+}
+
 impl Session {
     /// What is told of its moves to the owner after us.
     pub fn moves(&self) -> Moves {

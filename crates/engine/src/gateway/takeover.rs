@@ -26,7 +26,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use jumpvpn_events::{BindingState, EventKind, PathLabel, Reason, Time};
-use jumpvpn_ownership::{Answer, Expected, Owner, RecordState, Request, Rev, SessionRecord};
+use jumpvpn_ownership::{Answer, Expected, Moves, Owner, RecordState, Request, Rev, SessionRecord};
 use jumpvpn_policy::{AdmitCause, admit};
 use jumpvpn_session::{Credentials, Side, TakeoverRead, Trigger};
 use jumpvpn_wire::{
@@ -35,7 +35,7 @@ use jumpvpn_wire::{
 
 use super::birth::{inner_pair, is_confirmation, session_event};
 use super::expiry::pq_required;
-use super::session::{Beginning, Session};
+use super::session::{Beginning, Session, carried};
 use super::{From, Gateway, store_handle};
 use crate::Received;
 use crate::counters::OwnershipChange;
@@ -424,7 +424,9 @@ impl Gateway {
     /// The store's answer to a takeover.
     fn take_answered(&mut self, place: u32, answer: &Answer, now: Time) {
         match answer {
-            Answer::Committed { rev, .. } if self.core.fence.allows(now) => self.take_over(place, *rev, now),
+            Answer::Committed { rev, moves, .. } if self.core.fence.allows(now) => {
+                self.take_over(place, (*rev, *moves), now);
+            }
             Answer::Conflict { current, .. } => {
                 let known = current.as_ref().map(|current| (current.1.owner_epoch, current.1.version));
                 self.refuse_pending(place, known, &Refusal::later(Reason::StoreConflict), now);
@@ -455,7 +457,7 @@ impl Gateway {
     }
 
     /// The session is ours: it lives here from now on.
-    fn take_over(&mut self, place: u32, rev: Rev, now: Time) {
+    fn take_over(&mut self, place: u32, (rev, moves): (Rev, Moves), now: Time) {
         let Some(entry) = self.takeovers.remove(place) else { return };
         let owner = entry.owner;
         let before = self.table.by_handle(entry.handle).and_then(|slot| self.take_out(slot));
@@ -468,6 +470,10 @@ impl Gateway {
         let was_held = before.is_some();
         let left = before.as_ref().map(|before| left_event(before, now));
         let mut session = self.taken_session(entry, rev, before, now);
+        if !was_held {
+            // The store has counted this one; it is told below.
+            session.history = carried(Moves { count: moves.count.saturating_sub(1), ..moves }, now);
+        }
         // A change of gateways is a move like any other: the next one has to wait its time.
         let path = session.binding.path_id.0;
         session.history.record_switch(now, path, path);

@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 
 use jumpvpn_engine::{HEADROOM, Received, TAILROOM};
-use jumpvpn_events::Reason;
+use jumpvpn_events::{Reason, Time};
+use jumpvpn_policy::Policy;
 use jumpvpn_session::{Side, TakenOver};
 use jumpvpn_wire::{Cid, Frame, FrameWriter, NoSession, TakeoverRefusal, TakeoverRespPayload};
 
@@ -171,4 +172,47 @@ fn a_client_that_is_born_again_elsewhere_ends_its_session_here() {
     town.run(ms(3000));
     assert!(town.rows(0).is_empty() && !serves(&mut town, 0, &mut client));
     assert!(serves(&mut town, 1, &mut newer));
+}
+
+/// Successful moves in the minute before each of them, the one with the most.
+fn most_in_a_minute(moves: &[Time]) -> usize {
+    let within = |last: &Time| moves.iter().filter(|at| *at <= last && last.since(**at) < ms(60_000)).count();
+    moves.iter().map(within).max().unwrap_or_default()
+}
+
+/// Each move between gateways is a write, and each gateway would allow the whole limit if it began to count anew.
+#[test]
+fn the_limit_of_moves_holds_for_all_gateways_together() {
+    const LIMIT: usize = 6;
+    let mut policy = Policy::laptop();
+    (policy.switching.max_switches_per_min, policy.switching.switch_cooldown) = (LIMIT as u16, ms(500));
+    let mut town = Town::of_members_with(policy);
+    let mut client = town.birth(MALLORY, home());
+    let (began, mut moves, mut refusals) = (town.now, Vec::new(), Vec::new());
+    let mut at = 0;
+    while town.now.since(began) < ms(150_000) {
+        match try_to_move(&mut town, 1 - at, &mut client) {
+            None => {
+                at = 1 - at;
+                moves.push(town.now);
+            }
+            Some(reason) => {
+                refusals.push(reason);
+                town.run(ms(2_000));
+            }
+        }
+    }
+    assert_eq!(most_in_a_minute(&moves), LIMIT, "{moves:?}");
+    assert!(moves.len() >= 2 * LIMIT, "it may move again every minute: {moves:?}");
+    assert!(refusals.iter().all(|reason| *reason == Reason::SwitchRateLimited), "{refusals:?}");
+    // The limit is for what a client asks for. When its gateway dies it may go on, and be given on, at once.
+    while try_to_move(&mut town, 1 - at, &mut client).is_none() {
+        at = 1 - at;
+    }
+    town.kill(at);
+    town.start(at);
+    town.run(ms(200));
+    assert_eq!(try_to_move(&mut town, at, &mut client), None);
+    town.run(ms(1_000));
+    assert_eq!(try_to_move(&mut town, 1 - at, &mut client), None);
 }

@@ -10,7 +10,7 @@ use jumpvpn_engine::gateway::{Cell, Config, SessionRow};
 use jumpvpn_engine::{Gateway, Received, SocketKey, TRANSMIT_BUFFER_LEN};
 use jumpvpn_events::{Event, Reason, Time};
 use jumpvpn_ownership::{
-    Answer, Ask, Expected, Fence, Handle, Incarnation, Owner, RecordState, Request, RequestId, Rev,
+    Answer, Ask, Expected, Fence, Handle, Incarnation, Moves, Owner, RecordState, Request, RequestId, Rev,
     SessionRecord,
 };
 use jumpvpn_policy::Policy;
@@ -392,7 +392,8 @@ impl Town {
             return Some(store.conflict(me, id, handle));
         }
         if store.owner(me, &seen.1) != Owner::Alive {
-            let moves = seen.1.moves.and_one(self.now);
+            // A session whose owner died was moved, it did not move.
+            let moves = if seen.1.owner == me { seen.1.moves.and_one(self.now) } else { Moves::default() };
             return Some(store.commit(id, SessionRecord { owner: me, moves, ..record }));
         }
         if let Some(reason) = self.refuse_release {

@@ -10,7 +10,7 @@ use super::keys::{self, Wish, WishKind};
 use super::mutant::Mutant;
 use super::{Held, Node, RETRY};
 use crate::{
-    Answer, Change, Handle, Incarnation, Key, Operation, Outcome, Owner, RecordState, RequestId, Rev,
+    Answer, Change, Handle, Incarnation, Key, Moves, Operation, Outcome, Owner, RecordState, RequestId, Rev,
     SessionRecord, Stored, Transaction,
 };
 
@@ -212,8 +212,10 @@ impl<R: CryptoRng> Node<R> {
                 let moved = record.moved || seen.1.owner != me;
                 let kept = self.is(Mutant::EpochKept);
                 let owner_epoch = if kept { seen.1.owner_epoch } else { record.owner_epoch };
-                // What the owner before has written when it gave the session away, the engine does not know.
-                let moves = base.unwrap_or(&seen.1).moves.and_one(now);
+                // What the owner before has written when it gave the session away, the engine does not know. A session whose owner
+                // died did not move: it was moved.
+                let before = base.unwrap_or(&seen.1);
+                let moves = if before.owner == me { before.moves.and_one(now) } else { Moves::default() };
                 SessionRecord { owner: me, moved, moves, owner_epoch, ..(**record).clone() }
             }
             Task::Terminate(_, reason_number) => terminated(base?, *reason_number),

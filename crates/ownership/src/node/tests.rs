@@ -769,4 +769,9 @@ fn moves_are_counted_from_owner_to_owner() {
     cell.run(MINUTE);
     assert!(is_committed(&cell.take(0, handle)));
     assert_eq!(cell.read(0, handle).1.moves.count, 1);
+    // Whose owner died did not move.
+    cell.crash(0);
+    cell.run(2 * MINUTE);
+    assert!(is_committed(&cell.take(1, handle)));
+    assert_eq!(cell.read(1, handle).1.moves, Moves::default());
 }
