@@ -6,7 +6,7 @@ use rand_core::CryptoRng;
 use super::jobs::{Job, Next, Step, Task};
 use super::keys::{self, Wish, WishKind};
 use super::{Node, RETRY};
-use crate::{Operation, Outcome, RecordState, SessionRecord, Stored};
+use crate::{Key, Operation, Outcome, RecordState, SessionRecord, Stored};
 
 impl<R: CryptoRng> Node<R> {
     pub(super) fn ask_owner(&mut self, job: &mut Job, now: Time) -> Next {
@@ -29,9 +29,7 @@ impl<R: CryptoRng> Node<R> {
         let Task::Take(seen, _) = &job.task else { return Next::Done };
         let reply = keys::request(seen.1.owner, job.handle);
         let Some(found) = stored.and_then(|stored| self.decode(stored)) else {
-            if let Some(wished) = &job.wished {
-                self.delete(reply, wished);
-            }
+            self.drop_wish(job, reply);
             return self.nothing_there(job.id);
         };
         if found.rev == seen.0 {
@@ -45,10 +43,15 @@ impl<R: CryptoRng> Node<R> {
             return self.write(job, now);
         }
         // What was wished is about a record that is no more: nobody grants it, and it is in the way.
-        if let Some(wished) = &job.wished {
-            self.delete(reply, wished);
-        }
+        self.drop_wish(job, reply);
         self.obstacle(job, found, now)
+    }
+
+    /// Takes a wish away that nothing can come of.
+    fn drop_wish(&mut self, job: &Job, place: Key) {
+        if let Some(wished) = &job.wished {
+            self.delete(place, wished);
+        }
     }
 
     /// The owner has not given it yet. Has it declined?

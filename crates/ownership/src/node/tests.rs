@@ -131,9 +131,8 @@ fn a_handoff_over_a_store_that_tells_of_changes_takes_five_exchanges() {
     cell.watched = true;
     cell.create(0, &session(1));
     let (rev, seen, _) = cell.read(1, session(1).handle);
-    let record = Box::new(SessionRecord { owner_epoch: 2, ..seen.clone() });
     let begin = cell.now;
-    let id = cell.ask(1, |id| Request::Take { id, seen: Box::new((rev, seen)), record });
+    let id = cell.ask_to_take(1, (rev, seen));
     assert!(is_committed(&cell.answer(1, id)));
     // The hint takes the place of the answer's way where somebody else waits for the change.
     let taken = cell.now.since(begin);
@@ -148,9 +147,8 @@ fn a_hint_during_a_look_leads_to_another_one() {
     cell.watched = true;
     cell.create(0, &session(1));
     let (rev, seen, _) = cell.read(1, session(1).handle);
-    let record = Box::new(SessionRecord { owner_epoch: 2, ..seen.clone() });
     let begin = cell.now;
-    let id = cell.ask(1, |id| Request::Take { id, seen: Box::new((rev, seen)), record });
+    let id = cell.ask_to_take(1, (rev, seen));
     assert!(cell.run_until(begin + secs(1), |cell| cell.members[1].node.jobs.due().is_some()), "it waits");
     cell.hint(1, Hint::Anything);
     assert!(is_committed(&cell.answer(1, id)));
@@ -165,8 +163,7 @@ fn a_wish_about_a_record_that_has_changed_is_withdrawn() {
     cell.create(0, &session(1));
     let (rev, seen, _) = cell.read(1, handle);
     assert!(is_committed(&cell.take(2, handle)));
-    let record = Box::new(SessionRecord { owner_epoch: 2, ..seen.clone() });
-    let id = cell.ask(1, |id| Request::Take { id, seen: Box::new((rev, seen)), record });
+    let id = cell.ask_to_take(1, (rev, seen));
     assert!(matches!(cell.answer(1, id), Answer::Conflict { owner: Some(Owner::Alive), .. }));
     cell.run(secs(1));
     assert_eq!(wish_count(&cell), 0);
@@ -208,9 +205,8 @@ fn an_owner_that_has_just_gone_is_not_asked_for_long() {
     cell.members[0].node.stop(now);
     cell.hint(0, Hint::Anything);
     cell.run(Duration::from_millis(10));
-    let record = Box::new(SessionRecord { owner_epoch: 2, ..seen.clone() });
     let begin = cell.now;
-    let id = cell.ask(1, |id| Request::Take { id, seen: Box::new((rev, seen)), record });
+    let id = cell.ask_to_take(1, (rev, seen));
     assert!(is_committed(&cell.answer(1, id)));
     assert!(cell.now.since(begin) <= Duration::from_millis(10), "{:?}", cell.now.since(begin));
 }
@@ -239,8 +235,7 @@ fn a_release_that_is_not_confirmed_is_repeated() {
     let handle = session(1).handle;
     cell.create(0, &session(1));
     let (rev, seen, _) = cell.read(1, handle);
-    let next = SessionRecord { owner_epoch: 2, ..seen.clone() };
-    let id = cell.ask(1, |id| Request::Take { id, seen: Box::new((rev, seen)), record: Box::new(next) });
+    let id = cell.ask_to_take(1, (rev, seen));
     assert!(cell.run_until(cell.now + secs(1), |cell| {
         cell.members[0].asks.iter().any(|ask| matches!(ask, Ask::Release { .. }))
     }));
@@ -276,8 +271,7 @@ fn a_take_that_waits_for_its_owner_goes_on_when_somebody_buries_it() {
     cell.create(0, &session(1));
     cell.crash(0);
     let (rev, seen, _) = cell.read(1, handle);
-    let next = SessionRecord { owner_epoch: 2, ..seen.clone() };
-    let id = cell.ask(1, |id| Request::Take { id, seen: Box::new((rev, seen)), record: Box::new(next) });
+    let id = cell.ask_to_take(1, (rev, seen));
     cell.run(Duration::from_millis(700));
     assert!(!cell.members[1].answers.iter().any(|answer| answer.id() == id), "it waits for the owner");
     let dead = config("gw1", 1);
@@ -757,10 +751,9 @@ fn moves_are_counted_from_owner_to_owner() {
     // The owner knows of more, and says so when it gives the session away.
     cell.run(MINUTE);
     let (rev, seen, _) = cell.read(1, handle);
-    let next = SessionRecord { owner_epoch: seen.owner_epoch + 1, ..seen.clone() };
     let moves = Moves { count: 9, last: cell.now };
     cell.members[0].says = Some(moves);
-    let id = cell.ask(1, |id| Request::Take { id, seen: Box::new((rev, seen)), record: Box::new(next) });
+    let id = cell.ask_to_take(1, (rev, seen));
     let Answer::Committed { moves: counted, .. } = cell.answer(1, id) else { panic!("not taken") };
     assert_eq!(counted.count, 10, "with the move itself");
     assert_eq!(cell.read(0, handle).1.moves, counted);

@@ -292,6 +292,12 @@ impl Cell {
         }
     }
 
+    /// Asks for a session as it was seen, with nothing changed but its owner; the number of the request.
+    pub fn ask_to_take(&mut self, index: usize, seen: (Rev, SessionRecord)) -> RequestId {
+        let next = SessionRecord { owner_epoch: seen.1.owner_epoch + 1, ..seen.1.clone() };
+        self.ask(index, |id| Request::Take { id, seen: Box::new(seen), record: Box::new(next) })
+    }
+
     /// What a gateway does for a client that has proven itself.
     pub fn take(&mut self, index: usize, handle: Handle) -> Answer {
         let (rev, seen, _) = self.read(index, handle);

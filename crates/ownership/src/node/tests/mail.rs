@@ -35,8 +35,7 @@ fn a_session_that_has_gone_on_is_not_given_away() {
         (cell.members[0].node.held[&handle].expected(), SessionRecord { version: 2, ..seen.clone() });
     let id = cell.ask(0, |id| Request::Update { id, expected, record: Box::new(rekeyed) });
     assert!(is_committed(&cell.answer(0, id)));
-    let record = Box::new(SessionRecord { owner_epoch: 2, ..seen.clone() });
-    let id = cell.ask(1, |id| Request::Take { id, seen: Box::new((rev, seen)), record });
+    let id = cell.ask_to_take(1, (rev, seen));
     let answer = cell.answer(1, id);
     assert!(matches!(answer, Answer::Conflict { owner: Some(Owner::Alive), .. }), "{answer:?}");
     cell.run(secs(1));
@@ -55,9 +54,8 @@ fn a_wish_that_is_repeated_after_it_was_granted_does_nothing() {
     let handle = session(1).handle;
     cell.create(0, &session(1));
     let (rev, seen, _) = cell.read(1, handle);
-    let record = Box::new(SessionRecord { owner_epoch: 2, ..seen.clone() });
     cell.members[1].deaf = true;
-    let id = cell.ask(1, |id| Request::Take { id, seen: Box::new((rev, seen)), record });
+    let id = cell.ask_to_take(1, (rev, seen));
     assert!(cell.run_until(cell.now + secs(1), |cell| cell.members[0].serving.is_empty()));
     cell.members[1].deaf = false;
     assert!(is_committed(&cell.answer(1, id)));
@@ -172,8 +170,7 @@ fn a_session_is_not_given_to_who_has_stopped_waiting() {
         let (rev, seen, _) = cell.read(1, handle);
         cell.members[0].cut = true;
         cell.run(offset);
-        let record = Box::new(SessionRecord { owner_epoch: 2, ..seen.clone() });
-        let id = cell.ask(1, |id| Request::Take { id, seen: Box::new((rev, seen)), record });
+        let id = cell.ask_to_take(1, (rev, seen));
         cell.run(Duration::from_millis(1_900));
         cell.members[0].cut = false;
         let is_taken = is_committed(&cell.answer(1, id));
@@ -263,8 +260,7 @@ fn who_waits_for_a_wish_is_known_by_its_place() {
     cell.members[0].generous = false;
     let owner = cell.members[0].node.incarnation();
     let (rev, seen, _) = cell.read(1, session(1).handle);
-    let record = Box::new(SessionRecord { owner_epoch: 2, ..seen.clone() });
-    let id = cell.ask(1, |id| Request::Take { id, seen: Box::new((rev, seen)), record });
+    let id = cell.ask_to_take(1, (rev, seen));
     let jobs = |cell: &Cell, number| {
         cell.members[1].node.jobs.wishing_at(Some((owner, session(number).handle))).len()
     };
