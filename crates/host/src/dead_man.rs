@@ -63,11 +63,8 @@ impl DeadMan {
             if remaining == 0 {
                 return self.cut();
             }
-            let mut script = firewall::beat_script(&self.ifname, remaining);
-            if let Some(site) = &self.site {
-                script.push_str(&guard::beat_script(site, remaining));
-            }
-            nft::apply(&script, "let traffic of the tunnel pass for a while")?;
+            let beat = self.script(|set, ifname| beat_script(set, ifname, remaining));
+            nft::apply(&beat, "let traffic of the tunnel pass for a while")?;
             if clock::boottime().saturating_sub(began) <= LATE_MAX {
                 return Ok(());
             }
@@ -84,10 +81,27 @@ impl DeadMan {
     /// # Errors
     /// The packet filter refused; what was allowed before runs out.
     pub fn cut(&self) -> Result<(), HostError> {
-        let mut script = firewall::stop_beat_script(&self.ifname);
-        if let Some(site) = &self.site {
-            script.push_str(&guard::stop_beat_script(site));
-        }
-        nft::apply(&script, "cut the traffic of the tunnel")
+        nft::apply(&self.script(stop_script), "cut the traffic of the tunnel")
     }
+
+    /// What `each` says of the tunnel's set and interface, and of the site's.
+    fn script(&self, each: impl Fn(&str, &str) -> String) -> String {
+        let site = self.site.as_ref().map(|site| each(&guard::beating(), site));
+        each(&firewall::beating(), &self.ifname) + &site.unwrap_or_default()
+    }
+}
+
+/// The script that lets an interface's heart beat for `remaining_ms` milliseconds from now on, which must not be 0: the kernel
+/// takes that for ever.
+///
+/// An element's time is renewed by making it anew: kernels before 6.12 leave it as it is when it is only added again.
+fn beat_script(set: &str, ifname: &str, remaining_ms: u64) -> String {
+    format!("{}add element {set} {{ \"{ifname}\" timeout {remaining_ms}ms }}\n", stop_script(set, ifname))
+}
+
+/// The script that stops an interface's heart. The element is added first because it may have vanished, and what is not there
+/// cannot be deleted.
+pub(crate) fn stop_script(set: &str, ifname: &str) -> String {
+    let element = format!("element {set} {{ \"{ifname}\"");
+    format!("add {element} timeout 1s }}\ndelete {element} }}\n")
 }

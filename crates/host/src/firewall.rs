@@ -9,6 +9,7 @@ use std::fmt::Write;
 
 use ipnet::IpNet;
 
+use crate::dead_man::stop_script;
 use crate::sysctl::{self, Switch};
 use crate::{HostError, TUNNEL_MARK, TunnelSpec, nft};
 
@@ -17,7 +18,7 @@ const TABLE: &str = "jumpvpn";
 /// The set of interfaces that kill switches let traffic out of.
 const TUNNELS: &str = "tunnels";
 
-/// The set of interfaces whose heart beats: each element vanishes by itself. See [`beat_script`].
+/// The set of interfaces whose heart beats: each element vanishes by itself ([`DeadMan`](crate::DeadMan)).
 const BEATING: &str = "beating";
 
 const BEATS: [&str; 3] = ["beat_input_", "beat_forward_", "beat_output_"];
@@ -120,7 +121,7 @@ impl State {
         }
         if self.has_beats(ifname) {
             // It may vanish at any moment, so it has to be there to be deleted.
-            script.push_str(&stop_beat_script(ifname));
+            script.push_str(&stop_script(&beating(), ifname));
             if !left.chains.iter().any(|chain| BEATS.iter().any(|prefix| chain.starts_with(prefix))) {
                 line(&mut script, &format!("delete set inet {TABLE} {BEATING}"));
                 left.sets.remove(BEATING);
@@ -230,6 +231,11 @@ fn push_reset(script: &mut String, ifname: &str) {
     push_chain(script, RESET, ifname, "type filter hook forward priority filter;", &[rule]);
 }
 
+/// The set of [`BEATING`] with its table.
+pub fn beating() -> String {
+    format!("inet {TABLE} {BEATING}")
+}
+
 /// Nothing passes the tunnel's interface, in or out, while its heart does not beat.
 fn push_dead_man(script: &mut String, ifname: &str) {
     line(script, &format!("add set inet {TABLE} {BEATING} {{ type ifname; flags timeout; }}"));
@@ -239,29 +245,6 @@ fn push_dead_man(script: &mut String, ifname: &str) {
     for ((prefix, hook), rules) in BEATS.into_iter().zip(["input", "forward", "output"]).zip(rules) {
         push_chain(script, prefix, ifname, &format!("type filter hook {hook} priority filter;"), &rules);
     }
-}
-
-/// The script that lets a tunnel's heart beat for `remaining_ms` milliseconds from now on, which must not be 0: the kernel
-/// takes that for ever.
-///
-/// An element's time is renewed by making it anew: kernels before 6.12 leave it as it is when it is only added again. It
-/// is added first because it may be gone, and what is not there cannot be deleted.
-pub fn beat_script(ifname: &str, remaining_ms: u64) -> String {
-    let mut script = stop_beat_script(ifname);
-    line(
-        &mut script,
-        &format!("add element inet {TABLE} {BEATING} {{ \"{ifname}\" timeout {remaining_ms}ms }}"),
-    );
-    script
-}
-
-/// The script that stops a tunnel's heart.
-pub fn stop_beat_script(ifname: &str) -> String {
-    let mut script = String::new();
-    for verb in ["add", "delete"] {
-        line(&mut script, &format!("{verb} element inet {TABLE} {BEATING} {{ \"{ifname}\" }}"));
-    }
-    script
 }
 
 /// Keeps the tunnel's inner addresses out of reach for the uplinks (a neighbour who guesses an inner address could

@@ -5,7 +5,7 @@
 //! has come to it, so that nobody goes on sending to the gateway before it.
 //!
 //! Whoever announces last is believed: there is no preference by epoch as between routers. Not here: the routes into the
-//! tunnel, without which the kernel answers for nobody ([`SessionRoutes`](crate::SessionRoutes)).
+//! tunnel, without which the kernel does not answer for IPv4 ([`SessionRoutes`](crate::SessionRoutes)).
 
 mod announcer;
 pub(crate) mod guard;

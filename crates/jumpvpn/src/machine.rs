@@ -144,9 +144,7 @@ impl Machine {
         }
         Ok(())
     }
-}
 
-impl Machine {
     /// What there is to do for a daemon that was killed, which has taken nothing away: others may have its sessions soon,
     /// so this machine answers for them no more. All else stays closed or goes with the interface.
     pub(crate) fn bereave(mut self) {
@@ -209,7 +207,7 @@ impl TunnelHost for Machine {
         let refused = |message| MachineError { message, permission: false };
         self.are_sessions(add.iter().map(|(address, _)| *address)).map_err(refused)?;
         let led = self.lead(add, remove);
-        // Behind the routes, without which the kernel answers for nobody.
+        // Behind the routes, without which the kernel does not answer for IPv4.
         let told = self.site.as_mut().map_or(Ok(()), |site| {
             let added: Vec<IpAddr> = add.iter().map(|(address, _)| *address).collect();
             site.set(&added, remove)

@@ -31,8 +31,8 @@ pub use sockets::{KeeperSockets, MarkedSockets};
 pub const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The keeper as the daemon sees it, behind the streams whose other ends the keeper was given. An answer that does not
-/// come within `patience` is an error (half of it for a socket, which takes a millisecond and has an engine waiting), and so is everything that is asked afterwards: nobody knows what a late answer
-/// would be about.
+/// come within `patience` is an error (half of it for a socket, which takes a millisecond and has an engine waiting), and so is
+/// everything that is asked afterwards: nobody knows what a late answer would be about.
 ///
 /// # Errors
 /// The kernel's refusal, which is not known to happen.

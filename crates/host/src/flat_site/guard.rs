@@ -28,20 +28,9 @@ pub(super) fn remove() -> Result<(), HostError> {
     nft::apply(&script, "clear the packet filter of the site")
 }
 
-/// The script that lets things be said on an interface for `remaining_ms` milliseconds from now on, which must not be 0.
-pub(crate) fn beat_script(ifname: &str, remaining_ms: u64) -> String {
-    // An element's time is renewed by making it anew, as in the tunnel's own table.
-    format!(
-        "{}add element {TABLE} {BEATING} {{ \"{ifname}\" timeout {remaining_ms}ms }}\n",
-        stop_beat_script(ifname)
-    )
-}
-
-/// The script that stops that.
-pub(crate) fn stop_beat_script(ifname: &str) -> String {
-    format!(
-        "add element {TABLE} {BEATING} {{ \"{ifname}\" timeout 1s }}\ndelete element {TABLE} {BEATING} {{ \"{ifname}\" }}\n"
-    )
+/// The set of [`BEATING`] with its table.
+pub(crate) fn beating() -> String {
+    format!("{TABLE} {BEATING}")
 }
 
 fn close_script(ifname: &str, networks: &[IpNet]) -> String {
