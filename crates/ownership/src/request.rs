@@ -125,6 +125,12 @@ impl Request {
             | Request::Decline { handle, .. } => *handle,
         }
     }
+
+    /// Whether it may be refused because too many wait: nothing that is held here depends on it. What does, changes and ends of
+    /// own sessions, is bounded by those.
+    pub const fn is_refusable(&self) -> bool {
+        matches!(self, Request::Create { .. } | Request::Read { .. } | Request::Take { .. })
+    }
 }
 
 /// What a store says.

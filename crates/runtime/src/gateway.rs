@@ -220,12 +220,12 @@ impl Side {
     /// Passes the engine's requests on; a ledger answers them at once. What moved here or away is told to the machine.
     fn settle(&mut self, now: Time) {
         while let Some(request) = self.engine.poll_ownership_request() {
-            match &mut self.records {
-                Records::Memory(ledger) => {
-                    let answer = ledger.submit(&request, now);
-                    self.engine.handle_ownership(answer, now);
-                }
+            let answer = match &mut self.records {
+                Records::Memory(ledger) => Some(ledger.submit(&request, now)),
                 Records::Registry { registry, .. } => registry.submit(request),
+            };
+            if let Some(answer) = answer {
+                self.engine.handle_ownership(answer, now);
             }
         }
         // Of all sessions, as the gateways of a cell have their networks in common: none of them is where those lead.

@@ -337,13 +337,17 @@ impl Model {
         })
     }
 
-    /// A token of ours names no session: the store may be asked.
-    fn ask_whether_lost(&mut self, handle: Handle, source: SocketAddr, now: Time) {
+    /// A token of ours names no session: the store may be asked, by who has the right to act.
+    fn ask_whether_lost(&mut self, handle: Handle, arrival: &Arrival<'_>) {
+        let now = arrival.now;
+        if !arrival.fence.allows(now) {
+            return;
+        }
         if self.lost.len() + self.lost_asked.len() == OPEN_QUESTIONS {
             self.lost_asked.retain(|_, (_, _, asked)| now < *asked + QUESTION_TTL);
         }
         if self.lost.len() + self.lost_asked.len() < OPEN_QUESTIONS && self.lost_bucket.take(now) {
-            self.lost.push_back((handle, source));
+            self.lost.push_back((handle, arrival.source));
         }
     }
 
@@ -419,7 +423,7 @@ impl Model {
                 }
                 _ => false,
             };
-            if gone && self.reachable(source) {
+            if gone && fence.allows(now) && self.reachable(source) {
                 self.replies.push_back((source, source.ip(), Reply::Plain(Kind::NoSession)));
             }
         }

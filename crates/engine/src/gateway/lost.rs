@@ -1,7 +1,8 @@
 //! Sessions that a key holder asks for and nobody knows: NO_SESSION.
 //!
-//! Three things are needed (docs/protocol.md, lost session): the route token opened under our key, the store
-//! said *absent*, *over*, or *live* without an owner who serves it (not: nothing), and the budget allows it. Anything less
+//! Four things are needed (docs/protocol.md, lost session): the route token opened under our key, the store
+//! said *absent*, *over*, or *live* without an owner who serves it (not: nothing), the budget allows it, and we have the right to
+//! act, when we ask and when we are answered: a gateway without it does not know whose the session is. Anything less
 //! certain is silence; the client's own recovery window ends it then. One that lives is said to be *orphaned*, and its
 //! client may take it over here.
 use std::time::Duration;
@@ -49,6 +50,9 @@ impl LostSessions {
 impl Gateway {
     /// A token of ours names a session we do not hold: the store decides whether it is gone.
     pub(super) fn ask_whether_lost(&mut self, handle: Handle, from: From, header: &ControlHeader, now: Time) {
+        if !self.core.fence.allows(now) {
+            return;
+        }
         if self.lost.open.len() == OPEN_QUESTIONS {
             self.lost.open.retain(|question| now < question.asked + QUESTION_TTL);
         }
@@ -73,6 +77,9 @@ impl Gateway {
 
     /// What the store says of a session that is not held here; `None` where nothing is certain or to be done.
     fn fate(&self, answer: &Answer, now: Time) -> Option<Fate> {
+        if !self.core.fence.allows(now) {
+            return None;
+        }
         let (record, owner) = match answer {
             Answer::Absent { .. } => return Some(Fate::Gone),
             Answer::Found { record, owner, .. } => (record, *owner),
@@ -95,8 +102,7 @@ impl Gateway {
             // It was kept without credentials: nobody can go on with it.
             return Some(Fate::Gone);
         }
-        let welcome =
-            !self.draining && self.core.fence.allows(now) && self.core.credentials_of(record).is_some();
+        let welcome = !self.draining && self.core.credentials_of(record).is_some();
         welcome.then_some(Fate::Orphaned)
     }
 

@@ -49,6 +49,10 @@ fn record(town: &Town) -> &jumpvpn_ownership::SessionRecord {
     &town.store.records.values().next().unwrap().1
 }
 
+fn the_record(town: &mut Town) -> &mut SessionRecord {
+    &mut town.store.records.values_mut().next().unwrap().1
+}
+
 /// Key epochs whose credentials the record has.
 fn known_epochs(town: &Town) -> Vec<u32> {
     let record = record(town);
@@ -81,6 +85,49 @@ fn after_a_restart_the_session_goes_on() {
     assert_eq!((record(&town).owner_epoch, record(&town).version), (2, 2));
     assert_eq!(known_epochs(&town), [1], "the epoch before is over");
     assert_eq!(count(&town, 0, OwnershipChange::Taken), 1);
+}
+
+/// Something that happens to the store.
+type Change = fn(&mut Town);
+
+/// What a gateway that was started again says about the session of a client, where the store has been changed like that, and
+/// with a right to act that is there, or not, when the store is asked and when it answers.
+fn said_of_the_lost(change: Change, when_asked: bool, when_answered: bool) -> (usize, Option<bool>) {
+    let mut town = Town::new();
+    let mut client = town.birth(MALLORY, home());
+    town.take_sent(0, home());
+    town.restart(0);
+    change(&mut town);
+    town.manner = Manner::Slow;
+    for (right, at_answer) in [(when_asked, false), (when_answered, true)] {
+        let valid_until = if right { Time::MAX } else { town.now };
+        town.gateways[0].handle_fence(Fence { epoch: 1, valid_until });
+        if !at_answer {
+            let probe = client.probe(Cid(5));
+            assert_eq!(town.hand_in(0, home(), &probe), Received::Dropped(Reason::UnknownSession));
+        }
+    }
+    let question_count = town.asked().len();
+    town.answer_all(false);
+    let word = town.take_sent(0, home()).pop();
+    (question_count, word.map(|word| NoSession::decode(&word).unwrap().orphaned))
+}
+
+#[test]
+fn without_the_right_to_act_nobody_is_told_that_its_session_is_lost() {
+    let changes: [(Change, bool); 5] = [
+        // It lives, and its owner is dead.
+        (|_| {}, true),
+        (|town| town.store.records.clear(), false),
+        (|town| the_record(town).state = RecordState::Terminated { reason_number: 0 }, false),
+        (|town| the_record(town).expires = town.now, false),
+        (|town| the_record(town).sealed.clear(), false),
+    ];
+    for (number, (change, is_orphaned)) in changes.into_iter().enumerate() {
+        assert_eq!(said_of_the_lost(change, true, true), (1, Some(is_orphaned)), "change {number}");
+        assert_eq!(said_of_the_lost(change, true, false), (1, None), "change {number}");
+        assert_eq!(said_of_the_lost(change, false, true), (0, None), "change {number}");
+    }
 }
 
 #[test]

@@ -212,8 +212,7 @@ impl<R: CryptoRng> Node<R> {
             self.answers.push_back(Answer::Noted { id });
             return;
         }
-        let bounded = matches!(request, Request::Create { .. } | Request::Read { .. } | Request::Take { .. });
-        if bounded && self.jobs.len() >= PENDING_MAX {
+        if request.is_refusable() && self.jobs.len() >= PENDING_MAX {
             return self.refuse(id, Reason::QueueFull);
         }
         // What is under way may be births as well.

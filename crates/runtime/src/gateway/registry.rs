@@ -14,7 +14,7 @@ use std::sync::mpsc::{
 use std::thread;
 use std::time::Duration;
 
-use jumpvpn_events::{Severity, Time};
+use jumpvpn_events::{Reason, Severity, Time};
 use jumpvpn_ownership::{
     Answer, Ask, Change, Compare, Fence, Hint, Key, Limits, Node, NodeConfig, Operation, Outcome,
     OwnershipStore, Request, Standing, Status as NodeStatus, Ticket, Transaction, Upkeep, WallClock,
@@ -33,6 +33,9 @@ mod tests;
 /// Words to the thread that may wait: as many takes as a node admits at once. An engine with more of them keeps the
 /// rest itself.
 const INBOX_COUNT: usize = 4096;
+/// Requests that wait for room among those words, changes and ends of own sessions aside: as many again. A thread that takes some
+/// microseconds for each word is behind so far only when it does not run.
+const WAITING_MAX: usize = INBOX_COUNT;
 /// Words of one turn, after the first. What is due, the heartbeat above all, is looked at in between: each word takes some
 /// microseconds, and whoever sends them does not stop because it is time for a heartbeat.
 const TURN_WORDS: usize = 255;
@@ -119,10 +122,15 @@ pub(crate) struct Registry {
 }
 
 impl Registry {
-    /// Hands a request in; never blocks.
-    pub(crate) fn submit(&mut self, request: Request) {
+    /// Hands a request in; never blocks. An answer at once is a refusal, because too many wait.
+    pub(crate) fn submit(&mut self, request: Request) -> Option<Answer> {
+        self.flush();
+        if self.waiting.len() >= WAITING_MAX && request.is_refusable() {
+            return Some(Answer::Refused { id: request.id(), reason: Reason::QueueFull });
+        }
         self.waiting.push_back(request);
         self.flush();
+        None
     }
 
     /// What has come since the last call.

@@ -92,7 +92,7 @@ impl Model {
         }
         // 5
         let Some(session) = self.sessions.values_mut().find(|session| session.handle == handle) else {
-            self.ask_whether_lost(handle, arrival.source, now);
+            self.ask_whether_lost(handle, arrival);
             return Err(Reason::UnknownSession);
         };
         // 6

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use jumpvpn_ownership::{MemoryStore, Profile, RequestId, StoreError};
+use jumpvpn_ownership::{Expected, Handle, MemoryStore, Profile, RequestId, Rev, StoreError};
 use mio::{Poll, Token};
 
 use super::*;
@@ -96,7 +96,7 @@ fn it_joins_answers_and_gives_its_right_back() {
     let right = joined(&registry, &door, PATIENCE, "").unwrap();
     assert!(right.fence().allows(clock::now()));
     let id = RequestId(1);
-    registry.submit(Request::Read { id, handle: jumpvpn_ownership::Handle::MAX });
+    assert_eq!(registry.submit(Request::Read { id, handle: Handle::MAX }), None);
     let answer = wait_for(&mut registry, |news| matches!(news, News::Answer(_)));
     assert!(matches!(answer, News::Answer(Answer::Absent { id: of }) if of == id));
     let Look { node: status, trouble } = door.look().unwrap();
@@ -235,4 +235,32 @@ fn so_many_words_are_taken_and_then_it_is_looked_what_is_due() {
     }
     clerk.take_waiting();
     assert_eq!(clerk.words.try_iter().count(), 45);
+}
+
+/// While the thread does not run, no more waits for it than is said; what own sessions need is never refused.
+#[test]
+fn too_many_questions_are_refused_and_ends_of_sessions_are_not() {
+    let ((words, inbox), (_news, news)) = (sync_channel(INBOX_COUNT), channel());
+    let mut registry = Registry { words, news, waiting: VecDeque::new() };
+    let mut ids = (1..).map(RequestId);
+    let mut read = || Request::Read { id: ids.next().unwrap(), handle: Handle::MAX };
+    for _ in 0..INBOX_COUNT + WAITING_MAX {
+        assert_eq!(registry.submit(read()), None);
+    }
+    let one_more = read();
+    let refused = Answer::Refused { id: one_more.id(), reason: Reason::QueueFull };
+    assert_eq!(registry.submit(one_more), Some(refused));
+    let (id, expected) = (RequestId(0), Expected { rev: Rev(1), epoch: 1, version: 1 });
+    let end = Request::Terminate { id, handle: Handle::MAX, expected, reason_number: 0 };
+    assert_eq!(registry.submit(end), None);
+    assert_eq!(registry.waiting.len(), WAITING_MAX + 1);
+    // The thread goes on, and everything that was not refused reaches it in its order.
+    let mut heard = Vec::new();
+    while let Ok(Word::Request(request)) = inbox.try_recv() {
+        heard.push(request.id().0);
+        registry.flush();
+    }
+    let asked = 1..=(INBOX_COUNT + WAITING_MAX) as u64;
+    assert_eq!(heard, asked.chain([0]).collect::<Vec<_>>());
+    assert_eq!(registry.submit(read()), None);
 }
