@@ -64,7 +64,13 @@ impl Member {
     pub(super) fn new(index: u32, private: &PrivateKey, gateway: PublicKey, policy: &Policy) -> Member {
         let config = agent::Config {
             private: private.clone(),
-            gateways: vec![agent::GatewayPeer { public: gateway, psk: None, endpoints: vec![GATEWAY] }],
+            gateways: vec![agent::GatewayPeer {
+                public: gateway,
+                psk: None,
+                endpoints: vec![GATEWAY],
+                weight: 1,
+                draining: false,
+            }],
             suites: SuiteSet::ALL,
             policy: policy.clone(),
         };

@@ -44,6 +44,7 @@ use live::{End, Live};
 pub use path::Link;
 use path::Paths;
 pub use status::{PathStatus, Status};
+pub use takeover::rendezvous;
 
 /// Datagrams that may wait for `poll_transmit`; a wake-up causes at most a probe per path and a few frames.
 const OUTBOX_CAPACITY: usize = 128;
@@ -72,6 +73,10 @@ pub struct GatewayPeer {
     pub psk: Option<PresharedKey>,
     /// Where it listens (UDP), best first. An address that a gateway before it in the list has is not its own.
     pub endpoints: Vec<SocketAddr>,
+    /// Its share of the sessions that look for another gateway; 1 where all are alike.
+    pub weight: u32,
+    /// Whether it is asked only where no other one helps.
+    pub draining: bool,
 }
 
 impl Config {

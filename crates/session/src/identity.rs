@@ -34,7 +34,7 @@ impl fmt::Display for KeyTextError {
 
 impl core::error::Error for KeyTextError {}
 
-fn decode(text: &str, key: &mut [u8; 32]) -> Result<(), KeyTextError> {
+pub(crate) fn decode(text: &str, key: &mut [u8; 32]) -> Result<(), KeyTextError> {
     // The decoder wants room for whole groups of three bytes.
     let mut buffer = Zeroizing::new([0u8; 33]);
     match STANDARD.decode_slice(text, buffer.as_mut_slice()) {
@@ -46,30 +46,38 @@ fn decode(text: &str, key: &mut [u8; 32]) -> Result<(), KeyTextError> {
     }
 }
 
+pub(crate) fn encode(key: &[u8; 32]) -> String {
+    STANDARD.encode(key)
+}
+
 /// 32 secret bytes in one place of the heap. A value that is moved leaves its bytes behind on the stack, where nobody
 /// wipes them; of this one only the address moves.
-struct Secret(Box<[u8; 32]>);
+pub(crate) struct Secret(Box<[u8; 32]>);
 
 impl Secret {
     fn zero() -> Self {
         Self(Box::new([0; 32]))
     }
 
-    fn copy_of(bytes: &[u8; 32]) -> Self {
+    pub(crate) fn copy_of(bytes: &[u8; 32]) -> Self {
         let mut secret = Self::zero();
         secret.0.copy_from_slice(bytes);
         secret
     }
 
-    fn random(rng: &mut dyn CryptoRng) -> Self {
+    pub(crate) fn random(rng: &mut dyn CryptoRng) -> Self {
         let mut secret = Self::zero();
         rng.fill_bytes(secret.0.as_mut_slice());
         secret
     }
 
-    fn from_text(text: &str) -> Result<Self, KeyTextError> {
+    pub(crate) fn from_text(text: &str) -> Result<Self, KeyTextError> {
         let mut secret = Self::zero();
         decode(text, &mut secret.0).map(|()| secret)
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8; 32] {
+        &self.0
     }
 }
 

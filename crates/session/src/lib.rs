@@ -3,7 +3,7 @@
 //! Birth ([`Initiator`], [`Responder`]), the key schedule ([`EpochSecret`]), sealing and opening
 //! ([`TrafficSender`], [`TrafficReceiver`], [`seal_control`], [`open_control`]), proof of possession
 //! ([`TicketKeys`], [`verify`](fn@verify)), key change ([`RekeyInitiator`], [`rekey_respond`]), takeover by another
-//! gateway ([`TakeoverInitiator`], [`TakeoverRead`]) and the state machine ([`Machine`]). The protocol text is `docs/protocol.md`; section numbers below are its.
+//! gateway ([`TakeoverInitiator`], [`TakeoverRead`]), signatures of operators ([`SigningKey`]) and the state machine ([`Machine`]). The protocol text is `docs/protocol.md`; section numbers below are its.
 //!
 //! Deliberately not here: sockets, clocks, tables of sessions, retransmission, policy. Time and randomness are
 //! arguments, those of ML-KEM too: the same calls with the same random bytes make the same datagrams.
@@ -23,6 +23,7 @@ mod machine;
 mod noise;
 mod rekey;
 mod schedule;
+mod signature;
 mod suite;
 mod takeover;
 #[cfg(test)]
@@ -50,6 +51,7 @@ pub use rekey::{
     RekeyReassembly, RekeyResponded, RekeyTerms, rekey_parts, rekey_respond,
 };
 pub use schedule::{BindingContext, ControlKeys, EpochContext, EpochSecret, Side, Traffic};
+pub use signature::{BadSignature, Purpose, SIGNATURE_LEN, SigningKey, VerifyingKey};
 pub use suite::{ForgeryLimits, Suite, SuiteSet};
 pub use takeover::TakenOver;
 pub use takeover::initiator::{TakeoverConfig, TakeoverInitiator, TakeoverRefusals};

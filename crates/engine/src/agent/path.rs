@@ -307,9 +307,9 @@ impl Path {
     }
 }
 
-/// Most paths kept; links that went away longest ago give way first. A machine has a few links, and each of a few
-/// gateways a few endpoints.
-const PATH_CAPACITY: usize = 64;
+/// Most paths kept; links that went away longest ago give way first: four links to each gateway of the largest cell. A machine
+/// has a few links, and most gateways one endpoint.
+const PATH_CAPACITY: usize = 256;
 
 /// All paths, in the order in which they appeared.
 #[derive(Default)]
@@ -365,8 +365,11 @@ impl Paths {
             }
         }
         let wanted = self.wanted(gateways);
-        for link in links {
-            for wanted in wanted.iter().filter(|wanted| wanted.remote.is_ipv4() == link.local.is_ipv4()) {
+        // The session's own gateway first, over all links: there may be more ways than places.
+        let mut groups: Vec<&[Wanted]> = wanted.chunk_by(|one, next| one.gateway == next.gateway).collect();
+        groups.sort_by_key(|group| !group[0].home);
+        for (group, link) in groups.iter().flat_map(|group| links.iter().map(move |link| (group, link))) {
+            for wanted in group.iter().filter(|wanted| wanted.remote.is_ipv4() == link.local.is_ipv4()) {
                 self.admit(link, wanted, now, &mut change);
             }
         }

@@ -17,10 +17,10 @@ use jumpvpn_wire::{
 };
 use siphasher::sip::SipHasher13;
 
-use super::Core;
 use super::live::{Live, Stage};
 use super::path::{Path, Paths};
 use super::recover::SLOW_PAUSE;
+use super::{Core, GatewayPeer};
 use crate::{Received, SocketKey};
 
 /// The own gateway is silent on every path for this long: another one is asked. Eight rounds of probes, and longer than
@@ -130,17 +130,25 @@ fn jitter(core: &mut Core, most: Duration) -> Duration {
     most.mul_f64(f64::from(share) / 65_536.0)
 }
 
-/// Gateways by the hash of session and name, so that the clients of one that died spread over the others, and each begins with
-/// the same one every time.
-fn rendezvous(session: SessionId, publics: &[PublicKey]) -> Vec<usize> {
-    let score = |public: &PublicKey| {
-        let mut hasher = SipHasher13::new_with_key(&session.0);
-        hasher.write(&public.0);
-        hasher.finish()
+/// Gateways by the hash of who asks and of each one's name, so that the clients of one that died spread over the others by their
+/// weights, and each begins with the same one every time. Those that drain come last.
+///
+/// Weighted rendezvous hashing: with h even over (0, 1), the gateway with the greatest -weight / ln h comes first, and is the first of
+/// so many clients as its weight is of all weights. Where the weights are alike that is the order of h.
+pub fn rendezvous(who: [u8; 16], gateways: &[GatewayPeer]) -> Vec<usize> {
+    let scored = |gateway: usize| {
+        let peer = &gateways[gateway];
+        let mut hasher = SipHasher13::new_with_key(&who);
+        hasher.write(&peer.public.0);
+        let hash = hasher.finish();
+        // 2^64 steps, and never 0 or 1, whose logarithms are none or zero.
+        let share = (hash as f64 + 0.5) / 18_446_744_073_709_551_616.0;
+        let score = -f64::from(peer.weight) / share.min(1.0 - f64::EPSILON).ln();
+        (gateway, peer.draining, score, hash)
     };
-    let mut order: Vec<usize> = (0..publics.len()).collect();
-    order.sort_by_key(|&gateway| std::cmp::Reverse(score(&publics[gateway])));
-    order
+    let mut order: Vec<_> = (0..gateways.len()).map(scored).collect();
+    order.sort_by(|a, b| a.1.cmp(&b.1).then(b.2.total_cmp(&a.2)).then(b.3.cmp(&a.3)));
+    order.into_iter().map(|(gateway, ..)| gateway).collect()
 }
 
 impl Live {
@@ -150,8 +158,7 @@ impl Live {
     }
 
     fn rendezvous(&self, core: &Core) -> Vec<usize> {
-        let publics: Vec<PublicKey> = core.config.gateways.iter().map(|gateway| gateway.public).collect();
-        rendezvous(self.epoch.sid, &publics)
+        rendezvous(self.epoch.sid.0, &core.config.gateways)
     }
 
     /// Begins to ask, or asks the gateway that has something to say first.

@@ -73,6 +73,8 @@ impl Journey {
             public: key(KEYS[at]).public(),
             psk: None,
             endpoints: vec![AT[at].parse().unwrap()],
+            weight: 1,
+            draining: false,
         };
         let gateways = (0..known).map(peer).collect();
         let config = Config { private: key(2), gateways, suites: SuiteSet::ALL, policy };

@@ -122,6 +122,8 @@ impl World {
                     public: key(1).public(),
                     psk: None,
                     endpoints: vec![GATEWAY.parse().unwrap()],
+                    weight: 1,
+                    draining: false,
                 }],
                 suites: SuiteSet::ALL,
                 policy: policy.clone(),

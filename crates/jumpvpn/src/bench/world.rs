@@ -178,6 +178,8 @@ impl World {
                 public: self.gateway_key,
                 psk: None,
                 endpoints: vec![GATEWAY],
+                weight: 1,
+                draining: false,
             }],
             suites: SuiteSet::ALL,
             policy: self.policy.clone(),

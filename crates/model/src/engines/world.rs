@@ -215,6 +215,8 @@ fn agent(now: Time) -> Agent {
             public: key(1).public(),
             psk: None,
             endpoints: vec![gateway_address()],
+            weight: 1,
+            draining: false,
         }],
         suites: SuiteSet::ALL,
         policy: policy(),

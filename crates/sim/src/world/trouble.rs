@@ -242,6 +242,8 @@ impl World {
             public: Server::key().public(),
             psk: None,
             endpoints: self.server.endpoints.clone(),
+            weight: 1,
+            draining: false,
         };
         client.start(vec![gateway], rng, now);
         client.tell_links(now);

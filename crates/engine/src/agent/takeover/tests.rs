@@ -4,21 +4,28 @@ use super::*;
 
 const SESSIONS: u32 = 4_000;
 
-fn session(number: u32) -> SessionId {
+fn session(number: u32) -> [u8; 16] {
     let mut bytes = [0x5a; 16];
     bytes[..4].copy_from_slice(&number.to_be_bytes());
-    SessionId(bytes)
+    bytes
 }
 
-fn gateways(count: u8) -> Vec<PublicKey> {
-    (1..=count).map(|number| PublicKey([number; 32])).collect()
+fn gateways(count: u8) -> Vec<GatewayPeer> {
+    let one = |number| GatewayPeer {
+        public: PublicKey([number; 32]),
+        psk: None,
+        endpoints: Vec::new(),
+        weight: 1,
+        draining: false,
+    };
+    (1..=count).map(one).collect()
 }
 
 /// How many sessions begin with each of them, without one that is gone.
-fn begun_with(publics: &[PublicKey], gone: Option<usize>) -> Vec<u32> {
-    let mut counts = vec![0; publics.len()];
+fn begun_with(gateways: &[GatewayPeer], gone: Option<usize>) -> Vec<u32> {
+    let mut counts = vec![0; gateways.len()];
     for number in 0..SESSIONS {
-        let order = rendezvous(session(number), publics);
+        let order = rendezvous(session(number), gateways);
         if let Some(first) = order.into_iter().find(|gateway| Some(*gateway) != gone) {
             counts[first] += 1;
         }
@@ -29,10 +36,10 @@ fn begun_with(publics: &[PublicKey], gone: Option<usize>) -> Vec<u32> {
 /// 1,000 of 4,000 with four gateways, with a standard deviation of 27: six of them are left on each side.
 #[test]
 fn sessions_spread_evenly_and_those_of_a_dead_gateway_over_all_others() {
-    let publics = gateways(4);
-    let all = begun_with(&publics, None);
+    let four = gateways(4);
+    let all = begun_with(&four, None);
     assert!(all.iter().all(|count| (835..=1165).contains(count)), "{all:?}");
-    let left = begun_with(&publics, Some(2));
+    let left = begun_with(&four, Some(2));
     let gained: Vec<u32> = left.iter().zip(&all).map(|(left, all)| left.saturating_sub(*all)).collect();
     assert_eq!((left[2], gained.iter().sum::<u32>()), (0, all[2]));
     // A third of its sessions to each, with a standard deviation of 15.
@@ -49,13 +56,69 @@ fn an_order_is_the_same_each_time_and_a_new_gateway_takes_its_share_alone() {
         with_new.retain(|gateway| *gateway != 4);
         assert_eq!(with_new, order, "the others keep their places");
     }
-    let reversed: Vec<PublicKey> = four.iter().rev().copied().collect();
-    let by_place = |order: Vec<usize>, publics: &[PublicKey]| -> Vec<PublicKey> {
-        order.into_iter().map(|gateway| publics[gateway]).collect()
+    let reversed: Vec<GatewayPeer> = gateways(4).into_iter().rev().collect();
+    let by_place = |order: Vec<usize>, peers: &[GatewayPeer]| -> Vec<PublicKey> {
+        order.into_iter().map(|gateway| peers[gateway].public).collect()
     };
     assert_eq!(
         by_place(rendezvous(session(1), &four), &four),
         by_place(rendezvous(session(1), &reversed), &reversed),
         "whatever the order in the file"
     );
+}
+
+/// Weights alike are no weights: the order is that of the hash alone, as it always was.
+#[test]
+fn without_weights_the_hash_decides() {
+    let mut peers = gateways(8);
+    let by_hash = |who: [u8; 16], peers: &[GatewayPeer]| {
+        let hash = |gateway: &usize| {
+            let mut hasher = SipHasher13::new_with_key(&who);
+            hasher.write(&peers[*gateway].public.0);
+            std::cmp::Reverse(hasher.finish())
+        };
+        let mut order: Vec<usize> = (0..peers.len()).collect();
+        order.sort_by_key(hash);
+        order
+    };
+    for weight in [1, 100] {
+        peers.iter_mut().for_each(|peer| peer.weight = weight);
+        for number in 0..SESSIONS {
+            assert_eq!(rendezvous(session(number), &peers), by_hash(session(number), &peers));
+        }
+    }
+}
+
+/// 4,000 sessions by weights 1, 2 and 5: 500, 1,000 and 2,500 of them, with standard deviations of 21, 27 and 31; six of them are
+/// left on each side.
+#[test]
+fn sessions_spread_by_weight_and_a_changed_weight_moves_no_others() {
+    let mut peers = gateways(3);
+    (peers[1].weight, peers[2].weight) = (2, 5);
+    let counts = begun_with(&peers, None);
+    for (count, (wanted, spread)) in counts.iter().zip([(500, 126), (1_000, 162), (2_500, 186)]) {
+        assert!(count.abs_diff(wanted) <= spread, "{counts:?}");
+    }
+    for number in 0..SESSIONS {
+        let before = rendezvous(session(number), &peers)[0];
+        let mut heavier = gateways(3);
+        (heavier[1].weight, heavier[2].weight) = (2, 9);
+        let after = rendezvous(session(number), &heavier)[0];
+        assert!(after == before || after == 2, "who got more weight is the only one to get more");
+    }
+}
+
+#[test]
+fn a_gateway_that_drains_is_asked_last_whatever_its_weight() {
+    let mut peers = gateways(4);
+    (peers[2].draining, peers[2].weight) = (true, 100);
+    for number in 0..SESSIONS {
+        let order = rendezvous(session(number), &peers);
+        assert_eq!(order[3], 2);
+        let mut left = rendezvous(session(number), &gateways(4));
+        left.retain(|gateway| *gateway != 2);
+        assert_eq!(order[..3], left, "and the others keep their places");
+    }
+    peers.iter_mut().for_each(|peer| peer.draining = true);
+    assert_eq!(rendezvous(session(1), &peers).len(), 4, "if all drain, all are asked");
 }

@@ -23,6 +23,8 @@ impl World {
             public: key(gateway).public(),
             psk: None,
             endpoints: vec![endpoint(gateway)],
+            weight: 1,
+            draining: false,
         };
         let gateways = (0..self.rules.gateways).map(peer).collect();
         let client = &mut self.clients[index];
