@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use jumpvpn_policy::Policy;
 
-use crate::context::{Context, Source};
+use crate::context::{self, Context, Source};
 use crate::key::{self, KEY_LEN, SecretKey};
 use crate::keys::{GATEWAYS_MAX, MTU_MAX, MTU_MIN};
 use crate::reader::{Placed, Section};
@@ -39,8 +39,23 @@ pub struct AgentConfig {
     pub uplinks: Vec<String>,
     /// The gateways to connect to, best first; at least one, all different.
     pub gateways: Vec<RemoteGateway>,
+    /// Whose lists of gateways are believed, if anybody's.
+    pub list: Option<ListConfig>,
     /// What goes through the tunnel.
     pub routes: RoutesConfig,
+}
+
+/// Whose signed lists of gateways are believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListConfig {
+    /// Public key of who signs.
+    pub key: [u8; KEY_LEN],
+    /// Name of the cell.
+    pub cell: String,
+    /// A signed list to begin with.
+    pub file: Option<PathBuf>,
+    /// Folder for the newest one.
+    pub state: PathBuf,
 }
 
 /// A gateway as its agents know it.
@@ -72,6 +87,7 @@ pub(crate) fn read(source: &Source<'_>, notes: &mut Notes) -> Option<AgentConfig
     let context = Context::new(source, &crate::keys::AGENT, notes);
     let gateways = remote_gateways(&context, notes);
     let routes = context.sections("routes").first().map(|section| routes(section, notes));
+    let list = context.only("gateway_list").map(|section| list(&context, section, notes));
     let agent = context.only("agent")?;
     let private_key = context.key_file(agent, "private_key_file", notes);
     let (policy, policy_name) = context.policy(agent, DEFAULT_POLICY, notes);
@@ -94,6 +110,11 @@ pub(crate) fn read(source: &Source<'_>, notes: &mut Notes) -> Option<AgentConfig
         policy_name,
         uplinks,
         gateways: (!gateways.is_empty()).then_some(gateways)?,
+        // A table that is unusable is not one that is missing.
+        list: match list {
+            Some(list) => Some(list?),
+            None => None,
+        },
         routes: routes.unwrap_or_default(),
     })
 }
@@ -130,16 +151,25 @@ fn remote_gateways(context: &Context<'_>, notes: &mut Notes) -> Vec<RemoteGatewa
 }
 
 fn remote_gateway(context: &Context<'_>, section: &Section<'_>, notes: &mut Notes) -> Option<RemoteGateway> {
-    let public_key = section.text("public_key", notes, |text| {
-        key::decode(text).map_err(|what| format!("this public key is {what}"))
-    });
+    let public_key = section.text("public_key", notes, key::public);
     let preshared_key = context.key_file(section, "preshared_key_file", notes);
     let endpoints = endpoints(section, notes);
     Some(RemoteGateway { public_key: public_key?.value, preshared_key, endpoints: endpoints? })
 }
 
+fn list(context: &Context<'_>, section: &Section<'_>, notes: &mut Notes) -> Option<ListConfig> {
+    let key = section.text("key", notes, key::public);
+    let cell = section.text("cell", notes, value::cell_name);
+    let file = context.path(section, "file", notes);
+    let state = match section.value("state") {
+        Some(_) => context.path(section, "state", notes)?,
+        None => context::state_folder(),
+    };
+    Some(ListConfig { key: key?.value, cell: cell?.value, file, state })
+}
+
 /// The endpoints this version can use; at least one, or nothing.
-fn endpoints(section: &Section<'_>, notes: &mut Notes) -> Option<Vec<Endpoint>> {
+pub(crate) fn endpoints(section: &Section<'_>, notes: &mut Notes) -> Option<Vec<Endpoint>> {
     let mut endpoints: Vec<Endpoint> = Vec::new();
     let noted_before = notes.error_count();
     for Placed { value: endpoint, span } in section.list("endpoints", notes, value::endpoint)? {

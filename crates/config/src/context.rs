@@ -18,6 +18,19 @@ const DEFAULT_INTERFACE: &str = "jump0";
 /// Folder of the control socket of a file that names none.
 pub const SOCKET_FOLDER: &str = "/run/jumpvpn";
 
+/// Folder for what is kept from start to start, where systemd gives the service none.
+const STATE_FOLDER: &str = "/var/lib/jumpvpn";
+
+/// The folder that systemd gives the service for its state.
+pub(crate) fn service_folder() -> Option<PathBuf> {
+    std::env::var_os("STATE_DIRECTORY").map(PathBuf::from)
+}
+
+/// The folder for what is kept from start to start, where the file names none.
+pub(crate) fn state_folder() -> PathBuf {
+    service_folder().unwrap_or_else(|| PathBuf::from(STATE_FOLDER))
+}
+
 /// Longest path of a Unix socket in bytes: `sun_path` has 108 with its closing zero (`unix(7)`).
 const SOCKET_PATH_MAX_LEN: usize = 107;
 

@@ -1,6 +1,6 @@
 //! The reference page of the configuration, made from the tables of keys.
 
-use crate::keys::{AGENT, FileSpec, GATEWAY, Presence, TableSpec};
+use crate::keys::{AGENT, FileSpec, GATEWAY, LIST, Presence, TableSpec};
 
 /// Opening of the page.
 const OPENING: &str = "\
@@ -17,7 +17,7 @@ the folder of the file. Key files must not be readable by anyone but their owner
 const POLICY: &str = "
 ## `[policy]`
 
-Both kinds of file take a policy: `policy = \"vehicle\"` in the main table, or a table of policy keys, in which `preset`
+The files of gateways and agents take a policy: `policy = \"vehicle\"` in the main table, or a table of policy keys, in which `preset`
 names the preset it starts from:
 
 ```toml
@@ -32,7 +32,7 @@ volatility.heartbeat_interval = \"250ms\"
 /// The page, in Markdown.
 pub fn docs_markdown() -> String {
     let mut page = OPENING.to_owned();
-    for spec in [&GATEWAY, &AGENT] {
+    for spec in [&GATEWAY, &AGENT, &LIST] {
         file(&mut page, spec);
     }
     page.push_str(POLICY);

@@ -216,9 +216,7 @@ pub(crate) fn same_family(a: IpAddr, b: IpAddr) -> bool {
 fn raw_peer(context: &Context<'_>, peer: &Section<'_>, notes: &mut Notes) -> RawPeer {
     RawPeer {
         name: peer.text("name", notes, value::peer_name),
-        public_key: peer.text("public_key", notes, |text| {
-            key::decode(text).map_err(|what| format!("this public key is {what}"))
-        }),
+        public_key: peer.text("public_key", notes, key::public),
         preshared_key: context.key_file(peer, "preshared_key_file", notes),
         inner: peer.list("inner", notes, value::address),
         span: peer.span.clone(),

@@ -106,6 +106,14 @@ fn decode_into(text: &str, key: &mut [u8; KEY_LEN]) -> Result<(), &'static str> 
     Ok(())
 }
 
+/// Reads a public key from its text.
+///
+/// # Errors
+/// A sentence that says what is wrong.
+pub(crate) fn public(text: &str) -> Result<[u8; KEY_LEN], String> {
+    decode(text).map_err(|what| format!("this public key is {what}"))
+}
+
 /// Writes a key as text: 44 characters.
 pub fn encode(key: &[u8; KEY_LEN]) -> String {
     STANDARD.encode(key)

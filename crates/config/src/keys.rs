@@ -21,6 +21,10 @@ pub enum Shape {
     Mtu(u16, u16),
     /// `"auto"` or a number in this range.
     Count(u32, u32),
+    /// A number in this range.
+    Number(u64, u64),
+    /// A date with a time in UTC.
+    Time,
     /// The name of a policy preset, or a table of policy keys.
     Policy,
     /// A list of addresses with prefix lengths.
@@ -51,6 +55,8 @@ impl Shape {
             }
             Shape::Mtu(low, high) => format!("\"auto\" or {low} to {high}"),
             Shape::Count(low, high) => format!("\"auto\" or {low} to {high}"),
+            Shape::Number(low, high) => format!("{low} to {high}"),
+            Shape::Time => "date and time in UTC".into(),
             Shape::Policy => "name of a preset, or a table of policy keys".into(),
             Shape::Networks => "list of address/prefix".into(),
             Shape::Addresses => "list of addresses".into(),
@@ -102,12 +108,14 @@ pub struct TableSpec {
 /// A kind of configuration file.
 #[derive(Clone, Copy, Debug)]
 pub struct FileSpec {
-    /// `"gateway"` or `"agent"`, which is also the name of the table that tells the kinds apart.
+    /// `"gateway"` or `"agent"`, which is also the name of the table that tells the kinds apart; or `"gateway list"`.
     pub name: &'static str,
     /// What such a file is for.
     pub meaning: &'static str,
-    /// Its tables in the order of the documentation; `[policy]` comes on top.
+    /// Its tables in the order of the documentation.
     pub tables: &'static [TableSpec],
+    /// Whether `[policy]` comes on top.
+    pub policy: bool,
 }
 
 /// Smallest MTU: every IPv6 link carries 1280 bytes (RFC 8200 section 5), and the inner network may be IPv6.
@@ -124,6 +132,12 @@ pub const CELL_MAX: u32 = u16::MAX as u32;
 
 /// Most gateways an agent can know, and most a cell can have.
 pub const GATEWAYS_MAX: usize = 64;
+
+/// Largest serial of a list: the largest whole number of TOML.
+pub const SERIAL_MAX: u64 = i64::MAX as u64;
+
+/// Largest weight of a gateway: a cell whose machines differ by more than a hundred times is several cells.
+pub const WEIGHT_MAX: u32 = 100;
 
 const fn required(name: &'static str, shape: Shape, meaning: &'static str) -> KeySpec {
     KeySpec { name, shape, presence: Presence::Required, meaning }
@@ -317,6 +331,7 @@ pub const GATEWAY: FileSpec = FileSpec {
             ],
         },
     ],
+    policy: true,
 };
 
 /// An agent's file.
@@ -362,6 +377,34 @@ pub const AGENT: FileSpec = FileSpec {
             ],
         },
         TableSpec {
+            name: "gateway_list",
+            many: false,
+            required: false,
+            meaning: "Whose signed lists of gateways are believed. The newest one that holds adds gateways to those above; without \
+                      one the agent has those above alone. What comes is kept, and used from the next start on. See \
+                      docs/operations/cluster.md.",
+            keys: &[
+                required(
+                    "key",
+                    Shape::PublicKey,
+                    "Public key of who signs, as `jumpvpn list pubkey` writes it.",
+                ),
+                required("cell", Shape::Text, "Name of the cell, as in the list."),
+                optional(
+                    "file",
+                    Shape::Path,
+                    "what gateways send",
+                    "A signed list to begin with, or to bring a newer one.",
+                ),
+                optional(
+                    "state",
+                    Shape::Path,
+                    "the service's state folder, or /var/lib/jumpvpn",
+                    "Folder in which the newest list is kept, so that no older one is believed again.",
+                ),
+            ],
+        },
+        TableSpec {
             name: "routes",
             many: false,
             required: false,
@@ -384,4 +427,62 @@ pub const AGENT: FileSpec = FileSpec {
             ],
         },
     ],
+    policy: true,
+};
+
+/// The content of a list of gateways, before it is signed.
+pub const LIST: FileSpec = FileSpec {
+    name: "gateway list",
+    meaning: "The gateways of a cell, to be signed by its operator with `jumpvpn list sign`. Not the file of a program: agents whose \
+              file has `[gateway_list]` are given the signed one.",
+    tables: &[
+        TableSpec {
+            name: "list",
+            many: false,
+            required: true,
+            meaning: "The list itself.",
+            keys: &[
+                required("cell", Shape::Text, "Name of the cell; 1 to 63 of letters, digits, and . _ @ -"),
+                required(
+                    "serial",
+                    Shape::Number(1, SERIAL_MAX),
+                    "Number of the list, higher than that of every earlier one of the cell.",
+                ),
+                required("issued", Shape::Time, "From when on it holds, like 2026-12-01T00:00:00Z."),
+                required("expires", Shape::Time, "From when on it holds no more, at most 400 days later."),
+            ],
+        },
+        TableSpec {
+            name: "gateway",
+            many: true,
+            required: true,
+            meaning: "A gateway of the cell.",
+            keys: &[
+                required(
+                    "name",
+                    Shape::Text,
+                    "Its name, for people; 1 to 63 of letters, digits, and . _ @ -",
+                ),
+                required("public_key", Shape::PublicKey, "Its public key."),
+                required(
+                    "endpoints",
+                    Shape::Endpoints,
+                    "Where it listens. This version uses udp; tcp and tls are skipped with a warning.",
+                ),
+                optional(
+                    "weight",
+                    Shape::Number(1, WEIGHT_MAX as u64),
+                    "1",
+                    "Its share of the sessions that look for another gateway, beside the others' weights.",
+                ),
+                optional(
+                    "draining",
+                    Shape::Flag,
+                    "false",
+                    "Whether it is asked only where no other gateway helps.",
+                ),
+            ],
+        },
+    ],
+    policy: false,
 };

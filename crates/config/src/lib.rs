@@ -19,6 +19,7 @@ mod docs;
 mod gateway;
 pub mod key;
 pub mod keys;
+mod list;
 mod policy;
 mod pool;
 mod reader;
@@ -27,11 +28,14 @@ mod schema;
 mod store;
 mod value;
 
-pub use agent::{AgentConfig, RemoteGateway, RoutesConfig};
+pub use agent::{AgentConfig, ListConfig, RemoteGateway, RoutesConfig};
 pub use context::SOCKET_FOLDER;
 pub use docs::docs_markdown;
 pub use gateway::{GatewayConfig, GatewayStore, Peer};
 pub use key::SecretKey;
+pub use list::{
+    GatewayList, LIST_MAX_LEN, LIST_SIGNATURE_LEN, ListedGateway, Moment, SignedList, parse_list,
+};
 pub use reader::suggestion;
 pub use report::{Finding, Report, Severity};
 pub use schema::json_schema;

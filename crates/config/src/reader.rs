@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+use toml::value::Datetime;
 
 use crate::keys::{FileSpec, KeySpec, Presence, TableSpec};
 use crate::report::Notes;
@@ -59,7 +60,8 @@ pub(crate) fn sections<'a>(
     root: &'a DeTable<'a>,
     notes: &mut Notes,
 ) -> BTreeMap<&'static str, Vec<Section<'a>>> {
-    let known: Vec<&str> = spec.tables.iter().map(|table| table.name).chain([POLICY]).collect();
+    let known: Vec<&str> =
+        spec.tables.iter().map(|table| table.name).chain(spec.policy.then_some(POLICY)).collect();
     for (key, _) in root.iter().filter(|(key, _)| !known.contains(&key.get_ref().as_ref())) {
         let message =
             format!("unknown table or key `{}` in the file of {}", key.get_ref(), article(spec.name));
@@ -189,6 +191,31 @@ impl<'a> Section<'a> {
         Some(list)
     }
 
+    /// The number from `low` to `high` behind `name`.
+    pub(crate) fn number(&self, name: &str, low: u64, high: u64, notes: &mut Notes) -> Option<u64> {
+        let (key, value) = self.key(name)?;
+        let DeValue::Integer(number) = value.get_ref() else {
+            self.wrong_type(key, value, notes);
+            return None;
+        };
+        let number = u64::from_str_radix(number.as_str(), number.radix()).ok();
+        let number = number.filter(|number| (low..=high).contains(number));
+        if number.is_none() {
+            notes.error(&value.span(), format!("`{name}` is out of range ({low} to {high})"));
+        }
+        number
+    }
+
+    /// The date or time behind `name`.
+    pub(crate) fn time(&self, name: &str, notes: &mut Notes) -> Option<Placed<Datetime>> {
+        let (key, value) = self.key(name)?;
+        let Some(stamp) = value.get_ref().as_datetime() else {
+            self.wrong_type(key, value, notes);
+            return None;
+        };
+        Some(Placed { value: *stamp, span: value.span() })
+    }
+
     /// `"auto"` (no value) or a number of bytes from `low` to `high` behind `name`.
     pub(crate) fn auto_or_number(&self, name: &str, low: u16, high: u16, notes: &mut Notes) -> Option<u16> {
         let number = self.auto_or_count(name, low.into(), high.into(), notes)?;
@@ -200,13 +227,9 @@ impl<'a> Section<'a> {
         let (key, value) = self.key(name)?;
         match value.get_ref() {
             DeValue::String(text) if text == "auto" => None,
-            DeValue::Integer(number) => {
-                let number = u32::from_str_radix(number.as_str(), number.radix()).ok();
-                let number = number.filter(|number| (low..=high).contains(number));
-                if number.is_none() {
-                    notes.error(&value.span(), format!("`{name}` is out of range ({low} to {high})"));
-                }
-                number
+            DeValue::Integer(_) => {
+                let number = self.number(name, low.into(), high.into(), notes)?;
+                u32::try_from(number).ok()
             }
             _ => {
                 self.wrong_type(key, value, notes);

@@ -1,6 +1,6 @@
 //! The JSON Schema of a configuration file (draft 2020-12), for editors and for `jumpvpn schema`.
 
-use crate::keys::{AGENT, FileSpec, GATEWAY, KeySpec, Presence, Shape, TableSpec};
+use crate::keys::{AGENT, FileSpec, GATEWAY, KeySpec, LIST, Presence, Shape, TableSpec};
 use crate::{policy, reader};
 
 /// Base64 of 32 bytes: 42 characters of six bits, one whose last two bits are zero, and padding.
@@ -12,10 +12,11 @@ pub fn json_schema() -> String {
     let text = format!(
         "{{\"$schema\":\"https://json-schema.org/draft/2020-12/schema\",\
          \"title\":\"Configuration of Jumping VPN\",\
-         \"oneOf\":[{},{}],\
+         \"oneOf\":[{},{},{}],\
          \"$defs\":{{\"preset\":{{\"enum\":[{}]}},\"policy\":{}}}}}",
         file(&GATEWAY),
         file(&AGENT),
+        file(&LIST),
         preset_names.join(","),
         policy_table(),
     );
@@ -32,7 +33,8 @@ fn policy_table() -> String {
 fn file(spec: &FileSpec) -> String {
     let mut members: Vec<String> =
         spec.tables.iter().map(|table| format!("{}:{}", quoted(table.name), table_schema(table))).collect();
-    members.push(format!("{}:{{\"$ref\":\"#/$defs/policy\"}}", quoted(reader::POLICY)));
+    members
+        .extend(spec.policy.then(|| format!("{}:{{\"$ref\":\"#/$defs/policy\"}}", quoted(reader::POLICY))));
     let required = spec.tables.iter().filter(|table| table.required).map(|table| table.name);
     object(spec.meaning, &members, required)
 }
@@ -81,6 +83,9 @@ fn shape(shape: Shape) -> String {
         Shape::Count(low, high) => format!(
             "\"oneOf\":[{{\"const\":\"auto\"}},{{\"type\":\"integer\",\"minimum\":{low},\"maximum\":{high}}}]"
         ),
+        Shape::Number(low, high) => format!("\"type\":\"integer\",\"minimum\":{low},\"maximum\":{high}"),
+        // A value of its own in TOML; what JSON calls a date is text.
+        Shape::Time => "\"type\":\"string\",\"format\":\"date-time\"".into(),
         Shape::Policy => "\"oneOf\":[{\"$ref\":\"#/$defs/preset\"},{\"$ref\":\"#/$defs/policy\"}]".into(),
         Shape::Networks => list("^[0-9A-Fa-f.:]+(/[0-9]+)?$"),
         Shape::Addresses => list("^[0-9A-Fa-f.:]+$"),

@@ -2,15 +2,12 @@
 
 use std::path::PathBuf;
 
-use crate::context::Context;
+use crate::context::{self, Context};
 use crate::key::SecretKey;
 use crate::keys::CELL_MAX;
 use crate::reader::{Placed, Section};
 use crate::report::Notes;
 use crate::value;
-
-/// Folder of an embedded store that names no path, where systemd gives the service none.
-const STATE_FOLDER: &str = "/var/lib/jumpvpn";
 
 /// Beginning of all keys in an etcd store that names none.
 const DEFAULT_PREFIX: &str = "/jumpvpn";
@@ -90,7 +87,7 @@ impl Pace {
 
 /// The store of a file; nothing if the table is unusable, which is then noted.
 pub(crate) fn read(context: &Context<'_>, interface: &str, notes: &mut Notes) -> Option<StoreConfig> {
-    let service = std::env::var_os("STATE_DIRECTORY").map(PathBuf::from);
+    let service = context::service_folder();
     let Some(section) = context.only("store") else {
         // Nobody said where: only a service manager's folder is certain to be ours.
         return Some(match service {
@@ -112,7 +109,7 @@ pub(crate) fn read(context: &Context<'_>, interface: &str, notes: &mut Notes) ->
         }
     };
     refuse_keys_of_others(section, &kind, notes);
-    let state = service.unwrap_or_else(|| PathBuf::from(STATE_FOLDER));
+    let state = context::state_folder();
     match kind.as_str() {
         "embedded" => {
             let path = match section.value("path") {

@@ -288,5 +288,14 @@ pub fn peer_name(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// Checks the name of a cell: as that of a peer.
+///
+/// # Errors
+/// A sentence that says what is wrong.
+pub fn cell_name(text: &str) -> Result<String, String> {
+    peer_name(text)
+        .map_err(|_| format!("`{text}` is not a name of a cell (1 to 63 of letters, digits, and . _ @ -)"))
+}
+
 #[cfg(test)]
 mod tests;

@@ -52,6 +52,9 @@ pub(crate) enum Verb {
     Pubkey,
     /// Print a new preshared key.
     Genpsk,
+    /// Sign the list of a cell's gateways, or look at a signed one.
+    #[command(subcommand)]
+    List(ListVerb),
     /// Try it out: a whole roaming network on this machine, built by an ordinary user.
     Lab(jumpvpn_lab::LabArgs),
     /// Measure what the program costs on this machine; needs no privileges.
@@ -260,6 +263,33 @@ pub(crate) enum EventsVerb {
         /// Event files, one JSON object per line.
         #[arg(required = true)]
         files: Vec<PathBuf>,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ListVerb {
+    /// Print a new private key to sign lists with; keep it where no gateway is.
+    Genkey,
+    /// Read a private key from standard input and print the public key for [gateway_list] in agents' files.
+    Pubkey,
+    /// Validate a list and print it with its signature.
+    Sign {
+        /// File with the private key, readable by its owner alone.
+        #[arg(short, long, value_name = "KEYFILE")]
+        key: PathBuf,
+        /// The list, as in docs/config.md.
+        file: PathBuf,
+    },
+    /// Check the signature of a list and print what it says.
+    Verify {
+        /// Public key of who signs.
+        #[arg(short, long, value_name = "PUBLIC_KEY")]
+        key: String,
+        /// The signed list.
+        file: PathBuf,
         /// Print one JSON object.
         #[arg(long)]
         json: bool,

@@ -1,5 +1,6 @@
 //! `genkey`, `pubkey`, `genpsk`: keys as text, compatible with `wg`.
 
+use std::fmt::Display;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
@@ -26,17 +27,23 @@ pub(crate) fn genpsk() -> Outcome {
 
 /// Reads a private key from standard input and prints its public key.
 pub(crate) fn pubkey() -> Outcome {
+    print_public(|text| text.parse::<PrivateKey>().map(|key| key.public()))
+}
+
+/// Reads a private key from standard input and prints the public key that is made of it.
+pub(crate) fn print_public<P: Display, E: Display>(public: impl FnOnce(&str) -> Result<P, E>) -> Outcome {
     let mut text = Zeroizing::new(String::with_capacity(INPUT_MAX_LEN as usize + 1));
     let unreadable = |error| Failure::new(Code::Failed, format!("cannot read the key: {error}"));
     std::io::stdin().take(INPUT_MAX_LEN + 1).read_to_string(&mut text).map_err(unreadable)?;
-    let key: PrivateKey = text.trim().parse().map_err(|error| {
+    let public = public(text.trim()).map_err(|error| {
         Failure::new(Code::Failed, format!("standard input is not a private key: {error}"))
     })?;
-    writeln!(std::io::stdout(), "{}", key.public())?;
+    writeln!(std::io::stdout(), "{public}")?;
     Ok(())
 }
 
-fn print_secret(text: &str) -> Outcome {
+/// Prints a new secret, with a warning where others could read it.
+pub(crate) fn print_secret(text: &str) -> Outcome {
     if readable_by_others() {
         say("jumpvpn: warning: others may read the file this key goes to; set the umask to 077 before");
     }

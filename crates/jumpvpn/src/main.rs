@@ -17,9 +17,11 @@ mod gateway;
 mod generate;
 mod keeper;
 mod keys;
+mod list;
 mod machine;
 #[cfg(feature = "planted")]
 mod planted;
+mod roster;
 mod show;
 mod status;
 mod steer;
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
         Verb::Genkey => keys::genkey(),
         Verb::Pubkey => keys::pubkey(),
         Verb::Genpsk => keys::genpsk(),
+        Verb::List(verb) => list::run(&verb),
         Verb::Check(args) => check::run(&args),
         Verb::Explain(args) => explain::run(&args),
         Verb::Status(args) => status::run(&args),

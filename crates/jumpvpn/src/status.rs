@@ -62,10 +62,33 @@ fn agent(status: &Value, colour: bool, screen: &mut String) {
     if status["pinned"].is_string() {
         line(screen, "pinned", &show::cell(&status["pinned"]));
     }
+    if status["list"].is_object() {
+        line(screen, "list", &list(&status["list"]));
+    }
     traffic(status, screen);
     sandbox(status, screen);
     screen.push('\n');
     screen.push_str(&show::columns(&status["paths"], PATH_COLUMNS));
+}
+
+/// The signed list of gateways, and what is wrong with one.
+fn list(list: &Value) -> String {
+    let cell = |key: &str| show::cell(&list[key]);
+    let mut text = match list["serial"].is_number() {
+        true => format!(
+            "serial {} of {}, {} gateways, until {}",
+            cell("serial"),
+            cell("cell"),
+            cell("gateways"),
+            cell("expires")
+        ),
+        false => "none in use: the gateways of the file alone".to_owned(),
+    };
+    for note in list["notes"].as_array().into_iter().flatten() {
+        text.push_str("; ");
+        text.push_str(&show::cell(note));
+    }
+    text
 }
 
 /// What went through the tunnel, and what did not.

@@ -63,6 +63,8 @@ pub struct AgentOptions {
     pub kill_switch: bool,
     /// The gateways as `show peers` tells them.
     pub gateways: Vec<Value>,
+    /// What came of the signed list of gateways, as `status` tells it; nothing where nobody's lists are believed.
+    pub list: Value,
 }
 
 /// What a gateway is made of.

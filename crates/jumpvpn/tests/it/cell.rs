@@ -138,6 +138,77 @@ fn a_gateway_whose_engine_fails_says_that_it_is_dead() {
     assert_eq!(bury(&world).json()["buried"], false, "it was there already");
 }
 
+/// The agent's file has the first gateway alone; that there is another one it learns from this signed list.
+fn list_the_other(world: &World) {
+    let text = std::fs::read_to_string(world.bed.0.join("agent.toml")).unwrap();
+    let (_, other) = text.split_once("[[gateway]]").unwrap().1.split_once("[[gateway]]").unwrap();
+    let (other, _) = other.split_once("[routes]").unwrap();
+    let key = world.bed.run(&["list", "genkey"]).out;
+    world.bed.file("sign.key", &key);
+    let public = world.bed.run_with(&["list", "pubkey"], &key).out;
+    let terms = format!(
+        "[gateway_list]\nkey = \"{}\"\ncell = \"here\"\nfile = \"agent.list\"\nstate = \"agent.state\"\n",
+        public.trim()
+    );
+    world.edit("agent.toml", &format!("[[gateway]]{other}"), &terms);
+    sign(world, "agent.list", &list(1, other.trim()));
+}
+
+/// A list that holds today and for some weeks, with one gateway.
+fn list(serial: u64, gateway: &str) -> String {
+    let date = |when: &str| {
+        let output = Command::new("date").args(["-u", "-d", when, "+%Y-%m-%dT%H:%M:%SZ"]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    format!(
+        "[list]\ncell = \"here\"\nserial = {serial}\nissued = {}\nexpires = {}\n[[gateway]]\nname = \"gw-b\"\n{gateway}\n",
+        date("yesterday"),
+        date("30 days")
+    )
+}
+
+fn sign(world: &World, file: &str, text: &str) {
+    world.bed.file("list.toml", text);
+    let signed = world.bed.run(&["list", "sign", "-k", "sign.key", "list.toml"]);
+    assert_eq!((signed.code, signed.err.as_str()), (0, ""));
+    world.bed.file(file, &signed.out);
+}
+
+#[test]
+fn a_session_goes_on_at_a_gateway_that_a_signed_list_added() {
+    let Some((world, _etcd)) = cell("a_session_goes_on_at_a_gateway_that_a_signed_list_added") else {
+        return;
+    };
+    list_the_other(&world);
+    let (mut gateway, _other, mut agent) = all(&world);
+    let session = world.agent_says("session");
+    let list = world.agent_says("list");
+    assert_eq!(
+        (&list["serial"], &list["gateways"], &list["notes"]),
+        (&1.into(), &1.into(), &Value::Array(vec![]))
+    );
+    gateway.signal("KILL");
+    gateway.wait();
+    assert_eq!(bury(&world).json()["buried"], true);
+    goes_on(&world, &session, 2);
+    // Started again with an older list it is not led by that, and still knows what it knew.
+    agent.signal("TERM");
+    agent.wait();
+    let text = std::fs::read_to_string(world.bed.0.join("list.toml")).unwrap();
+    sign(&world, "agent.list", &text.replace("serial = 1\n", "serial = 2\n"));
+    let mut agent = world.agent();
+    world.wait_until_attached();
+    assert_eq!(world.agent_says("list")["serial"], 2);
+    agent.signal("TERM");
+    agent.wait();
+    sign(&world, "agent.list", &text);
+    let _agent = world.agent();
+    world.wait_until_attached();
+    let list = world.agent_says("list");
+    assert_eq!(list["serial"], 2);
+    assert!(list["notes"][0].as_str().unwrap().contains("older (serial 1) than one"), "{list}");
+}
+
 #[test]
 fn a_gateway_with_a_store_of_its_own_has_nobody_who_waits() {
     let Some(world) = World::new("a_gateway_with_a_store_of_its_own_has_nobody_who_waits") else { return };

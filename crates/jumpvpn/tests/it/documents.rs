@@ -38,7 +38,7 @@ fn reasons() {
 fn schemas_are_json_with_every_table() {
     let bed = Bed::new();
     let config = bed.run(&["schema"]).json();
-    assert_eq!(config["oneOf"].as_array().map(Vec::len), Some(2));
+    assert_eq!(config["oneOf"].as_array().map(Vec::len), Some(3));
     assert!(config["oneOf"][0]["properties"]["peer"]["items"]["properties"]["public_key"].is_object());
     assert!(
         config["$defs"]["policy"]["properties"]["switching"]["properties"]["switch_cooldown"].is_object()

@@ -12,6 +12,7 @@ mod documents;
 mod durable;
 mod exhaustion;
 mod keys;
+mod list;
 mod privilege;
 mod secrets;
 mod shipped;

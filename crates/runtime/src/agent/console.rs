@@ -27,6 +27,8 @@ pub(crate) struct AgentConsole {
     pub(crate) policy: Policy,
     /// The gateways as `show peers` tells them.
     pub(crate) gateways: Vec<Value>,
+    /// What came of the list of gateways.
+    pub(crate) list: Value,
     /// Where events go.
     pub(crate) telemetry: Telemetry,
 }
@@ -36,7 +38,7 @@ impl Console for AgentConsole {
         match request {
             Request::Status => {
                 let losses = self.telemetry.losses();
-                let status = self.look().map(|look| report::status(&look, &losses));
+                let status = self.look().map(|look| report::status(&look, &self.list, &losses));
                 status.map(|status| crate::report::with_sandbox(status, &self.confined))
             }
             Request::Show { what } => self.show(*what),

@@ -9,9 +9,9 @@ use crate::report::{drops, millis, optional_millis, telemetry};
 use crate::telemetry::Losses;
 
 /// `jumpvpn.status/1` of an agent.
-pub(super) fn status(look: &Look, losses: &Losses) -> Value {
+pub(super) fn status(look: &Look, list: &Value, losses: &Losses) -> Value {
     let status = &look.status;
-    json!({
+    let mut answer = json!({
         "schema": "jumpvpn.status/1",
         "role": "agent",
         "state": status.state.as_str(),
@@ -31,7 +31,11 @@ pub(super) fn status(look: &Look, losses: &Losses) -> Value {
         "bytes": { "in": look.bytes_in, "out": look.bytes_out },
         "drops": drops(&look.drops),
         "telemetry": telemetry(losses),
-    })
+    });
+    if !list.is_null() {
+        answer["list"] = list.clone();
+    }
+    answer
 }
 
 /// The rows of `show paths`.

@@ -48,7 +48,7 @@ const JOIN_MARGIN: Duration = Duration::from_secs(5);
 /// # Errors
 /// Why it did not start, or could not go on.
 pub fn run_agent(options: AgentOptions) -> Result<Ended, DaemonError> {
-    let AgentOptions { daemon, engine, watch, uplinks, sockets, kill_switch, gateways } = options;
+    let AgentOptions { daemon, engine, watch, uplinks, sockets, kill_switch, gateways, list } = options;
     let mut site = Site::prepare(daemon)?;
     let tun = site.create_tun()?;
     let tunnel = site.interface.clone();
@@ -71,7 +71,7 @@ pub fn run_agent(options: AgentOptions) -> Result<Ended, DaemonError> {
     let (confined, telemetry) = (ground.confined.clone(), ground.telemetry().clone());
     let settled = Arc::clone(&settling);
     let console =
-        AgentConsole { door: door.clone(), settling: settled, confined, policy, gateways, telemetry };
+        AgentConsole { door: door.clone(), settling: settled, confined, policy, gateways, list, telemetry };
     let agent = AgentLoop { pump, engine, watch, rules, sockets, questions, words, settling };
     spawn_engine(0, ground.words.clone(), move || agent.run())?;
     ground.supervise(Box::new(console), vec![Box::new(door)], None)

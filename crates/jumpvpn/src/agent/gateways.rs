@@ -1,0 +1,208 @@
+//! The gateways an agent has: those of its own file, and those that the newest list adds.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use jumpvpn_config::{AgentConfig, Endpoint, GatewayList, Host, ListConfig, SecretKey, key};
+use jumpvpn_engine::agent::{GatewayPeer, rendezvous};
+use jumpvpn_session::PublicKey;
+use serde_json::{Value, json};
+
+use crate::daemon;
+use crate::exit::{Code, Failure, say};
+use crate::roster::{self, Refused, Roster};
+
+#[cfg(test)]
+mod tests;
+
+/// Endpoints the engine tries: each is a path of every link, and all of them are probed.
+const ENDPOINTS_MAX: usize = 4;
+
+/// For so long names of added gateways are looked up, one after the other; what is not found by then is left out. A resolver that does not
+/// answer takes some ten seconds for each.
+const NAMES_LIMIT: Duration = Duration::from_secs(10);
+
+/// A gateway before its names are looked up.
+pub(super) struct Known {
+    public_key: [u8; 32],
+    preshared_key: Option<SecretKey>,
+    endpoints: Vec<Endpoint>,
+    weight: u32,
+    draining: bool,
+    /// Its name in the list, if it is the list that brings it.
+    added: Option<String>,
+}
+
+/// What an agent begins with.
+pub(super) struct Begun {
+    /// The gateways: those of the file in its order, then those that the list adds.
+    pub(super) known: Vec<Known>,
+    /// What came of the list, for `status`; nothing where nobody's lists are believed.
+    pub(super) report: Value,
+}
+
+/// Looks for the newest list and puts the gateways together. What is wrong with it is said, and leaves those of the file.
+pub(super) fn begin(config: &AgentConfig) -> Begun {
+    let Some(terms) = &config.list else { return Begun { known: merged(config, None), report: Value::Null } };
+    let pinned = config.gateways.iter().map(|gateway| gateway.public_key).collect();
+    let mut notes = Vec::new();
+    let list = match Roster::open(terms, &config.interface, pinned) {
+        Ok(mut roster) => newest(&mut roster, terms, roster::wall_clock(), &mut notes).cloned(),
+        Err(refused) => {
+            notes.push(format!("no list of gateways is used: {refused}"));
+            None
+        }
+    };
+    for note in &notes {
+        say(format_args!("jumpvpn: warning: {note}"));
+    }
+    Begun { known: merged(config, list.as_ref()), report: report(terms, list.as_ref(), &notes) }
+}
+
+/// The newest list that holds, after that of the configuration, if it names one, was taken.
+fn newest<'a>(
+    roster: &'a mut Roster,
+    terms: &ListConfig,
+    now: u64,
+    notes: &mut Vec<String>,
+) -> Option<&'a GatewayList> {
+    if let Some(file) = &terms.file {
+        let taken = roster::read(file).and_then(|bytes| roster.take(bytes, now));
+        match taken {
+            // A list that is kept and over is told below.
+            Ok(_) => {}
+            Err(refused @ Refused::Unread(_)) => notes.push(format!("the list of gateways {refused}")),
+            Err(refused) => {
+                notes.push(format!("the list of gateways {} is refused: {refused}", file.display()));
+            }
+        }
+    }
+    roster.current(now).unwrap_or_else(|refused| {
+        notes.push(format!("the newest list of gateways is not used: {refused}"));
+        None
+    })
+}
+
+fn report(terms: &ListConfig, list: Option<&GatewayList>, notes: &[String]) -> Value {
+    json!({
+        "cell": terms.cell,
+        "serial": list.map(|list| list.serial),
+        "expires": list.map(|list| &list.expires.text),
+        "gateways": list.map(|list| list.gateways.len()),
+        "notes": notes,
+    })
+}
+
+/// Those of the file with what the list says of them, then those that it adds.
+fn merged(config: &AgentConfig, list: Option<&GatewayList>) -> Vec<Known> {
+    let listed = list.map_or(&[][..], |list| &list.gateways);
+    let pinned = config.gateways.iter().map(|gateway| {
+        let mark = listed.iter().find(|listed| listed.public_key == gateway.public_key);
+        Known {
+            public_key: gateway.public_key,
+            preshared_key: gateway.preshared_key.clone(),
+            endpoints: gateway.endpoints.clone(),
+            weight: mark.map_or(1, |mark| mark.weight),
+            draining: mark.is_some_and(|mark| mark.draining),
+            added: None,
+        }
+    });
+    let is_pinned = |public: &[u8; 32]| config.gateways.iter().any(|gateway| gateway.public_key == *public);
+    let added = listed.iter().filter(|listed| !is_pinned(&listed.public_key)).map(|listed| Known {
+        public_key: listed.public_key,
+        preshared_key: None,
+        endpoints: listed.endpoints.clone(),
+        weight: listed.weight,
+        draining: listed.draining,
+        added: Some(listed.name.clone()),
+    });
+    pinned.chain(added).collect()
+}
+
+/// The gateways with their addresses, in the order in which a birth asks them: those of the file first, then the others by the hash of
+/// their keys and ours, so that not all agents ask the same one; those that drain last. One that cannot be found is left out as
+/// long as another one is known.
+pub(super) fn peers(known: &[Known], own: &PublicKey) -> Result<Vec<GatewayPeer>, Failure> {
+    let mut pinned = Vec::new();
+    let mut added = Vec::new();
+    let mut failures = Vec::new();
+    let begun = Instant::now();
+    for gateway in known {
+        let late = gateway.added.is_some() && begun.elapsed() > NAMES_LIMIT;
+        match resolved(&gateway.endpoints, late) {
+            Ok(endpoints) => {
+                let peer = GatewayPeer {
+                    public: PublicKey(gateway.public_key),
+                    psk: daemon::preshared(gateway.preshared_key.as_ref()),
+                    endpoints,
+                    weight: gateway.weight,
+                    draining: gateway.draining,
+                };
+                if gateway.added.is_some() { added.push(peer) } else { pinned.push(peer) }
+            }
+            Err(failure) => failures.push(failure),
+        }
+    }
+    let mut who = [0; 16];
+    who.copy_from_slice(&own.0[..16]);
+    let order = rendezvous(who, &added);
+    let mut places: Vec<Option<GatewayPeer>> = added.into_iter().map(Some).collect();
+    pinned.extend(order.into_iter().filter_map(|place| places[place].take()));
+    pinned.sort_by_key(|gateway| gateway.draining);
+    if pinned.is_empty()
+        && let Some(failure) = failures.pop()
+    {
+        warn(&failures);
+        return Err(failure);
+    }
+    warn(&failures);
+    Ok(pinned)
+}
+
+fn warn(failures: &[Failure]) {
+    for failure in failures {
+        say(format_args!("jumpvpn: warning: {failure}"));
+    }
+}
+
+/// A gateway as `show peers` tells it.
+pub(super) fn row(gateway: &Known) -> Value {
+    let mut row = json!({
+        "public_key": key::encode(&gateway.public_key),
+        "endpoints": gateway.endpoints.iter().map(ToString::to_string).collect::<Vec<_>>(),
+    });
+    if let Some(name) = &gateway.added {
+        row["listed"] = json!(name);
+    }
+    row
+}
+
+/// The addresses of all endpoints; when it is `late`, of those alone that are addresses. A name that cannot be resolved is left out
+/// as long as another endpoint is known.
+fn resolved(endpoints: &[Endpoint], late: bool) -> Result<Vec<SocketAddr>, Failure> {
+    let mut addresses: Vec<SocketAddr> = Vec::new();
+    let mut failure = None;
+    for endpoint in endpoints {
+        let found = match &endpoint.host {
+            Host::Name(_) if late => Err(std::io::Error::other("the other names took too long")),
+            _ => endpoint.resolve(),
+        };
+        match found {
+            Ok(found) => addresses.extend(found),
+            Err(error) => {
+                let message = format!("cannot find the address of the gateway {endpoint}: {error}");
+                let hint = "check the name and the name servers, or write an address";
+                failure = Some(Failure::new(Code::Failed, message).hint(hint));
+            }
+        }
+    }
+    addresses.truncate(ENDPOINTS_MAX);
+    match failure {
+        Some(failure) if addresses.is_empty() => Err(failure),
+        Some(failure) => {
+            say(format_args!("jumpvpn: warning: {failure}"));
+            Ok(addresses)
+        }
+        None => Ok(addresses),
+    }
+}
