@@ -1,9 +1,8 @@
 //! Attacks on the running program: builds it and its attacker, and hands the arguments on.
 
-use std::path::PathBuf;
 use std::process::Command;
 
-use crate::run::{cargo, last_line_and_status, root, succeed};
+use crate::run::{cargo, last_line_and_status, succeed, target};
 use crate::stories::{NO_PERMISSION, Played};
 use crate::{Outcome, pairs};
 
@@ -28,10 +27,9 @@ pub(crate) fn short() -> Result<Played, String> {
 fn attack(profile: &[&str], folder: &str, rest: &[String]) -> Result<Played, String> {
     let packages = ["--package", "jumpvpn", "--package", "jumpvpn-attack"];
     succeed(cargo().args(["build", "--quiet"]).args(packages).args(profile))?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    let built = target.join(folder);
+    let built = target().join(folder);
     let mut command = Command::new(built.join("jumpvpn-attack"));
-    command.arg("--program").arg(built.join("jumpvpn")).arg("--out").arg(target.join("attack")).args(rest);
+    command.arg("--program").arg(built.join("jumpvpn")).arg("--out").arg(target().join("attack")).args(rest);
     let (figures, status) = last_line_and_status(&mut command)?;
     match status.code() {
         Some(0) => Ok(Played::Through(Outcome { figures, finding_count: 0 })),

@@ -35,6 +35,7 @@ const FAST: &[Step] = &[
 
 const SLOW: &[Step] = &[
     ("stories", short_stories),
+    ("services", services),
     ("attack", short_attack),
     ("cluster", short_cluster),
     ("control", short_control),
@@ -162,6 +163,10 @@ fn played(played: Result<Played, String>) -> Ended {
 
 fn short_stories() -> Ended {
     played(stories::play())
+}
+
+fn services() -> Ended {
+    played(units::boot())
 }
 
 fn short_attack() -> Ended {

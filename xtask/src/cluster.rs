@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::run::{cargo, last_line_and_status, root, succeed};
+use crate::run::{build_program, last_line_and_status, target, tested_program};
 use crate::stories::{NO_PERMISSION, Played};
 use crate::{Outcome, pairs};
 
@@ -35,20 +35,12 @@ pub(crate) fn run(rest: &[String]) -> Result<Outcome, String> {
     }
 }
 
-fn target() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
-}
-
-fn build(profile: &[&str]) -> Result<(), String> {
-    succeed(cargo().args(["build", "--quiet", "--package", "jumpvpn"]).args(profile))
-}
-
 /// The test build, under a name of its own: nobody shall find it where the program is looked for.
 fn test_build(profile: &[&str], name: &str) -> Result<PathBuf, String> {
     let folder = target().join("cluster");
     let built = target().join(name).join("jumpvpn");
     let kept = folder.join(format!("jumpvpn-test-build-{name}"));
-    build(&[profile, &["--features", "planted"]].concat())?;
+    build_program(&[profile, &["--features", "planted"]].concat())?;
     let moved = fs::create_dir_all(&folder).and_then(|()| fs::rename(&built, &kept));
     moved.map_err(|error| format!("cannot move {} to {}: {error}", built.display(), kept.display()))?;
     Ok(kept)
@@ -56,8 +48,7 @@ fn test_build(profile: &[&str], name: &str) -> Result<PathBuf, String> {
 
 /// The short form, with the program as the tests have built it.
 pub(crate) fn short() -> Result<Played, String> {
-    build(&[])?;
-    play(&target().join("debug/jumpvpn"), SHORT_SECONDS, 1, &[])
+    play(&tested_program()?, SHORT_SECONDS, 1, &[])
 }
 
 /// The control run beside it.

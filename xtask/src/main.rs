@@ -62,6 +62,11 @@ const COMMANDS: &[(&str, &str, &str)] = &[
     ("memcheck", "", "tests of rooms with unsafe, under valgrind"),
     ("timing", "[--samples N]", "secret comparisons: instructions and time must not depend on the content"),
     ("units", "", "how exposed the services of packaging/systemd are, and whether they are well-formed"),
+    (
+        "services",
+        "",
+        "boots a systemd in namespaces and sees the services start, be killed, hang and stop; needs root",
+    ),
     ("docs", "[--check]", "write the generated documents, or compare them"),
     ("setup", "", "look for the tools and system packages that tests use"),
 ];
@@ -86,6 +91,7 @@ fn main() -> ExitCode {
         "memcheck" => no_arguments(rest).and_then(|()| memory::memcheck()),
         "timing" => timing::run(rest),
         "units" => no_arguments(rest).and_then(|()| units::run()),
+        "services" => no_arguments(rest).and_then(|()| units::services()),
         "docs" => docs::run(rest),
         "setup" => no_arguments(rest).and_then(|()| setup::run()),
         "help" | "--help" | "-h" => {

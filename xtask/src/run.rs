@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
 /// The cargo that started this program.
@@ -16,6 +16,22 @@ pub(crate) fn cargo() -> Command {
 pub(crate) fn root() -> &'static Path {
     // invariant: this crate lies one folder below the workspace.
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a folder above xtask")
+}
+
+/// The folder cargo builds in.
+pub(crate) fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+}
+
+/// Builds the program.
+pub(crate) fn build_program(profile: &[&str]) -> Result<(), String> {
+    succeed(cargo().args(["build", "--quiet", "--package", "jumpvpn"]).args(profile))
+}
+
+/// The program as the tests have built it.
+pub(crate) fn tested_program() -> Result<PathBuf, String> {
+    build_program(&[])?;
+    Ok(target().join("debug/jumpvpn"))
 }
 
 /// Runs `command` with its output on ours.

@@ -4,11 +4,11 @@
 //! event files prove it. How fast it went is told, but not judged: an unoptimised program on a busy machine says
 //! nothing about that. `./scripts/lab run STORY` judges it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use crate::Outcome;
-use crate::run::{cargo, root, succeed};
+use crate::run::{target, tested_program};
 
 /// The short stories: the ways in which a path can die, and the planned move.
 const STORIES: &[&str] =
@@ -34,12 +34,10 @@ pub(crate) fn run() -> Result<Outcome, String> {
 
 /// Builds the program and plays all stories.
 pub(crate) fn play() -> Result<Played, String> {
-    succeed(cargo().args(["build", "--quiet", "--package", "jumpvpn"]))?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    let program = target.join("debug/jumpvpn");
+    let program = tested_program()?;
     let mut finding_count = 0;
     for story in STORIES {
-        let folder = target.join("stories").join(story);
+        let folder = target().join("stories").join(story);
         match play_one(&program, story, &folder)? {
             Verdict::Held(words) => println!("  {story:<14} {words}"),
             Verdict::Broken(why) => {

@@ -1,11 +1,12 @@
-//! The services in `packaging/systemd`: what `systemd-analyze` makes of them. Nothing is started.
+//! The services in `packaging/systemd`: what `systemd-analyze` makes of them, and how they do under a systemd of their own.
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 use crate::Outcome;
-use crate::run::root;
+use crate::run::{last_line_and_status, root, tested_program};
+use crate::stories::{NO_PERMISSION, Played};
 
 /// Highest exposure that passes, in tenths: 2.0 of 10, where systemd itself calls everything below 4.5 "OK".
 const EXPOSURE_MAX: &str = "20";
@@ -33,6 +34,26 @@ pub(crate) fn run() -> Result<Outcome, String> {
         return Err(format!("no services in {}", folder.display()));
     }
     Ok(Outcome { figures: figures.join(", "), finding_count })
+}
+
+/// Runs the services: where no systemd can be booted, nothing is proven.
+pub(crate) fn services() -> Result<Outcome, String> {
+    match boot()? {
+        Played::Through(outcome) => Ok(outcome),
+        Played::NotHere(why) => Err(why),
+    }
+}
+
+/// Boots a systemd in namespaces with the services, installed with the program as the tests have built it.
+pub(crate) fn boot() -> Result<Played, String> {
+    let program = tested_program()?;
+    let mut script = Command::new(root().join("scripts/boot-services"));
+    let (last, status) = last_line_and_status(script.arg(program))?;
+    match status.code() {
+        Some(0) => Ok(Played::Through(Outcome { figures: last, finding_count: 0 })),
+        Some(NO_PERMISSION) => Ok(Played::NotHere(last)),
+        _ => Err(last),
+    }
 }
 
 /// Whether the unit passes, and the line with its exposure.
