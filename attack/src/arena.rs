@@ -64,6 +64,13 @@ impl Arena {
         }
         arena.cable(&arena.swarm, 1, CLIENTS)?;
         arena.cable(&arena.stranger, 2, STRANGERS)?;
+        // Whoever is invented seems to be behind the stranger.
+        let stranger = Ipv4Addr::new(10, 200, 2, 2);
+        arena.gateway.run(|| {
+            on_link("to-stranger", |network, index| {
+                network.add_route(&route(Ipv4Net::default(), stranger, index))
+            })
+        })??;
         arena.gateway.run(|| {
             on_link("lo", |network, index| {
                 network.set_link_up(index)?;

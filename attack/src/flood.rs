@@ -35,11 +35,13 @@ const COUNT_MAX: u64 = 200_000_000;
 /// Protocol 255 (IPPROTO_RAW): the writer brings the IP header.
 const IPPROTO_RAW: i32 = 255;
 const UDP: u8 = 17;
+/// First bytes of invented addresses: a third of the internet, 5.8 million networks of 256.
+const FIRST_NETS: std::ops::Range<u8> = 11..100;
 
 /// Whom the datagrams seem to come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sender {
-    /// Another address and port for each.
+    /// Another address and port for each, of the whole internet; of trains, which the kernel writes, of [`STRANGERS`].
     Anyone,
     /// This one: a victim's.
     Forged(SocketAddrV4),
@@ -54,6 +56,18 @@ pub enum Pace {
     Trains,
     /// Nothing is written: the processor is burnt as the writing would. What a flood is measured against.
     Burn,
+}
+
+impl Pace {
+    /// In words.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Pace::Singles => "one by one",
+            Pace::Trains => "in trains",
+            Pace::Burn => "beside a burner",
+        }
+    }
 }
 
 /// One flood.
@@ -145,11 +159,18 @@ fn open_trains() -> io::Result<UdpBinding> {
     UdpBinding::bind(([0, 0, 0, 0], 0).into(), None, &options).map_err(io::Error::other)
 }
 
-/// An invented sender.
+/// An invented sender, anywhere but where the gateway and its clients are.
 fn anyone(rng: &mut ChaCha8Rng) -> SocketAddrV4 {
-    let host = rng.next_u32() & u32::from(STRANGERS.hostmask());
+    let [_, b, c, d] = rng.next_u32().to_be_bytes();
+    let a = FIRST_NETS.start + (rng.next_u32() % FIRST_NETS.len() as u32) as u8;
     let port = 1024 + rng.next_u32() as u16 % 60_000;
-    SocketAddrV4::new(Ipv4Addr::from(u32::from(STRANGERS.network()) + host.max(2)), port)
+    SocketAddrV4::new(Ipv4Addr::new(a, b, c, d), port)
+}
+
+/// An invented sender among the stranger's own addresses.
+fn neighbour(rng: &mut ChaCha8Rng) -> Ipv4Addr {
+    let host = rng.next_u32() & u32::from(STRANGERS.hostmask());
+    Ipv4Addr::from(u32::from(STRANGERS.network()) + host.max(2))
 }
 
 fn write_singles(
@@ -218,7 +239,7 @@ fn write_trains(
             break;
         }
         let source = match shot.sender {
-            Sender::Anyone => *anyone(&mut rng).ip(),
+            Sender::Anyone => neighbour(&mut rng),
             Sender::Forged(address) => *address.ip(),
         };
         if socket.try_send(GATEWAY, Some(source.into()), train, Some(len)).is_ok() {

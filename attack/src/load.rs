@@ -9,6 +9,7 @@ mod births;
 mod crowd;
 mod floods;
 mod greedy;
+mod newcomers;
 mod share;
 
 use std::io;
@@ -62,6 +63,13 @@ pub(crate) const TRIALS: &[Trial] = &[
         how: "10,000 births and deaths, a million in the long form",
         is_long: false,
         run: births::run,
+    },
+    Trial {
+        name: "newcomers",
+        clauses: &["B4.3.1", "T6.1"],
+        how: "clients without a session, under a flood of handshakes of people who know the gateway's key",
+        is_long: false,
+        run: newcomers::run,
     },
     Trial {
         name: "flood-share",

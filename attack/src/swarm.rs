@@ -144,6 +144,12 @@ impl Swarm {
         (0..).zip(&self.members).filter_map(|(index, member)| Some((index, member.ended?))).collect()
     }
 
+    /// From its first handshake to its first session, of every client from number `first` on that has one.
+    #[must_use]
+    pub fn birth_times(&self, first: usize) -> Vec<Duration> {
+        self.members[first..].iter().filter_map(|member| member.born_in).collect()
+    }
+
     /// Clients.
     #[must_use]
     pub fn count(&self) -> usize {
@@ -324,7 +330,10 @@ impl Swarm {
         }
         while let Some(notice) = member.agent.poll_notice() {
             match notice {
-                Notice::TunnelUp { .. } => member.up = true,
+                Notice::TunnelUp { .. } => {
+                    member.up = true;
+                    member.born_in.get_or_insert_with(|| member.began.elapsed());
+                }
                 Notice::Terminated { reason, .. } | Notice::Stopped { reason } => {
                     member.up = false;
                     member.ended = Some(reason);

@@ -9,8 +9,9 @@ use crate::arena::{Arena, GATEWAY};
 
 /// ETH_P_IP: incoming IPv4 packets only, while ETH_P_ALL would show the flood itself.
 const ETH_P_IP: u16 = 0x0800;
-/// Bytes of the capture's queue: far more answers than the gateway's own limits let it give in a run.
-const BUFFER_LEN: usize = 64 << 20;
+/// Bytes of the capture's queue, of which the kernel takes twice as many: an answer takes 768 of them, and the gateway's own limits
+/// let it give a million within ten seconds. What does not fit would not be counted.
+const BUFFER_LEN: usize = 512 << 20;
 const UDP: u8 = 17;
 
 /// The capture.

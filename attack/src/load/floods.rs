@@ -24,12 +24,12 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 const SHORT_SPAN: Duration = Duration::from_millis(800);
 const LONG_SPAN: Duration = Duration::from_secs(10);
 /// Growth of resident memory that is no growth: tables of a fixed size become resident page by page when they are first
-/// touched, the sketches of the admission (1.5 MiB) among them. It is the same for floods of a second and of ten.
-const MEMORY_SLACK_LEN: u64 = 2 << 20;
+/// touched, the sketches of the admission (2 MiB) among them. It is the same for floods of a second and of ten.
+const MEMORY_SLACK_LEN: u64 = 3 << 20;
 /// Reasons that the gateway may report while one flood runs, each once a second: its own, and the last of the one before.
 const REASONS_MAX: usize = 8;
 /// HS_RETRY to HS_INIT in all, per second and at once (docs/protocol.md, 7.3, row 3).
-const RETRIES: (f64, f64) = (20_000.0, 2_000.0);
+const RETRIES: (f64, f64) = (100_000.0, 2_000.0);
 
 /// One kind.
 pub(super) struct Kindling {

@@ -53,6 +53,10 @@ pub(super) struct Member {
     pub(super) asked: Option<Asked>,
     /// From the wish to the commit of the last jump.
     pub(super) jumped_in: Option<Duration>,
+    /// When it came to be.
+    pub(super) began: Instant,
+    /// From then to its first session that carries packets.
+    pub(super) born_in: Option<Duration>,
     /// Why its last session ended.
     pub(super) ended: Option<Reason>,
     /// Inner addresses are known and packets may flow.
@@ -83,6 +87,8 @@ impl Member {
             scheduled: Time::MAX,
             asked: None,
             jumped_in: None,
+            began: Instant::now(),
+            born_in: None,
             ended: None,
             up: false,
             echo: super::Echo::default(),

@@ -18,10 +18,15 @@ const TAKEOVER_RATE: (u32, u32) = (2_000, 256);
 /// From this load on (eighths of the budget) a handshake needs a cookie; WireGuard's threshold is the same
 /// eighth of its queue.
 const COOKIE_FROM_EIGHTHS: u64 = 1;
-/// HS_RETRY replies to HS_INIT per second and at once, all sources together: they cost a MAC each, go to unproven addresses, and are
-/// not longer than what they answer. A flood takes its share of them from newcomers, so they are many: 2 µs each are a twenty-fifth of one
-/// core.
-const RETRY_RATE: (u32, u32) = (20_000, 2_000);
+/// HS_RETRY replies to HS_INIT per second and at once, all sources together: they go to unproven addresses, and are not longer
+/// than what they answer. A flood takes its share of them from newcomers, so they are as many as a core can spare: 2 µs each
+/// are a fifth of it, less than looking at such a flood costs.
+const RETRY_RATE: (u32, u32) = (100_000, 2_000);
+/// From this load on (eighths of that) the sources' prefixes share the rest: the flood of one network, however fast, leaves
+/// everybody else's cookies alone. Not before: whoever forges a few thousand addresses of one network would take its cookies.
+const SHARED_FROM_EIGHTHS: u64 = 4;
+/// HS_RETRY per IPv4 /24 or IPv6 /48 then, per second and at once: as many as handshakes of it are admitted ([`WIDE_RATE`]).
+const RETRY_SHARE: (u32, u32) = WIDE_RATE;
 /// The same to TAKEOVER_INIT, whose sender has shown a route token. They are counted apart, so that a flood of handshakes keeps no
 /// client from its session; all 25,000 clients of a gateway that died get one within 2 s.
 const TAKEOVER_RETRY_RATE: (u32, u32) = (10_000, 2_000);
@@ -40,6 +45,7 @@ pub(crate) struct Admission {
     handshakes: Bucket,
     takeovers: Bucket,
     retries: Bucket,
+    retry_shares: Sketch,
     takeover_retries: Bucket,
     tokens: Sketch,
     narrow: Sketch,
@@ -55,6 +61,7 @@ impl Admission {
             handshakes: Bucket::new(HANDSHAKE_RATE.0, HANDSHAKE_RATE.1),
             takeovers: Bucket::new(TAKEOVER_RATE.0, TAKEOVER_RATE.1),
             retries: Bucket::new(RETRY_RATE.0, RETRY_RATE.1),
+            retry_shares: Sketch::new(RETRY_SHARE.0, RETRY_SHARE.1, rng),
             takeover_retries: Bucket::new(TAKEOVER_RETRY_RATE.0, TAKEOVER_RETRY_RATE.1),
             tokens: Sketch::new(TOKEN_RATE.0, TOKEN_RATE.1, rng),
             narrow: Sketch::new(NARROW_RATE.0, NARROW_RATE.1, rng),
@@ -74,9 +81,13 @@ impl Admission {
         self.handshakes.used_eighths(now) >= COOKIE_FROM_EIGHTHS
     }
 
-    /// Pace of HS_RETRY replies to HS_INIT.
-    pub fn may_retry(&mut self, now: Time) -> bool {
-        self.retries.take(now)
+    /// Pace of HS_RETRY replies to HS_INIT from this address, which anybody may have written there.
+    pub fn may_retry(&mut self, source: IpAddr, now: Time) -> bool {
+        if self.retries.is_empty(now) {
+            return false;
+        }
+        let is_shared = self.retries.used_eighths(now) >= SHARED_FROM_EIGHTHS;
+        (!is_shared || self.retry_shares.take(prefixes(source).1, now)) && self.retries.take(now)
     }
 
     /// Pace of HS_RETRY replies to TAKEOVER_INIT.

@@ -190,7 +190,7 @@ impl Gateway {
     }
 
     fn ask_for_cookie(&mut self, from: From, init: &HsInit<'_>, now: Time) -> Result<(), Reason> {
-        if self.admission.may_retry(now) {
+        if self.admission.may_retry(from.source.ip(), now) {
             self.core.refresh_keys(now)?;
             let cookie = self.core.cookies.issue(now, from.source, init.client_cid());
             let retry = self.core.responder.write_retry(init, cookie);

@@ -45,9 +45,44 @@ fn a_prefix_is_limited_without_touching_others() {
 fn cookies_for_takeovers_are_not_used_up_by_handshakes() {
     let mut admission = admission();
     let now = Time::from_millis(1000);
-    assert_eq!((0..5000).filter(|_| admission.may_retry(now)).count(), 2000);
+    assert_eq!((0..5000).filter(|number| admission.may_retry(anywhere(*number), now)).count(), 2000);
     assert_eq!((0..5000).filter(|_| admission.may_retry_takeover(now)).count(), 2000);
-    assert!(!admission.may_retry(now) && !admission.may_retry_takeover(now));
+    assert!(!admission.may_retry(anywhere(5000), now) && !admission.may_retry_takeover(now));
     // Newcomers find some again at once, whatever the flood.
-    assert_eq!((0..5000).filter(|_| admission.may_retry(now + Duration::from_millis(10))).count(), 200);
+    let later = now + Duration::from_millis(10);
+    assert_eq!((0..5000).filter(|number| admission.may_retry(anywhere(*number), later)).count(), 1000);
+}
+
+/// An address in a network of its own.
+fn anywhere(number: u32) -> IpAddr {
+    Ipv4Addr::from(0x0b00_0000 + number * 256).into()
+}
+
+#[test]
+fn a_flood_of_one_network_leaves_the_cookies_of_all_others_alone() {
+    let mut admission = admission();
+    let one = |number: u32| IpAddr::from(Ipv4Addr::from(0x0b00_0000 + number % 256));
+    let other: IpAddr = "192.0.2.1".parse().unwrap();
+    // A million a second for a second, of which 100,000 could be answered.
+    for millis in 1000..2000 {
+        let now = Time::from_millis(millis);
+        for number in 0..1000 {
+            admission.may_retry(one(number), now);
+        }
+        assert!(millis % 5 > 0 || admission.may_retry(other, now), "nothing left after {} ms", millis - 1000);
+    }
+    // At the worst moment, a newcomer's whole network finds what it may have.
+    let (now, third) = (Time::from_millis(1999), IpAddr::from([198, 51, 100, 1]));
+    assert_eq!((0..1000).filter(|_| admission.may_retry(third, now)).count(), 200);
+}
+
+#[test]
+fn whoever_forges_a_network_takes_its_cookies_only_where_they_run_short() {
+    let mut admission = admission();
+    let victim: IpAddr = "192.0.2.1".parse().unwrap();
+    // 50,000 a second: half of what there is.
+    for millis in 1000..3000 {
+        let now = Time::from_millis(millis);
+        assert!((0..50).all(|_| admission.may_retry(victim, now)), "refused after {} ms", millis - 1000);
+    }
 }
