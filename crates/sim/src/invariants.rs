@@ -177,7 +177,12 @@ struct Account {
     commits: u64,
     closed: bool,
     switches: VecDeque<(Time, Reason)>,
+    /// When it moved last, between paths or between gateways, as often as any limit counts.
+    moves: VecDeque<Time>,
 }
+
+/// Moves of a session that are remembered: more than any policy allows in a minute.
+const MOVES_REMEMBERED: usize = 256;
 
 /// The book of one side: every session it ever spoke of.
 #[derive(Default)]
@@ -199,6 +204,7 @@ impl Ledger {
             commits: 0,
             closed: false,
             switches: VecDeque::new(),
+            moves: VecDeque::new(),
         });
         let ends = matches!(event.kind, EventKind::Termination { .. });
         let over = account.closed || (account.state == State::Terminated && !ends);
@@ -222,6 +228,10 @@ impl Ledger {
             account.commits = event.version;
             self.births += u64::from(birth);
         }
+        if let EventKind::TransportSwitch { .. } | EventKind::Takeover { .. } = event.kind {
+            account.moves.push_back(event.at);
+            account.moves.drain(..account.moves.len().saturating_sub(MOVES_REMEMBERED));
+        }
         if let EventKind::TransportSwitch { .. } = event.kind {
             self.switches += 1;
             account.switches.push_back((event.at, event.reason));
@@ -233,6 +243,12 @@ impl Ledger {
     /// Commit events of a session so far.
     pub fn commits(&self, label: SessionLabel) -> u64 {
         self.accounts.get(&label).map_or(0, |account| account.commits)
+    }
+
+    /// Moves of a session since then, by the clock of who keeps the book.
+    pub fn moves_since(&self, label: SessionLabel, since: Time) -> usize {
+        let moves = self.accounts.get(&label).map(|account| account.moves.iter());
+        moves.map_or(0, |moves| moves.filter(|at| **at >= since).count())
     }
 
     /// Whether the session's end was told.

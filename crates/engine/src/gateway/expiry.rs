@@ -2,6 +2,7 @@
 use std::time::Duration;
 
 use jumpvpn_events::{BindingState, EventKind, Reason, State, Time};
+use jumpvpn_ownership::{Answer, RecordState};
 use jumpvpn_session::Trigger;
 use jumpvpn_wire::Frame;
 
@@ -151,11 +152,61 @@ impl Gateway {
         if session.frozen {
             return self.end_later(slot, reason, now);
         }
+        self.end(slot, reason, copies, now);
+    }
+
+    /// Ends a session, with so many words to its client. Where others could go on with it, what the store does not have is not
+    /// said: nothing passes from here on, and the rest follows when the store has answered. One that is in the way of its
+    /// successor goes at once: its client has begun anew.
+    pub(super) fn end(&mut self, slot: u32, reason: Reason, copies: usize, now: Time) {
+        if self.core.cell.is_none() || reason == Reason::Superseded {
+            self.say_close(slot, reason, copies);
+            return self.terminate(slot, reason, now);
+        }
+        let Some(session) = self.table.session(slot) else { return };
+        (session.frozen, session.end_wanted) = (true, Some(reason));
+        let (handle, is_written) = (session.handle, session.writing.is_some());
+        self.end_taking(handle, reason);
+        if !is_written {
+            self.write_close(slot, reason, copies);
+        }
+    }
+
+    fn say_close(&mut self, slot: u32, reason: Reason, copies: usize) {
+        let Some(session) = self.table.session(slot) else { return };
         let frame = Frame::Close { reason: reason.number(), version: session.version + 1 };
         for _ in 0..copies {
             self.send_frames(slot, &[frame]);
         }
-        self.terminate(slot, reason, now);
+    }
+
+    /// The store's answer to the end of a session.
+    pub(super) fn close_answered(
+        &mut self,
+        slot: u32,
+        answer: &Answer,
+        (reason, copies): (Reason, usize),
+        now: Time,
+    ) {
+        let is_over = match answer {
+            Answer::Committed { .. } => true,
+            Answer::Conflict { current, .. } => {
+                current.as_ref().is_none_or(|current| current.1.state != RecordState::Live)
+            }
+            Answer::Refused { reason, .. } if *reason != Reason::FenceExpired => false,
+            // Not known, also when the right to act is over before the store has answered: frozen until all is dropped.
+            _ => return,
+        };
+        if !is_over {
+            return self.lose(slot, Reason::OwnershipLost, now);
+        }
+        if let Some(session) = self.table.session(slot) {
+            (session.writing, session.frozen) = (None, false);
+        }
+        if self.core.fence.allows(now) {
+            self.say_close(slot, reason, copies);
+        }
+        self.conclude(slot, reason, now);
     }
 
     /// Perhaps the session is another gateway's already: it ends when the store says that it is not. One that is in the way of its
@@ -169,12 +220,18 @@ impl Gateway {
         }
     }
 
+    fn terminate(&mut self, slot: u32, reason: Reason, now: Time) {
+        let Some(session) = self.conclude(slot, reason, now) else { return };
+        self.end_taking(session.handle, reason);
+        self.write_end(&session, reason);
+    }
+
     /// TERMINATED: keys erased, table entries gone, the end on record.
-    pub(super) fn terminate(&mut self, slot: u32, reason: Reason, now: Time) {
-        let Some(session) = self.table.session(slot) else { return };
+    fn conclude(&mut self, slot: u32, reason: Reason, now: Time) -> Option<Box<Session>> {
+        let session = self.table.session(slot)?;
         session.version += 1;
         self.transition(slot, Trigger::Terminate, reason, now);
-        let Some(session) = self.take_out(slot) else { return };
+        let session = self.take_out(slot)?;
         let kind = EventKind::Termination {
             committed: true,
             lifetime: now.since(session.born),
@@ -182,8 +239,7 @@ impl Gateway {
         };
         let event = session_event(&session, reason, kind, now);
         self.core.event(event);
-        self.end_taking(session.handle, reason);
-        self.write_end(&session, reason);
+        Some(session)
     }
 }
 

@@ -12,7 +12,7 @@ use crate::seal_frames;
 const TOKENS_AT_ONCE: u8 = 8;
 
 impl Gateway {
-    /// Frames of an authentic packet. Only the ACTIVE binding may ask; a retiring one may still say CLOSE.
+    /// Frames of an authentic packet. Only the ACTIVE binding may ask; a retiring one may still say CLOSE, and nothing comes after that.
     pub(super) fn handle_frames(
         &mut self,
         slot: u32,
@@ -38,6 +38,9 @@ impl Gateway {
             }
             answered |= kind;
             self.handle_frame(slot, frame, asked_at, now);
+            if let Frame::Close { .. } = frame {
+                return;
+            }
         }
     }
 
@@ -62,7 +65,7 @@ impl Gateway {
             Frame::PmtuProbe { seq, len } => self.send_frames(slot, &[Frame::PmtuAck { seq, len }]),
             Frame::Close { reason, .. } => {
                 let reason = Reason::from_number(reason).unwrap_or(Reason::PeerClosed);
-                self.terminate(slot, peer_close_reason(reason), now);
+                self.end(slot, peer_close_reason(reason), 0, now);
             }
             Frame::Pad
             | Frame::RekeyResp(_)

@@ -139,8 +139,9 @@ impl Gateway {
         }
     }
 
-    /// It was not given away and will not be. What was wanted of it meanwhile is done now.
-    fn go_on(&mut self, slot: u32, now: Time) {
+    /// The change that it was frozen for, or that its end waited for, is settled and took nothing away. Its end is due now, if one
+    /// is wanted.
+    pub(super) fn go_on(&mut self, slot: u32, now: Time) {
         let Some(session) = self.table.session(slot) else { return };
         (session.writing, session.frozen) = (None, false);
         if let Some(reason) = session.end_wanted.take() {

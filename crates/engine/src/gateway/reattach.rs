@@ -484,7 +484,7 @@ impl Gateway {
         let ack = CloseAckPayload { cseq: proven.header.cseq };
         self.reply_control(slot, from, Kind::CloseAck, cid, &ack.encode());
         let reason = Reason::from_number(close.reason).unwrap_or(Reason::PeerClosed);
-        self.terminate(slot, super::frames::peer_close_reason(reason), now);
+        self.end(slot, super::frames::peer_close_reason(reason), 0, now);
         Ok(())
     }
 

@@ -177,7 +177,7 @@ pub(crate) struct Session {
     pub inner: [Option<IpAddr>; 2],
     /// User packets wait for the first hybrid key epoch.
     pub pq_required: bool,
-    /// It is being given to another gateway: nothing passes until the store has answered.
+    /// It is being given to another gateway, or ended: nothing passes until the store has answered.
     pub frozen: bool,
     pub binding: Binding,
     pub epoch: Epoch,
@@ -191,7 +191,7 @@ pub(crate) struct Session {
     pub writing: Option<RequestId>,
     /// Who asked for the session while that was under way.
     pub wanted_by: Option<Incarnation>,
-    /// Why it shall end, if it is still ours when the store has answered.
+    /// Why it ends, if it is still ours when the store has answered.
     pub end_wanted: Option<Reason>,
     /// We have asked its client to go to another gateway.
     pub advised: bool,
@@ -353,7 +353,8 @@ impl Session {
             return Err(Reason::FenceExpired);
         }
         if self.frozen {
-            return Err(Reason::HandoffPending);
+            let ends = self.end_wanted.is_some();
+            return Err(if ends { Reason::SessionExpired } else { Reason::HandoffPending });
         }
         Ok(())
     }

@@ -30,6 +30,8 @@ enum Write {
     Rekey { handle: Handle, version: u64 },
     /// The session is given to another gateway.
     Release { handle: Handle },
+    /// The session ends, and its client is told with so many copies.
+    Close { handle: Handle, reason: Reason, copies: usize },
     /// Whose record is written is over. With that, what the record is if the answer is "committed" (`None`: then it
     /// is somebody else's) and if it is "refused".
     Ended { handle: Handle, reason: Reason, made: Option<(u64, u64)>, before: Option<Expected> },
@@ -90,6 +92,15 @@ impl Gateway {
         self.writes.open.insert(id, Write::Release { handle });
     }
 
+    /// Asks the store to end the session. It is frozen until that has answered.
+    pub(super) fn write_close(&mut self, slot: u32, reason: Reason, copies: usize) {
+        let Some(session) = self.table.session(slot) else { return };
+        let handle = session.handle;
+        let id = self.core.ask_for_end(handle, session.stored, reason);
+        session.writing = Some(id);
+        self.writes.open.insert(id, Write::Close { handle, reason, copies });
+    }
+
     /// Asks the store to end the record of a session that is over here.
     pub(super) fn write_end(&mut self, session: &Session, reason: Reason) {
         let handle = session.handle;
@@ -121,6 +132,11 @@ impl Gateway {
             Some(Write::Release { handle }) => {
                 if let Some(slot) = self.writing_slot(handle, id) {
                     self.release_answered(slot, answer, now);
+                }
+            }
+            Some(Write::Close { handle, reason, copies }) => {
+                if let Some(slot) = self.writing_slot(handle, id) {
+                    self.close_answered(slot, answer, (reason, copies), now);
                 }
             }
         }
@@ -176,6 +192,9 @@ impl Gateway {
                 self.core.counters.drops.record(Reason::StoreUnknown);
                 self.drop_next_epoch(slot);
             }
+        }
+        if self.table.session(slot).is_some_and(|session| session.end_wanted.is_some()) {
+            return self.go_on(slot, now);
         }
         self.release_if_wanted(slot, now);
     }
@@ -242,8 +261,8 @@ impl Core {
     }
 
     /// Asks the store to end a record.
-    pub fn ask_for_end(&mut self, handle: Handle, expected: Expected, reason: Reason) {
+    pub fn ask_for_end(&mut self, handle: Handle, expected: Expected, reason: Reason) -> RequestId {
         let (handle, reason_number) = (store_handle(handle), reason.number());
-        self.ask(|id| Request::Terminate { id, handle, expected, reason_number });
+        self.ask(|id| Request::Terminate { id, handle, expected, reason_number })
     }
 }

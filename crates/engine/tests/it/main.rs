@@ -7,6 +7,7 @@ mod cell;
 mod clauses;
 mod deaf;
 mod elsewhere;
+mod ends;
 mod forwarder;
 mod greedy;
 mod hostile;

@@ -436,6 +436,17 @@ impl Town {
         self.sent.extract_if(.., ours).map(|(_, _, bytes)| bytes).collect()
     }
 
+    /// The event file that this gateway would have written.
+    pub fn event_file(&self, at: usize) -> String {
+        let mut text = String::new();
+        let ours = self.events.iter().filter(|(from, _)| *from == at);
+        for (number, (_, event)) in ours.enumerate() {
+            jumpvpn_events::json::write_line(&mut text, event, number as u64 + 1, 0, "gw");
+            text.push('\n');
+        }
+        text
+    }
+
     pub fn rows(&self, at: usize) -> Vec<SessionRow> {
         self.gateways[at].sessions(self.now).collect()
     }

@@ -164,6 +164,12 @@ impl CellStore {
         Some((operation, outcome))
     }
 
+    /// Whether an operation under way may still change something: it compares revisions, and none of them comes a second time.
+    pub fn may_commit(&self, under: &Under) -> bool {
+        let carried_out = || self.memory.clone().apply(&under.operation);
+        under.pending && under.life == self.life && matches!(carried_out(), Outcome::Committed(_))
+    }
+
     /// What is told of it, and to whom.
     pub fn answer(&mut self, key: u64) -> Option<(usize, u64, Ticket, Outcome)> {
         let under = self.under.get_mut(&key)?;

@@ -106,8 +106,10 @@ pub(crate) enum Happening {
         until: Time,
     },
     Calm,
-    /// What was promised for the time after all trouble is due.
-    Deadline,
+    /// What was promised for the time after all trouble is due; at last also for whoever had moved as often as is allowed.
+    Deadline {
+        last: bool,
+    },
 }
 
 /// A way between a client and a gateway that swallows, until that time.
@@ -307,7 +309,7 @@ impl World {
             Happening::StoreMended { empty } => self.store_mended(empty),
             Happening::Strike { spacing, until } => self.strike(spacing, until),
             Happening::Calm => self.calm_down(),
-            Happening::Deadline => self.deadline(),
+            Happening::Deadline { last } => self.deadline(last),
         }
     }
 

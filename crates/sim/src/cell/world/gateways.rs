@@ -202,7 +202,7 @@ impl World {
     }
 
     /// The session that is frozen no longer after these news. Given away it is gone; not given away it goes on, if that is
-    /// true: no copy of the change may still be on its way.
+    /// true: no copy of the change that could still be made may be on its way.
     fn thaw(&self, at: usize, news: &News) -> Option<jumpvpn_ownership::Handle> {
         let News::Answer(answer) = news else { return None };
         let process = self.machines[at].process.as_ref()?;
@@ -213,8 +213,9 @@ impl World {
             _ => {}
         }
         let (id, me) = (process.id, process.node.incarnation());
-        let mut under = self.store.under.values().filter(|under| under.process == id && under.pending);
-        let pending = under.any(|under| gives_away(&under.operation, me, *handle));
+        let mut under = self.store.under.values().filter(|under| under.process == id);
+        let pending =
+            under.any(|under| gives_away(&under.operation, me, *handle) && self.store.may_commit(under));
         (!pending && !self.truth.is_given_away(*handle, me)).then_some(*handle)
     }
 

@@ -16,6 +16,8 @@ const GRACE: Duration = Duration::from_secs(10);
 /// After the last trouble every client has so long to carry packets both ways again, also if it has to be born: as in the other
 /// worlds, and the time of one death.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// What the limit of moves counts over.
+const MINUTE: Duration = Duration::from_secs(60);
 /// It has to stay well for so long.
 const STEADY: Duration = Duration::from_secs(3);
 /// User packets after all trouble: one each 40 ms.
@@ -65,7 +67,7 @@ impl World {
             }
         }
         let deadline = now + self.rules.profile.death.mul_f64(1.01) + GRACE;
-        self.plan(deadline, Happening::Deadline);
+        self.plan(deadline, Happening::Deadline { last: false });
         Ok(())
     }
 
@@ -102,12 +104,18 @@ impl World {
         goes_on || client.ledger.is_closed(label)
     }
 
-    /// I14.
-    pub(super) fn deadline(&mut self) -> Verdict {
+    /// I14. The limit of moves holds in trouble and out of it: a session that has used it up is owed its word when that lets go.
+    pub(super) fn deadline(&mut self, last: bool) -> Verdict {
         let late = self.owed.clone();
-        let count = self.clients.len();
-        for index in 0..count {
+        let mut excused = false;
+        for index in 0..self.clients.len() {
             let owed = late.iter().find(|(client, _)| *client == index);
+            if let Some((_, label)) = owed.filter(|_| !last)
+                && self.has_used_its_moves_up(index, *label)
+            {
+                excused = true;
+                continue;
+            }
             let client = &self.clients[index];
             let (facts, up, down) =
                 (client.facts.clone(), client.up.last_delivery, client.down.last_delivery);
@@ -115,7 +123,18 @@ impl World {
                 format!("client {index} has had no word: {facts:?}, last packet up {up:?}, down {down:?}")
             })?;
         }
+        if excused {
+            self.plan(self.now + MINUTE, Happening::Deadline { last: true });
+        }
         Ok(())
+    }
+
+    /// Whether a session has moved as often, in the minute before all trouble was over and since, as it may in a minute.
+    fn has_used_its_moves_up(&self, index: usize, label: SessionLabel) -> bool {
+        let client = &self.clients[index];
+        let since = client.clock.at(self.now) - (self.now.since(self.calm_at) + MINUTE);
+        let allowed = usize::from(self.rules.policy.switching.max_switches_per_min);
+        client.ledger.moves_since(label, since) >= allowed
     }
 
     /// Whether there is nothing more to see.
@@ -141,7 +160,8 @@ impl World {
         }
         let since = *self.well_since.get_or_insert(self.now);
         self.report.longest_recovery = self.report.longest_recovery.max(since.since(self.calm_at));
-        let deadline_over = !self.queue.values().any(|happening| matches!(happening, Happening::Deadline));
+        let deadline_over =
+            !self.queue.values().any(|happening| matches!(happening, Happening::Deadline { .. }));
         Ok(deadline_over && self.now.since(since) > STEADY)
     }
 
