@@ -11,13 +11,16 @@
 //!   long as one lease after the machine went on, or after the copy was gone, it may pass packets although somebody else owns the
 //!   session by now (I1, I7), or has ended it (I13). Still promised: each epoch has one owner (I2), no client accepts
 //!   anything under an older epoch (I4), no key and number come twice (I5). What was forgiven is counted as pardons.
+//!   A copy that ends before its heart has beaten is never noticed: what it gave away or took over in the name of its original, that
+//!   one goes on with until it writes to the store about the session, or gets another name.
 //!   A copy may take a session over while the original tells the client that it has not: that client cannot prove itself any
 //!   more and is owed nothing but its own timeout (I14).
 //!   The memory of a copied engine is not copied, because an engine cannot be: the copy has the node's memory and no sessions.
 //! - *A store that was emptied or put back* is another store: its revisions fall, which the adapter notices, so every process
 //!   ends at its next operation. What the store promises (I2, I3, I10, I13) is promised for each of its lives. What clients and
 //!   gateways see (I1, I3, I4, I5) is promised across all of them. Where a person keeps what a store was put back to, against the
-//!   handbook, a client that knows more than the store cannot prove itself and is owed nothing but its own timeout (I14).
+//!   handbook, a client that knows more than the store cannot prove itself and is owed nothing but its own timeout (I14). Such a store
+//!   grants owner epochs once more; it is no second owner who passes packets under one of those after the store was put back (I1).
 //! - *A wall clock that was set* moves the end of sessions: I13 goes by the wall clock of the gateway that passes the packet.
 //!
 //! Deliberately not here: the kernel's dead-man switch and its tail of packets, routers, real stores. The lab has those.

@@ -130,6 +130,14 @@ fn jitter(core: &mut Core, most: Duration) -> Duration {
     most.mul_f64(f64::from(share) / 65_536.0)
 }
 
+/// Which credentials are tried on a turn, by their place: the newest at each gateway first, as they are the right ones almost always. From
+/// then on other ones on each turn: a gateway that has others says nothing, and those that they have may not wait until all gateways
+/// were asked with all before them.
+fn credentials_turn(turn: usize, gateway_count: usize) -> usize {
+    let (round, place) = (turn / gateway_count, turn % gateway_count);
+    if round == 0 { 0 } else { round + place }
+}
+
 /// Gateways by the hash of who asks and of each one's name, so that the clients of one that died spread over the others by their
 /// weights, and each begins with the same one every time. Those that drain come last.
 ///
@@ -337,7 +345,7 @@ impl Live {
             self.recovering_since.is_some_and(|since| recovery::exhausted(&core.config.policy, since, now));
         let spread = jitter(core, ORPHANED_JITTER);
         let Some(takeover) = &mut self.takeover else { return };
-        // Every gateway with all credentials.
+        // As many as there are gateways and credentials for each.
         let round = takeover.order.len() * self.keyring.len();
         let rounds = (takeover.turn / round) as u32;
         let pause = if !takeover.turn.is_multiple_of(round) {
@@ -353,8 +361,7 @@ impl Live {
     fn start_attempt(&mut self, core: &mut Core, paths: &mut Paths, now: Time) {
         let Some(takeover) = &mut self.takeover else { return };
         let gateway = takeover.order[takeover.turn % takeover.order.len()];
-        // The newest credentials first; a gateway that has others says nothing.
-        let turn = takeover.turn / takeover.order.len();
+        let turn = credentials_turn(takeover.turn, takeover.order.len());
         takeover.turn += 1;
         let reached = |gateway: usize| paths.to_gateway(gateway).next().is_some();
         if !reached(gateway) {

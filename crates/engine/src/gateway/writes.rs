@@ -20,6 +20,10 @@ use crate::keyed::{KeyedMap, KeyedState};
 /// What stands for the owner in a record that we write: who keeps the records fills it in.
 pub(super) const UNKNOWN_OWNER: Incarnation = Incarnation([0; 16]);
 
+/// Gateways in a row that a session was given to and that did not come to serve it. A client asks for it once in some seconds at
+/// most, and waits no longer than its recovery window; each look costs about as much as opening a packet.
+const UNFINISHED_MAX: u64 = 32;
+
 /// From this many open changes on, births that nobody waits for are not remembered: as many as can be pending. Beyond
 /// it the client's next birth ends what the store made.
 const UNWANTED_MAX: usize = birth::PENDING_CAPACITY;
@@ -250,14 +254,15 @@ impl Core {
     }
 
     /// The credentials in a record, newest first; `None` when they are not for this cell and these keys. A record that
-    /// was given to another gateway, which died before it wrote its own, still has those of the owner epoch before.
+    /// was given to another gateway, which did not come to write its own, still has those of an owner epoch before.
     pub fn credentials_of(&self, record: &SessionRecord) -> Option<Vec<Credentials>> {
         let Cell { name, keys, .. } = self.cell.as_ref()?;
         let open = |owner_epoch| {
             let place = CredentialsPlace { cell: name.as_bytes(), sid: SessionId(record.sid), owner_epoch };
             keys.open(&place, &record.sealed).ok()
         };
-        open(record.owner_epoch).or_else(|| open(record.owner_epoch.checked_sub(1)?))
+        let oldest = record.owner_epoch.saturating_sub(UNFINISHED_MAX);
+        (oldest..=record.owner_epoch).rev().find_map(open)
     }
 
     /// Asks the store to end a record.

@@ -115,9 +115,11 @@ fn said_of_the_lost(change: Change, when_asked: bool, when_answered: bool) -> (u
 
 #[test]
 fn without_the_right_to_act_nobody_is_told_that_its_session_is_lost() {
-    let changes: [(Change, bool); 5] = [
+    let changes: [(Change, bool); 6] = [
         // It lives, and its owner is dead.
         (|_| {}, true),
+        // The same, after five gateways had it in a row that did not come to write their own credentials.
+        (|town| the_record(town).owner_epoch += 5, true),
         (|town| town.store.records.clear(), false),
         (|town| the_record(town).state = RecordState::Terminated { reason_number: 0 }, false),
         (|town| the_record(town).expires = town.now, false),

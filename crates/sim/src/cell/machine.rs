@@ -108,6 +108,8 @@ pub(crate) struct Process {
     pub seats: BTreeMap<SessionLabel, Seat>,
     /// Sessions that are being given away, with the request.
     pub frozen: BTreeMap<Handle, RequestId>,
+    /// Sessions that are being taken over.
+    pub taking: BTreeMap<RequestId, Handle>,
     /// Its thread for the store does not run until then.
     pub clerk_stands_until: Time,
     /// The incarnation that has the right to act, and those that had it.
@@ -138,6 +140,7 @@ impl Process {
                 if ask == Ask::Fenced {
                     self.words.clear();
                     self.frozen.clear();
+                    self.taking.clear();
                 }
                 self.engine.handle_ask(ask, shown);
             }
@@ -292,6 +295,7 @@ impl Machine {
             warned: None,
             seats: BTreeMap::new(),
             frozen: BTreeMap::new(),
+            taking: BTreeMap::new(),
             clerk_stands_until: Time::ZERO,
             member: None,
             fenced: Vec::new(),

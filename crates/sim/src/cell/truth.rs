@@ -35,6 +35,17 @@ pub(crate) struct Pass {
     pub doubtful: bool,
     /// The gateway's wall clock.
     pub wall_ms: u64,
+    /// The life of the store that the gateway believes in.
+    pub life: u32,
+}
+
+/// What is kept of a packet that passed.
+#[derive(Clone, Copy, Debug)]
+struct Passed {
+    epoch: u64,
+    who: Incarnation,
+    life: u32,
+    at: Time,
 }
 
 /// Who sealed a datagram, and under which owner epoch.
@@ -54,8 +65,11 @@ pub(crate) struct Truth {
     /// Handles whose session has ended.
     over: BTreeSet<Handle>,
     dead: BTreeSet<Incarnation>,
-    /// Who passed a packet of a session last, and under which owner epoch.
-    passed: BTreeMap<SessionLabel, (u64, Incarnation, Time)>,
+    /// The last one that began with what the store before had held some time ago, and that persons kept: it grants owner epochs once
+    /// more.
+    put_back: u32,
+    /// The last packet of a session that passed.
+    passed: BTreeMap<SessionLabel, Passed>,
     /// The highest owner epoch that each client has accepted something under, by its process.
     accepted: BTreeMap<(usize, SessionLabel), u64>,
     /// Where sessions stood when they were looked at last, by who was looked at.
@@ -76,6 +90,7 @@ impl Truth {
     pub fn new() -> Truth {
         Truth {
             life: 1,
+            put_back: 0,
             granted: BTreeMap::new(),
             known: BTreeMap::new(),
             handles: BTreeMap::new(),
@@ -107,6 +122,11 @@ impl Truth {
         self.known.clear();
         self.over.clear();
         self.dead.clear();
+    }
+
+    /// Persons will keep what the store of this life was put back to.
+    pub fn store_kept(&mut self) {
+        self.put_back = self.life;
     }
 
     /// Whether the store says that it will never act again.
@@ -213,15 +233,20 @@ impl Truth {
         }
         let buried = self.is_dead(pass.who);
         let last = self.passed.get(&pass.label).copied();
-        let first =
-            last.is_none_or(|(epoch, who, _)| pass.epoch > epoch || (pass.epoch == epoch && pass.who == who));
+        let first = last.is_none_or(|last| {
+            let again = last.life < self.put_back && pass.life >= self.put_back;
+            again || pass.epoch > last.epoch || (pass.epoch == last.epoch && pass.who == last.who)
+        });
         if pass.doubtful && (buried || !first) {
             self.pardons += 1;
             return Ok(());
         }
         self.judge(Invariant::DeadIsSilent, !buried, words)?;
-        self.judge(Invariant::OneServes, first, || format!("{} after {last:?}", words()))?;
-        self.passed.insert(pass.label, (pass.epoch, pass.who, now));
+        self.judge(Invariant::OneServes, first, || {
+            format!("{} after {:?}", words(), last.map(|last| (last.epoch, last.who, last.at)))
+        })?;
+        let Pass { epoch, who, life, .. } = *pass;
+        self.passed.insert(pass.label, Passed { epoch, who, life, at: now });
         Ok(())
     }
 

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use jumpvpn_engine::SocketKey;
 use jumpvpn_events::{Reason, SessionLabel, Time};
-use jumpvpn_ownership::{Hint, MemoryStore, Mutant};
+use jumpvpn_ownership::{Hint, Incarnation, MemoryStore, Mutant};
 
 use super::fault::Fault;
 use super::machine::{Machine, endpoint};
@@ -159,6 +159,8 @@ pub(crate) struct World {
     /// Sessions whose client may be unable to prove itself with what the store has: because that was put back and the client knows
     /// more, or because a copy of a gateway has taken it over while the gateway itself told the client that it had not.
     estranged: BTreeSet<SessionLabel>,
+    /// Processes that were copied, and whose heart did not beat in the copy: nothing tells them what the copy does in their name.
+    unnoticed: BTreeSet<Incarnation>,
     well_since: Option<Time>,
     manner: Manner,
     pub truth: Truth,
@@ -193,6 +195,7 @@ impl World {
             calm: false,
             owed: BTreeSet::new(),
             estranged: BTreeSet::new(),
+            unnoticed: BTreeSet::new(),
             well_since: None,
             manner,
             truth: Truth::new(),

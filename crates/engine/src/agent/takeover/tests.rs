@@ -122,3 +122,20 @@ fn a_gateway_that_drains_is_asked_last_whatever_its_weight() {
     peers.iter_mut().for_each(|peer| peer.draining = true);
     assert_eq!(rendezvous(session(1), &peers).len(), 4, "if all drain, all are asked");
 }
+
+/// With up to four credentials, as many as are kept: the newest at every gateway, then each within two rounds of credentials, and all
+/// of them at every gateway.
+#[test]
+fn no_credentials_wait_until_all_gateways_were_asked_with_all_others() {
+    for (gateway_count, kept) in (1..=6).flat_map(|gateways| (1..=4).map(move |kept| (gateways, kept))) {
+        let tried = |turn: usize| credentials_turn(turn, gateway_count) % kept;
+        assert!((0..gateway_count).all(|turn| tried(turn) == 0), "the newest first");
+        for from in gateway_count..100 {
+            let soon: std::collections::BTreeSet<usize> = (from..from + 2 * kept).map(tried).collect();
+            assert_eq!(soon.len(), kept, "{gateway_count} gateways, {kept} credentials, from turn {from}");
+        }
+        let all = (0..gateway_count * (kept + 1)).map(|turn| (turn % gateway_count, tried(turn)));
+        let all: std::collections::BTreeSet<(usize, usize)> = all.collect();
+        assert_eq!(all.len(), gateway_count * kept, "{gateway_count} gateways, {kept} credentials");
+    }
+}

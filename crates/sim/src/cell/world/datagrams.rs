@@ -7,7 +7,7 @@ use jumpvpn_events::{SessionLabel, Time};
 use jumpvpn_wire::{ControlHeader, Kind};
 
 use super::{Happening, World};
-use crate::cell::machine::{Waiting, endpoint};
+use crate::cell::machine::{Process, Waiting, endpoint};
 use crate::cell::truth::{Pass, Seal};
 use crate::client::Presence;
 use crate::flight::{Flight, Origin};
@@ -152,10 +152,18 @@ impl World {
             label,
             epoch,
             frozen: self.is_frozen(at, label),
-            doubtful: now < machine.doubtful_until,
+            doubtful: self.is_doubtful(at),
             wall_ms: machine.wall_ms(now),
+            life: process.store_life,
         };
         self.truth.pass(&pass, now)
+    }
+
+    /// Whether that machine may be wrong about its right, or about what it has done itself.
+    pub(super) fn is_doubtful(&self, at: usize) -> bool {
+        let machine = &self.machines[at];
+        let copied = |process: &Process| self.unnoticed.contains(&process.node.incarnation());
+        self.now < machine.doubtful_until || machine.process.as_ref().is_some_and(copied)
     }
 
     /// Whether that session is being given away there.

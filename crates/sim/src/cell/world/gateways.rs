@@ -181,6 +181,7 @@ impl World {
         while let Some(news) = self.next_news(at) {
             self.trace.line(self.now, || format!("gw{at} <--- node {}", words_of(&news)));
             let unfrozen = self.thaw(at, &news);
+            let answered = if let News::Answer(answer) = &news { Some(answer.id()) } else { None };
             let machine = &mut self.machines[at];
             let shown = machine.clock.at(self.now);
             let Some(process) = &mut machine.process else { break };
@@ -189,6 +190,7 @@ impl World {
             if let Some(handle) = unfrozen {
                 process.frozen.remove(&handle);
             }
+            answered.and_then(|id| process.taking.remove(&id));
             self.settle_engine(at)?;
         }
         Ok(())
@@ -206,17 +208,22 @@ impl World {
     fn thaw(&self, at: usize, news: &News) -> Option<jumpvpn_ownership::Handle> {
         let News::Answer(answer) = news else { return None };
         let process = self.machines[at].process.as_ref()?;
-        let (handle, _) = process.frozen.iter().find(|(_, id)| **id == answer.id())?;
+        let released = process.frozen.iter().find(|(_, id)| **id == answer.id()).map(|(handle, _)| *handle);
+        // Taken anew by its own client, it goes on under another epoch, and what it was frozen for cannot be made any more.
+        let renewed = process.taking.get(&answer.id()).filter(|handle| process.frozen.contains_key(handle));
+        let handle = released.or(renewed.copied())?;
         match answer {
-            Answer::Committed { .. } => return Some(*handle),
+            Answer::Committed { .. } if released.is_some() => return Some(handle),
+            Answer::Committed { .. } => {}
             Answer::Unknown { .. } => return None,
+            _ if released.is_none() => return None,
             _ => {}
         }
         let (id, me) = (process.id, process.node.incarnation());
         let mut under = self.store.under.values().filter(|under| under.process == id);
         let pending =
-            under.any(|under| gives_away(&under.operation, me, *handle) && self.store.may_commit(under));
-        (!pending && !self.truth.is_given_away(*handle, me)).then_some(*handle)
+            under.any(|under| gives_away(&under.operation, me, handle) && self.store.may_commit(under));
+        (!pending && !self.truth.is_given_away(handle, me)).then_some(handle)
     }
 
     /// The engine's words reach the node.
@@ -324,6 +331,10 @@ impl World {
             self.report.own.commits += 1;
             self.trace.line(now, || format!("store   {rev:?} by {by:?}: {}", keys_of(&operation)));
             self.truth.committed(by, transaction, &self.store.memory)?;
+            let beats = transaction.changes.iter().any(|change| change.key().0.starts_with(b"hb/"));
+            if beats && at >= self.rules.gateways {
+                self.unnoticed.remove(&by);
+            }
             self.remember();
             self.hint_all(transaction, *rev);
             self.judge_store()?;
@@ -492,8 +503,10 @@ impl World {
         let mut writes = 0;
         while let Some(process) = &mut self.machines[at].process {
             let Some(request) = process.engine.poll_ownership_request() else { break };
-            if let Request::Release { id, handle, .. } = &request {
-                process.frozen.insert(*handle, *id);
+            match &request {
+                Request::Release { id, handle, .. } => drop(process.frozen.insert(*handle, *id)),
+                Request::Take { id, record, .. } => drop(process.taking.insert(*id, record.handle)),
+                _ => {}
             }
             writes += u32::from(!matches!(request, Request::Read { .. }));
             self.report.note(name_of(&request), 1);

@@ -77,7 +77,7 @@ impl World {
         for at in 0..self.machines.len() {
             let machine = &self.machines[at];
             let Some(process) = machine.process.as_ref().filter(|_| machine.is_running()) else { continue };
-            if self.now < machine.doubtful_until || !process.right().allows(machine.clock.at(self.now)) {
+            if self.is_doubtful(at) || !process.right().allows(machine.clock.at(self.now)) {
                 continue;
             }
             let who = process.node.incarnation();

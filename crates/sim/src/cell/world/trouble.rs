@@ -147,6 +147,7 @@ impl World {
         copy.begin(id, &self.rules, process.node.clone(), process.tap.clone(), rng, now);
         let joined = process.node.fence().epoch;
         copy.doubtful_until = now + lasts + self.rules.profile.lease.mul_f64(1.02);
+        self.unnoticed.insert(process.node.incarnation());
         let until = copy.doubtful_until;
         self.machines[gateway].doubtful_until = self.machines[gateway].doubtful_until.max(until);
         self.machines.push(copy);
@@ -166,6 +167,7 @@ impl World {
         self.history.clear();
         self.truth.store_replaced(self.store.life);
         if back.is_some() && kept {
+            self.truth.store_kept();
             self.estrange();
         }
         self.plan(now + mended, Happening::StoreMended { empty: !kept });
