@@ -7,13 +7,15 @@
 use std::error::Error;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::time::Duration;
 
 use jumpvpn_events::Time;
 
 use crate::Incarnation;
 
 mod codec;
+mod moves;
+
+pub use moves::Moves;
 
 /// Names one write of a record. A gateway that does not know whether its write was applied recognises it by this id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -72,28 +74,6 @@ pub enum RecordState {
     },
 }
 
-/// What a session has moved of late, carried from owner to owner: the limit per minute holds wherever it goes. The death of an owner
-/// is no move, and after it the counting begins anew: no client can bring it about, and no session shall stand still for it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Moves {
-    /// Moves in the minute that ended with the last one; it counts as well. 0 if there were none; more than 255 are 255.
-    pub count: u8,
-    /// When the last one was; [`Time::ZERO`] if there were none.
-    pub last: Time,
-}
-
-impl Moves {
-    /// With one more, now. All of them count for a whole minute from the last one on, so that a count is all there is to carry.
-    #[must_use]
-    pub fn and_one(self, now: Time) -> Moves {
-        let before = if now.since(self.last) < MINUTE { self.count } else { 0 };
-        Moves { count: before.saturating_add(1), last: now }
-    }
-}
-
-/// The span of the limit of moves (`switching.max_switches_per_min`).
-const MINUTE: Duration = Duration::from_secs(60);
-
 /// One session as the store keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SessionRecord {
@@ -123,7 +103,7 @@ pub struct SessionRecord {
     pub expires: Time,
     /// Whether it has ever changed its gateway: then its inner addresses need routes of their own.
     pub moved: bool,
-    /// Its moves of late, as the owner knew them when it wrote this. Of a takeover they are counted by whoever keeps the records.
+    /// Its moves of late, as the owner knew them when it wrote this.
     pub moves: Moves,
     /// Which epoch of the session's keys `sealed` belongs to.
     pub key_epoch: u32,

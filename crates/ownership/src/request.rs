@@ -85,7 +85,7 @@ pub enum Request {
         expected: Expected,
         /// To whom.
         to: Incarnation,
-        /// Its moves so far, this one not counted.
+        /// Its moves so far, with this one if its client asked for it.
         moves: Moves,
     },
     /// Keep a session that [`Ask::Release`] asked for.
@@ -142,7 +142,7 @@ pub enum Answer {
         id: RequestId,
         /// Revision of the record from now on.
         rev: Rev,
-        /// The moves that the record has now: of a [`Request::Take`], those since an owner died, with this one.
+        /// The moves that the record has now: of a [`Request::Take`], those since an owner died.
         moves: Moves,
     },
     /// The change is not made and never will be: the record is not what was expected.

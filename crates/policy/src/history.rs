@@ -51,19 +51,25 @@ impl SwitchHistory {
         SwitchHistory { switches: Ring::new(), denials: Ring::new(), last: None, streak: None }
     }
 
-    /// The history of a session that has moved so often in the minute before `last`, elsewhere: all of these moves count as if they had
-    /// been made at that moment. More than 32 are 32.
-    pub fn carried(count: u8, last: Time) -> SwitchHistory {
+    /// The history of a session that has moved at these times elsewhere, oldest first. Of more than 32 the newest are remembered.
+    pub fn carried(oldest_first: impl Iterator<Item = Time>) -> SwitchHistory {
         let mut history = SwitchHistory::new();
-        (0..usize::from(count).min(SWITCH_CAPACITY)).for_each(|_| history.switches.push(last));
+        oldest_first.for_each(|at| history.switches.push(at));
         history
     }
 
-    /// What is carried on: the moves of the minute that ended with the last of them, and when that was.
-    pub fn carry(&self) -> Option<(u8, Time)> {
-        let last = self.switches.newest()?;
+    /// What is carried on: the moves of the minute that ended with the last of them, newest first.
+    pub fn carry(&self) -> impl Iterator<Item = Time> + '_ {
+        let newest = self.switches.newest().unwrap_or_default();
         // At most 32.
-        Some((self.switches.count_since(last, MINUTE) as u8, last))
+        (0..usize::from(self.switches.count_since(newest, MINUTE)))
+            .filter_map(|n| self.switches.nth_newest(n))
+    }
+
+    /// The session came here on this path. Whether that counts as a move is told by [`SwitchHistory::carried`]; the next one has to
+    /// wait its time in any case.
+    pub fn arrive(&mut self, now: Time, path: u32) {
+        self.last = Some(Move { at: now, from: path });
     }
 
     /// A move from one path to another was committed. A rebinding of the same path is one, too. `now` must not be

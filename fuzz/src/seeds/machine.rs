@@ -69,7 +69,7 @@ pub(super) fn records() -> Vec<(&'static str, Vec<u8>)> {
         created: Time::from_millis(1),
         expires: Time::MAX,
         moved: true,
-        moves: Moves { count: 3, last: Time::from_millis(2) },
+        moves: Moves::of([9_000, 3_000, 2].map(Time::from_millis)),
         key_epoch: 4,
         sealed: vec![3; 40],
     };

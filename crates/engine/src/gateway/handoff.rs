@@ -3,6 +3,8 @@
 //! A session that is given away is frozen from the moment the store is asked until it has answered: no packet passes,
 //! no control message is answered, no timer ends it. It may already be served elsewhere, so an answer that is lost must
 //! not wake it; only one that says "not made" does.
+use std::time::Duration;
+
 use jumpvpn_events::{EventKind, Reason, Time};
 use jumpvpn_ownership::{Answer, Ask, Expected, Incarnation, Owner, Request};
 use jumpvpn_policy::{AdmitCause, admit};
@@ -11,6 +13,10 @@ use jumpvpn_wire::Handle;
 use super::birth::session_event;
 use super::{Gateway, store_handle};
 use crate::counters::OwnershipChange;
+
+/// A client that was not heard for so long asks another gateway because it does not reach us, or because it has nothing to say:
+/// it waits for no cooldown. Clients ask another one after some two seconds of silence.
+const UNHEARD: Duration = Duration::from_secs(1);
 
 /// What shall become of a session that is ours and not held.
 #[derive(Clone, Copy)]
@@ -53,7 +59,7 @@ impl Gateway {
             // What is to be released is known once the store has answered.
             session.wanted_by = Some(to);
         } else {
-            self.write_release(slot, to);
+            self.write_release(slot, to, now);
         }
     }
 
@@ -83,7 +89,7 @@ impl Gateway {
         match then {
             Stray::Release(to) => {
                 // Nobody holds it, so there is nothing to freeze and nothing to erase.
-                let moves = record.moves;
+                let moves = record.moves.and_one(now);
                 self.core.ask(|id| Request::Release { id, handle, expected, to, moves });
             }
             Stray::End => {
@@ -105,7 +111,9 @@ impl Gateway {
         if session.advised {
             return Ok(());
         }
-        admit(&self.core.policy, now, AdmitCause::Move, &session.history).map_err(|(reason, _)| reason)
+        let is_heard = now.since(session.binding.heard) < UNHEARD;
+        let cause = if is_heard { AdmitCause::Move } else { AdmitCause::MoveDeadPath };
+        admit(&self.core.policy, now, cause, &session.history).map_err(|(reason, _)| reason)
     }
 
     /// Gives a session away that was asked for while its record was being written.

@@ -237,14 +237,14 @@ pub(crate) struct Beginning {
 }
 
 /// What a session has moved elsewhere. Clocks of machines differ: nothing was in the future.
-pub(super) fn carried(moves: Moves, now: Time) -> SwitchHistory {
-    SwitchHistory::carried(moves.count, moves.last.min(now))
+pub(super) fn carried(moves: &Moves, now: Time) -> SwitchHistory {
+    SwitchHistory::carried(moves.times().rev().map(|at| at.min(now)))
 }
 
 impl Session {
     /// What is told of its moves to the owner after us.
     pub fn moves(&self) -> Moves {
-        self.history.carry().map_or(Moves::default(), |(count, last)| Moves { count, last })
+        Moves::of(self.history.carry())
     }
 
     /// A session on its first binding here.

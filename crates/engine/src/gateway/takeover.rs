@@ -470,13 +470,14 @@ impl Gateway {
         let was_held = before.is_some();
         let left = before.as_ref().map(|before| left_event(before, now));
         let mut session = self.taken_session(entry, rev, before, now);
-        if !was_held {
-            // The store has counted this one; it is told below.
-            session.history = carried(Moves { count: moves.count.saturating_sub(1), ..moves }, now);
-        }
-        // A change of gateways is a move like any other: the next one has to wait its time.
         let path = session.binding.path_id.0;
-        session.history.record_switch(now, path, path);
+        if was_held {
+            session.history.record_switch(now, path, path);
+        } else {
+            // Whether this one counts is in the record.
+            session.history = carried(&moves, now);
+            session.history.arrive(now, path);
+        }
         left.into_iter().for_each(|event| self.core.event(event));
         let Some(slot) = self.enter(session) else {
             // Counted and served by nobody; the client asks again, here or elsewhere.

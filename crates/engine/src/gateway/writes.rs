@@ -86,9 +86,11 @@ impl Gateway {
     }
 
     /// Asks the store to give the session to another gateway. It is frozen from here on.
-    pub(super) fn write_release(&mut self, slot: u32, to: jumpvpn_ownership::Incarnation) {
+    pub(super) fn write_release(&mut self, slot: u32, to: jumpvpn_ownership::Incarnation, now: Time) {
         let Some(session) = self.table.session(slot) else { return };
-        let (handle, expected, moves) = (session.handle, session.stored, session.moves());
+        let (handle, expected) = (session.handle, session.stored);
+        // We have sent it away, or its client wants to go.
+        let moves = if session.advised { session.moves() } else { session.moves().and_one(now) };
         session.frozen = true;
         let stored = store_handle(handle);
         let id = self.core.ask(|id| Request::Release { id, handle: stored, expected, to, moves });

@@ -2,6 +2,7 @@
 //! 5 ms at most one of them would send a packet to the client (`Town::run`).
 use std::net::SocketAddr;
 
+use jumpvpn_engine::gateway::Command;
 use jumpvpn_engine::{HEADROOM, Received, TAILROOM};
 use jumpvpn_events::{Reason, Time};
 use jumpvpn_policy::Policy;
@@ -215,4 +216,38 @@ fn the_limit_of_moves_holds_for_all_gateways_together() {
     assert_eq!(try_to_move(&mut town, at, &mut client), None);
     town.run(ms(1_000));
     assert_eq!(try_to_move(&mut town, 1 - at, &mut client), None);
+}
+
+/// What was long ago counts no more, however often a session has changed its owner since: one change each ten seconds is far
+/// below the limit.
+#[test]
+fn a_session_that_changes_gateways_below_the_limit_is_never_refused() {
+    let mut policy = Policy::laptop();
+    (policy.switching.max_switches_per_min, policy.switching.switch_cooldown) = (8, ms(500));
+    let mut town = Town::of_members_with(policy);
+    let mut client = town.birth(MALLORY, home());
+    for change in 0..30 {
+        assert_eq!(try_to_move(&mut town, 1 - change % 2, &mut client), None, "change {change}");
+        town.run(ms(6_500));
+    }
+}
+
+/// A gateway that sends its sessions away uses nothing up of what they may do by themselves.
+#[test]
+fn being_sent_away_is_no_move() {
+    let mut policy = Policy::laptop();
+    (policy.switching.max_switches_per_min, policy.switching.switch_cooldown) = (2, ms(500));
+    let mut town = Town::of_members_with(policy);
+    let mut client = town.birth(MALLORY, home());
+    for at in [1, 0, 1, 0, 1] {
+        town.gateways[1 - at].handle_command(Command::Drain { span: ms(0) }, town.now);
+        town.run(ms(1_000));
+        assert_eq!(try_to_move(&mut town, at, &mut client), None);
+        town.gateways[1 - at].handle_command(Command::Undrain, town.now);
+    }
+    assert_eq!(try_to_move(&mut town, 0, &mut client), None);
+    town.run(ms(1_000));
+    assert_eq!(try_to_move(&mut town, 1, &mut client), None);
+    town.run(ms(1_000));
+    assert_eq!(try_to_move(&mut town, 0, &mut client), Some(Reason::SwitchRateLimited));
 }

@@ -364,7 +364,7 @@ impl Town {
                 (record.owner, record.owner_epoch, record.moves) = (to, record.owner_epoch + 1, moves);
                 let released = store.commit(id, record);
                 if let Some(wanted) = store.wanted.remove(&handle) {
-                    let (owner, moves) = (self.incarnations[wanted.by], moves.and_one(self.now));
+                    let owner = self.incarnations[wanted.by];
                     let taken = store.commit(wanted.id, SessionRecord { owner, moves, ..wanted.record });
                     self.said.push((wanted.by, taken));
                 }

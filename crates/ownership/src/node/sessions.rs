@@ -212,10 +212,14 @@ impl<R: CryptoRng> Node<R> {
                 let moved = record.moved || seen.1.owner != me;
                 let kept = self.is(Mutant::EpochKept);
                 let owner_epoch = if kept { seen.1.owner_epoch } else { record.owner_epoch };
-                // What the owner before has written when it gave the session away, the engine does not know. A session whose owner
-                // died did not move: it was moved.
-                let before = base.unwrap_or(&seen.1);
-                let moves = if before.owner == me { before.moves.and_one(now) } else { Moves::default() };
+                let moves = match base.unwrap_or(&seen.1) {
+                    // Ours already: its client asks for another change.
+                    before if seen.1.owner == me => before.moves.and_one(now),
+                    // Whoever gave it away has counted that.
+                    given if given.owner == me => given.moves,
+                    // Its owner died.
+                    _ => Moves::default(),
+                };
                 SessionRecord { owner: me, moved, moves, owner_epoch, ..(**record).clone() }
             }
             Task::Terminate(_, reason_number) => terminated(base?, *reason_number),

@@ -16,7 +16,7 @@ const FLAG_MOVED: u8 = 8;
 const FLAGS: u8 = FLAG_TERMINATED | FLAG_V4 | FLAG_V6 | FLAG_MOVED;
 
 impl SessionRecord {
-    /// Length of the binary form without `sealed`: format 1, flags 1, reason 2, length of `sealed` 2, moves 1, zero 1, handle 8, sid 16, peer
+    /// Length of the binary form without `sealed` and what follows it, the ages of all moves but the last (1 each): format 1, flags 1, reason 2, length of `sealed` 2, moves 1, zero 1, handle 8, sid 16, peer
     /// 32, owner 16, id of the write 16, owner epoch 8, version 8, created 8, expires 8, last move 8 (milliseconds of
     /// wall clock time), key epoch 4, inner IPv4 4, inner IPv6 16.
     pub const BARE_LEN: usize = 160;
@@ -36,12 +36,12 @@ impl SessionRecord {
         let v4 = if self.inner_v4.is_some() { FLAG_V4 } else { 0 };
         let v6 = if self.inner_v6.is_some() { FLAG_V6 } else { 0 };
         let moved = if self.moved { FLAG_MOVED } else { 0 };
-        let mut out = Vec::with_capacity(SessionRecord::BARE_LEN + self.sealed.len());
+        let mut out = Vec::with_capacity(SessionRecord::BARE_LEN + self.sealed.len() + Moves::TAIL_MAX_LEN);
         out.extend([FORMAT, terminated | v4 | v6 | moved]);
         out.extend(reason_number.to_le_bytes());
         // At most 320, above.
         out.extend((self.sealed.len() as u16).to_le_bytes());
-        out.extend([self.moves.count, 0]);
+        out.extend([self.moves.count(), 0]);
         out.extend(self.handle.number().to_le_bytes());
         out.extend(self.sid);
         out.extend(self.peer);
@@ -52,12 +52,13 @@ impl SessionRecord {
         {
             out.extend(number.to_le_bytes());
         }
-        let last_move = if self.moves.count > 0 { clock.wall_ms(self.moves.last) } else { 0 };
+        let last_move = self.moves.last().map_or(0, |last| clock.wall_ms(last));
         out.extend(last_move.to_le_bytes());
         out.extend(self.key_epoch.to_le_bytes());
         out.extend(self.inner_v4.unwrap_or(Ipv4Addr::UNSPECIFIED).octets());
         out.extend(self.inner_v6.unwrap_or(Ipv6Addr::UNSPECIFIED).octets());
         out.extend(&self.sealed);
+        out.extend(self.moves.tail());
         Ok(out)
     }
 
@@ -83,26 +84,34 @@ impl SessionRecord {
         let handle = Handle::new(input.number()?).ok_or(BadRecord::Field("handle"))?;
         let (sid, peer) = (input.take()?, input.take()?);
         let (owner, op) = (Incarnation(input.take()?), OpId(input.take()?));
+        let [owner_epoch, version, created, expires] =
+            [input.number()?, input.number()?, input.number()?, input.number()?];
+        let last_move = input.number()?;
+        let key_epoch = u32::from_le_bytes(input.take()?);
+        let (v4, v6) = (input.take::<4>()?, input.take::<16>()?);
+        let (sealed, ages) = input.rest.split_at_checked(sealed_len).ok_or(BadRecord::Length)?;
+        if ages.len() != usize::from(move_count.saturating_sub(1)) {
+            return Err(BadRecord::Length);
+        }
+        // A count without a time, or a time without a count, is none.
+        let last_move = (move_count > 0 || last_move > 0).then(|| clock.time(last_move));
         let record = SessionRecord {
             handle,
             sid,
             peer,
             state: state(flags, reason_number)?,
             owner,
-            owner_epoch: input.number()?,
-            version: input.number()?,
-            created: clock.time(input.number()?),
-            expires: clock.time(input.number()?),
-            moves: moves(move_count, input.number()?, clock)?,
+            owner_epoch,
+            version,
+            created: clock.time(created),
+            expires: clock.time(expires),
+            moves: Moves::from_parts(move_count, last_move, ages)?,
             moved: flags & FLAG_MOVED != 0,
-            key_epoch: u32::from_le_bytes(input.take()?),
-            inner_v4: present(flags & FLAG_V4 != 0, input.take::<4>()?, "inner_v4")?.map(Ipv4Addr::from),
-            inner_v6: present(flags & FLAG_V6 != 0, input.take::<16>()?, "inner_v6")?.map(Ipv6Addr::from),
-            sealed: input.rest.to_vec(),
+            key_epoch,
+            inner_v4: present(flags & FLAG_V4 != 0, v4, "inner_v4")?.map(Ipv4Addr::from),
+            inner_v6: present(flags & FLAG_V6 != 0, v6, "inner_v6")?.map(Ipv6Addr::from),
+            sealed: sealed.to_vec(),
         };
-        if record.sealed.len() != sealed_len {
-            return Err(BadRecord::Length);
-        }
         Ok((op, record))
     }
 }
@@ -112,14 +121,6 @@ fn state(flags: u8, reason_number: u16) -> Result<RecordState, BadRecord> {
         (true, reason_number) => Ok(RecordState::Terminated { reason_number }),
         (false, 0) => Ok(RecordState::Live),
         (false, _) => Err(BadRecord::Field("reason")),
-    }
-}
-
-fn moves(count: u8, last_ms: u64, clock: WallClock) -> Result<Moves, BadRecord> {
-    match (count, last_ms) {
-        (0, 0) => Ok(Moves::default()),
-        (0, _) => Err(BadRecord::Field("moves")),
-        (count, last_ms) => Ok(Moves { count, last: clock.time(last_ms) }),
     }
 }
 

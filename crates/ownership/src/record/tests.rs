@@ -1,5 +1,7 @@
 //! Tests of the binary form.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -15,8 +17,13 @@ fn any_record() -> impl Strategy<Value = SessionRecord> {
     ];
     // Times in milliseconds for a thousand years.
     let time = || prop_oneof![(0..31_000_000_000_000_u64).prop_map(Time::from_millis), Just(Time::MAX)];
-    let moves = (0..=u8::MAX, time())
-        .prop_map(|(count, last)| if count > 0 { Moves { count, last } } else { Moves::default() });
+    let newest = (200_000..18_000_000_000_000_u64).prop_map(Time::from_millis);
+    let moves = (newest, proptest::collection::vec(0..3_000_u64, 0..40)).prop_map(|(mut last, steps)| {
+        Moves::of(steps.into_iter().map(|millis| {
+            last = last - Duration::from_millis(millis);
+            last
+        }))
+    });
     let numbers = (0..=Handle::MAX.number(), any::<u64>(), any::<u64>(), any::<u32>(), any::<bool>());
     let sealed = proptest::collection::vec(any::<u8>(), 0..=SessionRecord::SEALED_MAX_LEN);
     (
@@ -56,13 +63,13 @@ fn the_layout_is_fixed() {
         owner: Incarnation([0xdd; 16]),
         inner_v6: None,
         moved: true,
-        moves: Moves { count: 7, last: Time::from_millis(0x0b00) },
+        moves: Moves::of((0..7).map(|steps| Time::from_millis(0x0b00 - 250 * steps))),
         key_epoch: 0x0405_0607,
         sealed: vec![0xaa; 3],
         ..record(0x0102)
     };
     let bytes = terminated.encode(OP, WallClock { zero_ms: 0x0a00 }).unwrap();
-    assert_eq!(bytes.len(), SessionRecord::BARE_LEN + 3);
+    assert_eq!(bytes.len(), SessionRecord::BARE_LEN + 3 + 6);
     assert_eq!(bytes[..16], [2, 11, 3, 2, 3, 0, 7, 0, 2, 1, 0, 0, 0, 0, 0, 0]);
     assert_eq!(bytes[16..32], [2; 16]);
     assert_eq!(bytes[32..64], [1; 32]);
@@ -75,13 +82,14 @@ fn the_layout_is_fixed() {
     assert_eq!(bytes[136..140], [7, 6, 5, 4]);
     assert_eq!(bytes[140..144], [10, 77, 1, 2]);
     assert_eq!(bytes[144..160], [0; 16]);
-    assert_eq!(bytes[160..], [0xaa; 3]);
+    assert_eq!(bytes[160..], [0xaa, 0xaa, 0xaa, 1, 2, 3, 4, 5, 6]);
 }
 
 /// A cell of a million sessions has to fit into the store's memory.
 #[test]
 fn a_record_stays_small() {
-    let longest = SessionRecord { sealed: vec![1; SessionRecord::SEALED_MAX_LEN], ..record(1) };
+    let moves = Moves::of([Time::from_millis(5); 32]);
+    let longest = SessionRecord { sealed: vec![1; SessionRecord::SEALED_MAX_LEN], moves, ..record(1) };
     let len = longest.encode(OP, CLOCK).unwrap().len();
     assert!(len <= 600, "{len} bytes");
     let longer = SessionRecord { sealed: vec![1; SessionRecord::SEALED_MAX_LEN + 1], ..record(1) };
@@ -116,6 +124,25 @@ fn impossible_fields_are_refused_by_name() {
     assert_eq!(changed(14, 1), Some(BadRecord::Field("handle")));
     assert_eq!(changed(140, 1), Some(BadRecord::Field("inner_v4")));
     assert_eq!(changed(159, 1), Some(BadRecord::Field("inner_v6")));
+}
+
+#[test]
+fn moves_that_cannot_be_are_refused() {
+    let with = |count: u8, ages: &[u8]| {
+        let moves = Moves::of([Time::from_millis(5)]);
+        let mut bytes = SessionRecord { moves, ..record(1) }.encode(OP, CLOCK).unwrap();
+        bytes[6] = count;
+        bytes.extend(ages);
+        SessionRecord::decode(&bytes, CLOCK).map(|(_, record)| record.moves.count())
+    };
+    assert_eq!(with(1, &[]), Ok(1));
+    assert_eq!(with(4, &[0, 7, 239]), Ok(4));
+    assert_eq!(with(0, &[]), Err(BadRecord::Field("moves")), "a time and no move");
+    assert_eq!(with(3, &[8, 7]), Err(BadRecord::Field("moves")), "a newer one behind an older one");
+    assert_eq!(with(2, &[240]), Err(BadRecord::Field("moves")), "a minute old");
+    assert_eq!(with(33, &[0; 32]), Err(BadRecord::Field("moves")), "more than any policy allows");
+    assert_eq!(with(4, &[0, 0]), Err(BadRecord::Length));
+    assert_eq!(with(2, &[0, 0]), Err(BadRecord::Length));
 }
 
 #[test]
@@ -154,9 +181,13 @@ proptest! {
         tidy in any::<bool>(),
     ) {
         if tidy {
-            let sealed = bytes.len().saturating_sub(SessionRecord::BARE_LEN) as u8;
-            let moves = bytes[6];
+            let moves = bytes[6] % 4;
+            let ages = usize::from(moves.saturating_sub(1));
+            let sealed = bytes.len().saturating_sub(SessionRecord::BARE_LEN + ages) as u8;
             bytes[..8].copy_from_slice(&[2, flags, 0, 0, sealed, 0, moves, 0]);
+            let tail = bytes.len() - ages;
+            bytes[tail..].iter_mut().for_each(|age| *age %= 240);
+            bytes[tail..].sort_unstable();
             let without = if moves == 0 { 128 } else { 134 };
             bytes[without..136].fill(0);
             bytes[14..16].copy_from_slice(&[0, 0]);
@@ -166,7 +197,7 @@ proptest! {
         }
         let clock = WallClock::default();
         if let Ok((op, record)) = SessionRecord::decode(&bytes, clock)
-            && [record.created, record.expires, record.moves.last].iter().all(|time| *time != Time::MAX)
+            && [record.created, record.expires, record.moves.last().unwrap_or_default()].iter().all(|time| *time != Time::MAX)
         {
             prop_assert_eq!(record.encode(op, clock), Ok(bytes));
         }

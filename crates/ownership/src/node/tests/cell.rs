@@ -249,7 +249,7 @@ impl Cell {
         if member.generous {
             member.serving.remove(&handle);
             let Held { record, .. } = &member.node.held[&handle];
-            let moves = member.says.unwrap_or(record.moves);
+            let moves = member.says.unwrap_or(record.moves.and_one(self.now));
             let expected = member.node.held[&handle].expected();
             self.ask(index, |id| Request::Release { id, handle, expected, to, moves });
         } else {
