@@ -22,7 +22,7 @@ pub use handshake::{handshake_init, handshake_response};
 pub use machine::{netlink_message, tun_packet};
 pub use reattach::reattach_verify;
 pub use store::store_record;
-pub use text::{config_text, control_request, event_file};
+pub use text::{config_text, control_request, event_file, gateway_list};
 pub use wire::{wire_datagram, wire_frames};
 
 /// A target and its name, which is also the name of its corpus folder.
@@ -45,6 +45,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "engine_gateway", run: engine_gateway },
     Target { name: "engine_agent", run: engine_agent },
     Target { name: "config_text", run: config_text },
+    Target { name: "gateway_list", run: gateway_list },
     Target { name: "control_request", run: control_request },
     Target { name: "event_file", run: event_file },
     Target { name: "store_record", run: store_record },

@@ -4,7 +4,7 @@
 
 use jumpvpn_wire::{
     AdvisedGateway, Cid, CloseAckPayload, ClosePayload, ConfigFrame, ControlHeader, DataHeader, Frame,
-    FrameWriter, Heartbeat, HeartbeatAck, HintPayload, InitPayload, Kind, MoveAdvice, NoSession,
+    FrameWriter, Heartbeat, HeartbeatAck, HintPayload, InitPayload, Kind, ListPart, MoveAdvice, NoSession,
     ObservedAddress, PathId, ProbeFlags, ProbePayload, Quality, ReattachPayload, ReplyHeader, ResetToken,
     RespPayload, ResultPayload, ResultStatus, RouteToken, TakeoverInit, TakeoverInitPayload, TakeoverRefusal,
     TakeoverResp, TakeoverRespPayload, Ticket, TicketPayload, TokenList, TransportClass,
@@ -33,6 +33,7 @@ pub fn all() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     put("engine_gateway", hostile::scripts());
     put("engine_agent", hostile::scripts());
     put("config_text", text::configurations());
+    put("gateway_list", text::lists());
     put("control_request", text::requests());
     put("event_file", text::event_files());
     put("store_record", machine::records());
@@ -176,6 +177,7 @@ fn frames() -> Vec<(&'static str, Vec<u8>)> {
         AdvisedGateway { public: [4; 32], endpoint: observed_v6() }.encode(),
     ];
     let advice = Frame::MoveAdvice(MoveAdvice::new(1, 2000, 30_000, &gateways));
+    let part = ListPart::of(7, b"a signed list", 5).map_or(Frame::Fin, Frame::ListPart);
     let list: Vec<(&'static str, Vec<Frame<'_>>)> = vec![
         ("birth", vec![Frame::Fin, Frame::Want { tokens: 4, config: true }]),
         ("heartbeat", vec![Frame::Heartbeat(Heartbeat { seq: 1, ..Heartbeat::default() })]),
@@ -188,6 +190,7 @@ fn frames() -> Vec<(&'static str, Vec<u8>)> {
             vec![Frame::PmtuProbe { seq: 1, len: 1400 }, Frame::PmtuAck { seq: 1, len: 1400 }, Frame::Pad],
         ),
         ("close", vec![Frame::Close { reason: 1, version: 2 }, advice]),
+        ("list", vec![Frame::ListWant { above: 6, offset: 5 }, part, Frame::ListPart(ListPart::none(6))]),
     ];
     let mut seeds: Vec<_> = list.into_iter().map(|(name, frames)| (name, written(&frames))).collect();
     seeds.push(("unknown", vec![0x3F, 1, 3, 0, 9, 9, 9, 0x01, 0, 0, 0]));

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-use jumpvpn_config::{Config, Severity};
+use jumpvpn_config::{Config, ListedGateway, Severity, SignedList, parse_list};
 use jumpvpn_events::verify::verify_lines;
 use jumpvpn_runtime::control::Request;
 
@@ -86,6 +86,37 @@ fn assert_valid(config: &Config) {
             assert!(!agent.gateways.is_empty());
             assert!(agent.gateways.iter().all(|gateway| !gateway.endpoints.is_empty()));
         }
+    }
+}
+
+/// A signed list of gateways, or the content of one.
+pub fn gateway_list(data: &[u8]) {
+    let content = match SignedList::split(data) {
+        Ok(list) => {
+            assert_eq!(list.join(), data, "two spellings of one list");
+            list.content
+        }
+        Err(why) => {
+            assert!(!why.is_empty());
+            data
+        }
+    };
+    let Ok(text) = std::str::from_utf8(content) else { return };
+    match parse_list(text, Path::new("list")) {
+        Ok(loaded) => {
+            let list = loaded.config;
+            assert!(list.serial >= 1 && list.issued < list.expires && !list.cell.is_empty());
+            assert!((1..=64).contains(&list.gateways.len()));
+            for (at, gateway) in list.gateways.iter().enumerate() {
+                assert!((1..=100).contains(&gateway.weight) && !gateway.endpoints.is_empty());
+                let before = &list.gateways[..at];
+                let same = |other: &ListedGateway| {
+                    other.public_key == gateway.public_key || other.name == gateway.name
+                };
+                assert!(!before.iter().any(same), "a gateway is there twice");
+            }
+        }
+        Err(report) => assert!(report.error_count() >= 1, "refused without saying why"),
     }
 }
 

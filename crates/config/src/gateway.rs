@@ -55,6 +55,8 @@ pub struct GatewayConfig {
     pub sessions_max: Option<u32>,
     /// Where ownership is kept.
     pub store: StoreConfig,
+    /// File with the signed list that agents are offered.
+    pub list: Option<PathBuf>,
     /// Agents that may connect; names, keys and inner addresses are unique.
     pub peers: Vec<Peer>,
 }
@@ -128,6 +130,7 @@ pub(crate) fn read(source: &Source<'_>, notes: &mut Notes) -> Option<GatewayConf
     let user = gateway.text("user", notes, value::user).map(|user| user.value);
     let sandbox = gateway.text("sandbox", notes, value::sandbox).map_or(Sandbox::On, |sandbox| sandbox.value);
     let mtu = gateway.auto_or_number("mtu", MTU_MIN, MTU_MAX, notes);
+    let list = context.path(gateway, "list", notes);
     let sessions_max = gateway.auto_or_count("sessions_max", 1, SESSIONS_MAX, notes);
     // Everything has been looked at and noted; only now may a missing part end the reading.
     Some(GatewayConfig {
@@ -147,6 +150,7 @@ pub(crate) fn read(source: &Source<'_>, notes: &mut Notes) -> Option<GatewayConf
         mtu,
         sessions_max,
         store: store?,
+        list,
         peers,
     })
 }

@@ -306,6 +306,13 @@ pub const GATEWAY: FileSpec = FileSpec {
                     "\"auto\": four per peer, at least 64",
                     "Most sessions at once. When there are so many, new ones are refused and none is dropped.",
                 ),
+                optional(
+                    "list",
+                    Shape::Path,
+                    "none",
+                    "Signed list of the cell's gateways that agents are offered, as `jumpvpn list sign` writes it. Read at the \
+                     start; agents check it themselves.",
+                ),
             ],
         },
         STORE,

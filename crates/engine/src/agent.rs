@@ -3,13 +3,14 @@
 //! This file only dispatches. Each concern has its file: `path` (links and what is known of each path), `birth`,
 //! `live` (keys and bindings of the session), `frames`, `probe` (candidates and tickets), `watch` (is the active
 //! path alive?), `jump` (moving the binding), `recover` (no path works), `takeover` and `claim` (another gateway goes on
-//! with the session), `rekey`, `status`.
+//! with the session), `rekey`, `listing` (the signed list of gateways), `status`.
 mod birth;
 mod claim;
 mod frames;
 mod jump;
 mod keyring;
 mod links;
+mod listing;
 mod live;
 mod operator;
 mod outcome;
@@ -171,6 +172,10 @@ pub(crate) struct Core {
     pub resending: Option<ResendCursor>,
     /// Last user packet in or out: probing is lazy when nobody uses the tunnel.
     pub last_use: Time,
+    /// Lists of gateways with a higher serial are wanted, if any.
+    pub list_above: Option<u64>,
+    /// A list that was pulled.
+    pub listed: Option<Vec<u8>>,
 }
 
 impl Core {
@@ -257,6 +262,8 @@ impl Agent {
             resend,
             resending: None,
             last_use: now,
+            list_above: None,
+            listed: None,
         };
         Agent {
             core,

@@ -14,6 +14,7 @@ mod expiry;
 mod frames;
 mod handoff;
 mod installed;
+mod list;
 mod lost;
 mod reattach;
 mod rekey;
@@ -190,6 +191,8 @@ pub(crate) struct Core {
     pub started: Time,
     pub started_minute: u32,
     pub next_serial: u32,
+    /// The list of gateways on offer.
+    pub list: Option<Box<list::OfferedList>>,
 }
 
 impl Core {
@@ -320,6 +323,7 @@ impl Gateway {
             next_request: 0,
             started: now,
             started_minute: config.started_minute,
+            list: None,
             next_serial,
             rng,
         };

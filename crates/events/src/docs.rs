@@ -107,6 +107,7 @@ const KINDS: [(&str, &[(&str, Type)]); EventKind::NAMES.len()] = [
     ("SECURITY", &[("count", Type::Count)]),
     ("LINK", &[("path", Type::Text), ("up", Type::Flag)]),
     ("HANDSHAKE", &[("attempt", Type::Count)]),
+    ("GATEWAY_LIST", &[("serial", Type::Count)]),
     ("TELEMETRY_GAP", &[("first_seq", Type::Count), ("last_seq", Type::Count)]),
 ];
 

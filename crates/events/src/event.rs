@@ -108,6 +108,11 @@ pub enum EventKind {
         /// Number of the attempt, from 1.
         attempt: u32,
     },
+    /// A signed list of gateways came from the gateway.
+    GatewayList {
+        /// The serial of the newest one that is kept now; 0 for none.
+        serial: u64,
+    },
     /// Events are missing because the sink was full. Written by the sink, not by the pure rooms.
     TelemetryGap {
         /// First missing sequence number.
@@ -119,7 +124,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// The names of all kinds, as in [`EventKind::name`].
-    pub const NAMES: [&'static str; 13] = [
+    pub const NAMES: [&'static str; 14] = [
         "STATE_CHANGE",
         "SESSION_BIRTH",
         "TRANSPORT_SWITCH",
@@ -132,6 +137,7 @@ impl EventKind {
         "SECURITY",
         "LINK",
         "HANDSHAKE",
+        "GATEWAY_LIST",
         "TELEMETRY_GAP",
     ];
 
@@ -150,6 +156,7 @@ impl EventKind {
             EventKind::Security { .. } => "SECURITY",
             EventKind::Link { .. } => "LINK",
             EventKind::Handshake { .. } => "HANDSHAKE",
+            EventKind::GatewayList { .. } => "GATEWAY_LIST",
             EventKind::TelemetryGap { .. } => "TELEMETRY_GAP",
         }
     }

@@ -101,6 +101,7 @@ fn write_kind(out: &mut String, kind: &EventKind) {
             flag(out, "up", *up);
         }
         EventKind::Handshake { attempt } => number(out, "attempt", u64::from(*attempt)),
+        EventKind::GatewayList { serial } => number(out, "serial", *serial),
         EventKind::TelemetryGap { first_seq, last_seq } => {
             number(out, "first_seq", *first_seq);
             number(out, "last_seq", *last_seq);

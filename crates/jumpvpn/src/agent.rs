@@ -32,7 +32,7 @@ pub(crate) fn run(args: &DaemonArgs) -> Outcome {
         sockets: Box::new(keeper.sockets),
         kill_switch: config.routes.kill_switch,
         gateways: begun.known.iter().map(gateways::row).collect(),
-        list: begun.report,
+        list: begun.list,
         daemon: DaemonOptions {
             host: Box::new(keeper.host),
             confine: confinement.when_open(

@@ -15,6 +15,7 @@ use crate::confine::{self, Confinement};
 use crate::daemon;
 use crate::exit::{Failure, Outcome};
 use crate::keeper;
+use crate::list;
 use crate::machine::Links;
 use crate::store;
 
@@ -38,6 +39,7 @@ pub(crate) fn run(args: &DaemonArgs) -> Outcome {
     let keeper = keeper::of_gateway(tunnel(&config), config.flat_site.clone(), config.sandbox)?;
     let mtu = config.mtu.unwrap_or(daemon::DEFAULT_MTU);
     let engine = engine(&config, mtu)?;
+    let list = config.list.as_deref().map(list::offered).transpose()?;
     let options = GatewayOptions {
         store: store::open(&config.store, engine.private.public().0, &config.policy)?,
         engine,
@@ -58,6 +60,7 @@ pub(crate) fn run(args: &DaemonArgs) -> Outcome {
             events: config.events,
         },
         listen: config.listen,
+        list,
     };
     // The engine has its own copy of each key, and needs no second one beside it.
     drop((config.private_key, config.peers));

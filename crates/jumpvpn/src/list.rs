@@ -22,6 +22,24 @@ pub(crate) fn run(verb: &ListVerb) -> Outcome {
     }
 }
 
+/// A signed list that a gateway offers, with its serial. Its signature is the agents' business, which know the key; what can be seen
+/// without that is looked at.
+pub(crate) fn offered(file: &Path) -> Result<(u64, Vec<u8>), Failure> {
+    let bytes = roster::read(file).map_err(|refused| Failure::new(Code::Config, refused.to_string()))?;
+    let wrong = |what: String| Failure::new(Code::Config, format!("{}: {what}", file.display()));
+    let signed = SignedList::split(&bytes).map_err(|what| wrong(what.to_owned()))?;
+    let text = std::str::from_utf8(signed.content).map_err(|_| wrong("not text".to_owned()))?;
+    let list = parse_list(text, file).map_err(|report| check::refusal(&report))?.config;
+    if list.expires.unix_s <= roster::wall_clock() {
+        say(format_args!(
+            "jumpvpn: warning: the list {} is over since {}",
+            file.display(),
+            list.expires.text
+        ));
+    }
+    Ok((list.serial, bytes))
+}
+
 fn sign(key: &Path, file: &Path) -> Outcome {
     let key = key::read_file(key)
         .map_err(|error| Failure::new(Code::Config, error.message).hint(error.hint))

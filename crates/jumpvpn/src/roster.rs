@@ -187,6 +187,11 @@ impl Roster {
         self.check(list, now).map(|()| Some(list))
     }
 
+    /// The serial of the newest list; 0 for none.
+    pub(crate) fn serial(&self) -> u64 {
+        self.kept.as_ref().map_or(0, |kept| kept.list.serial)
+    }
+
     /// Whether an authentic list is one for this agent, now.
     fn check(&self, list: &GatewayList, now: u64) -> Result<(), Refused> {
         if list.cell != self.cell {

@@ -88,6 +88,12 @@ fn list(list: &Value) -> String {
         text.push_str("; ");
         text.push_str(&show::cell(note));
     }
+    if list["next"].is_number() {
+        text.push_str(&format!("; serial {} came, for the next start", cell("next")));
+    }
+    if list["refused"].is_string() {
+        text.push_str(&format!("; what the gateway sent is refused: {}", cell("refused")));
+    }
     text
 }
 

@@ -5,6 +5,7 @@
 
 mod console;
 mod links;
+pub(crate) mod listing;
 mod report;
 
 use std::io;
@@ -36,6 +37,8 @@ pub(crate) enum Question {
     Look(SyncSender<Look>),
     /// An operator's command.
     Command(Command, SyncSender<Result<(), Refusal>>),
+    /// What became of a list of gateways that was pulled.
+    Listed { kept: bool, serial: u64 },
     /// Are you alive?
     Ping(SyncSender<()>),
     /// End the session and the thread.
@@ -63,6 +66,8 @@ pub(crate) struct AgentLoop {
     pub(crate) words: Sender<Word>,
     /// Told of every [`Word::Tunnel`].
     pub(crate) settling: Arc<Settling>,
+    /// Where lists of gateways go that were pulled.
+    pub(crate) lists: Option<SyncSender<Vec<u8>>>,
 }
 
 /// [`AgentLoop`] under way.
@@ -113,6 +118,7 @@ impl Running {
             .pump
             .exchange(&mut self.io.engine)
             .map_err(|error| format!("the interface failed: {error}"))?;
+        self.pass_list_on();
         Ok(self.handle_notices())
     }
 
@@ -198,6 +204,7 @@ impl Running {
                     let outcome = self.io.engine.handle_command(command, clock::now());
                     answer.try_send(outcome).ok();
                 }
+                Question::Listed { kept, serial } => self.io.engine.handle_list(kept, serial, clock::now()),
                 Question::Stop => self.stop(),
             }
         }
@@ -214,6 +221,13 @@ impl Running {
             packets_out: counters.packets_out,
             bytes_in: counters.bytes_in,
             bytes_out: counters.bytes_out,
+        }
+    }
+
+    /// Hands on a list that was pulled. Where the one before is still being kept it is dropped, and pulled again later.
+    fn pass_list_on(&mut self) {
+        if let (Some(list), Some(lists)) = (self.io.engine.poll_list(), &self.io.lists) {
+            lists.try_send(list).ok();
         }
     }
 

@@ -20,6 +20,7 @@ use jumpvpn_ownership::Profile;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
+use crate::agent::listing::ListOptions;
 use crate::gateway::OpenStore;
 use crate::machine::{Confine, LinkWatch, MachineError, PathSockets, TunnelHost, TunnelSettings};
 use crate::telemetry::LogLevel;
@@ -63,8 +64,8 @@ pub struct AgentOptions {
     pub kill_switch: bool,
     /// The gateways as `show peers` tells them.
     pub gateways: Vec<Value>,
-    /// What came of the signed list of gateways, as `status` tells it; nothing where nobody's lists are believed.
-    pub list: Value,
+    /// The signed lists of gateways, where some are believed.
+    pub list: Option<ListOptions>,
 }
 
 /// What a gateway is made of.
@@ -79,6 +80,8 @@ pub struct GatewayOptions {
     pub peers: Vec<Value>,
     /// Where ownership is kept.
     pub store: StoreOptions,
+    /// The signed list of gateways that agents are offered, with its serial.
+    pub list: Option<(u64, Vec<u8>)>,
 }
 
 /// Where a gateway keeps who owns which session.

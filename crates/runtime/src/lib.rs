@@ -26,6 +26,7 @@ mod settling;
 mod sync;
 pub mod telemetry;
 
+pub use agent::listing::{KeepList, ListOptions, ListVerdict};
 pub use daemon::{
     AgentOptions, DaemonError, DaemonOptions, Durable, Ended, GatewayOptions, Member, Memory, StoreOptions,
     check_memory, run_agent, run_gateway,

@@ -10,10 +10,12 @@ use crate::cursor::{Reader, Writer};
 use crate::{Malformed, RouteToken};
 
 mod advice;
+mod list;
 #[cfg(test)]
 mod tests;
 
 pub use advice::{AdvisedGateway, MAX_ADVISED, MoveAdvice};
+pub use list::{LIST_MAX_LEN, LIST_PART_MAX_LEN, ListPart};
 
 /// Frame ids stay below this value: from here on the byte could be the start of an IP packet.
 const ID_LIMIT: u8 = 0x40;
@@ -33,6 +35,8 @@ mod id {
     pub(super) const CLOSE: u8 = 0x0B;
     pub(super) const MOVE_ADVICE: u8 = 0x0C;
     pub(super) const REKEY_WANTED: u8 = 0x0D;
+    pub(super) const LIST_WANT: u8 = 0x0E;
+    pub(super) const LIST_PART: u8 = 0x0F;
 }
 
 /// Whether a plaintext is an IP packet (and not a run of frames), by its first byte.
@@ -230,6 +234,15 @@ pub enum Frame<'a> {
     MoveAdvice(MoveAdvice<'a>),
     /// The gateway asks for a rekey.
     RekeyWanted,
+    /// The client pulls a part of the signed list of gateways: serial 8, offset 4, zero 4.
+    ListWant {
+        /// The serial it has: only a list with a higher one is wanted.
+        above: u64,
+        /// Where the part begins.
+        offset: u32,
+    },
+    /// A part of that list, or that there is none.
+    ListPart(ListPart<'a>),
 }
 
 impl Frame<'_> {
@@ -252,6 +265,8 @@ impl Frame<'_> {
             Self::Close { .. } => id::CLOSE,
             Self::MoveAdvice(_) => id::MOVE_ADVICE,
             Self::RekeyWanted => id::REKEY_WANTED,
+            Self::ListWant { .. } => id::LIST_WANT,
+            Self::ListPart(_) => id::LIST_PART,
         }
     }
 
@@ -271,6 +286,8 @@ impl Frame<'_> {
                 Self::Config(_) => 28,
                 Self::PmtuProbe { .. } | Self::PmtuAck { .. } => 8,
                 Self::Close { .. } => 12,
+                Self::ListWant { .. } => 16,
+                Self::ListPart(part) => part.body_len(),
             }
     }
 
@@ -302,6 +319,10 @@ impl Frame<'_> {
             Self::Close { reason, version } => {
                 writer.u16(reason).u16(0).u64(version);
             }
+            Self::ListWant { above, offset } => {
+                writer.u64(above).u32(offset).u32(0);
+            }
+            Self::ListPart(part) => part.write(writer),
         }
     }
 }
@@ -356,7 +377,7 @@ impl<'a> Iterator for FrameReader<'a> {
 
 /// `None` for an unknown id.
 fn read_body(id: u8, flags: u8, body: &[u8]) -> Result<Option<Frame<'_>>, Malformed> {
-    if id > id::REKEY_WANTED {
+    if id > id::LIST_PART {
         return Ok(None);
     }
     if flags != 0 {
@@ -393,7 +414,13 @@ fn read_body(id: u8, flags: u8, body: &[u8]) -> Result<Option<Frame<'_>>, Malfor
             Frame::Close { reason, version: reader.u64()? }
         }
         id::MOVE_ADVICE => Frame::MoveAdvice(MoveAdvice::read(&mut reader)?),
-        _ => Frame::RekeyWanted,
+        id::REKEY_WANTED => Frame::RekeyWanted,
+        id::LIST_WANT => {
+            let (above, offset) = (reader.u64()?, reader.u32()?);
+            reader.zeros(4)?;
+            Frame::ListWant { above, offset }
+        }
+        _ => Frame::ListPart(ListPart::read(&mut reader)?),
     };
     if reader.rest().is_empty() { Ok(Some(frame)) } else { Err(Malformed::Length) }
 }

@@ -26,8 +26,8 @@ pub use control::{
 };
 pub use error::Malformed;
 pub use frames::{
-    AdvisedGateway, ConfigFrame, Frame, FrameReader, FrameWriter, Heartbeat, HeartbeatAck, MAX_ADVISED,
-    MoveAdvice, ReceiveReport, TokenList, is_ip_packet,
+    AdvisedGateway, ConfigFrame, Frame, FrameReader, FrameWriter, Heartbeat, HeartbeatAck, LIST_MAX_LEN,
+    LIST_PART_MAX_LEN, ListPart, MAX_ADVISED, MoveAdvice, ReceiveReport, TokenList, is_ip_packet,
 };
 pub use handshake::{
     Cookie, HS_INIT_LEN, HS_RESP_LEN, HsInit, HsResp, HsRetry, InitPayload, RespPayload, features,

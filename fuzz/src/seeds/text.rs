@@ -1,5 +1,7 @@
 //! Genuine text: the published pair of configurations, every request of the control socket, changes to event files.
 
+use jumpvpn_config::SignedList;
+
 /// Content of every key file of the fixture.
 pub const KEY: &str = "QQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=\n";
 
@@ -52,6 +54,33 @@ pub(super) fn configurations() -> Vec<(&'static str, Vec<u8>)> {
         ("agent", AGENT.into()),
         ("policy", with_policy.into()),
         ("broken", "[gateway\nlisten = [\"udp://\n\u{e4}\u{1f600}=".into()),
+    ]
+}
+
+const LIST: &str = r#"[list]
+cell = "berlin"
+serial = 7
+issued = 2026-11-01T00:00:00Z
+expires = 2027-02-01T12:30:15Z
+[[gateway]]
+name = "gw-a"
+public_key = "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
+endpoints = ["udp://192.0.2.10:4747", "udp://[2001:db8::10]:4747"]
+weight = 3
+[[gateway]]
+name = "gw-b"
+public_key = "QQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="
+endpoints = ["udp://gw-b.example.net:4747"]
+draining = true
+"#;
+
+pub(super) fn lists() -> Vec<(&'static str, Vec<u8>)> {
+    let signed = |content| SignedList { signature: [7; 64], content }.join();
+    vec![
+        ("content", LIST.into()),
+        ("signed", signed(LIST.as_bytes())),
+        ("signed_bytes", signed(&[0xff, 0, 10])),
+        ("broken", LIST.replace("serial = 7", "serial = 0\nserials = [").into()),
     ]
 }
 

@@ -342,6 +342,7 @@ fn new_live(
         pinned: None,
         early_uplink: false,
         rebind_hinted: false,
+        listing: super::listing::Listing::default(),
         end: None,
     }
 }
@@ -374,6 +375,7 @@ impl Live {
         self.event(core, reason, EventKind::SessionBirth { path }, now);
         core.notice(super::Notice::TunnelUp { v4: self.inner_v4, v6: self.inner_v6, mtu: self.mtu });
         self.watch = Watch::new(now);
+        self.begin_listing(core, now);
         self.rekey_at = self.next_rekey(core, now);
         self.rekey_reason = Reason::RekeyTimer;
         for path in paths.iter_mut().filter(|path| path.up) {

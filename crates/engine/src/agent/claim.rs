@@ -163,6 +163,7 @@ impl Live {
         self.owner_since = self.cseq;
         self.keyring = Keyring::new(self.secret.credentials(&self.epoch), self.epoch.owner_epoch);
         self.take_terms(core, &payload, now);
+        self.begin_listing(core, now);
         let gap = now.since(heard);
         let path = self.active.label;
         self.event(core, agreed.reason, EventKind::Takeover { path, gap: Some(gap) }, now);

@@ -129,6 +129,7 @@ impl Live {
             Frame::RekeyResp(response) => self.handle_rekey_response(core, paths, response, now),
             Frame::RekeyWanted => self.rekey_wanted(now),
             Frame::MoveAdvice(advice) => self.handle_advice(core, paths, &advice, now),
+            Frame::ListPart(part) => self.handle_list_part(core, paths, &part, now),
             Frame::Tokens(list) => {
                 self.token_config = list.config();
                 self.tokens = list.iter().collect();
@@ -153,6 +154,7 @@ impl Live {
             Frame::Pad
             | Frame::Fin
             | Frame::RekeyReq { .. }
+            | Frame::ListWant { .. }
             | Frame::Want { .. }
             | Frame::PmtuProbe { .. }
             | Frame::PmtuAck { .. } => {}

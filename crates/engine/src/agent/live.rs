@@ -12,6 +12,7 @@ use jumpvpn_wire::{Cid, Frame, GrantedLimits, PathId, ReceiveReport, ResetToken,
 use super::claim::Claim;
 use super::jump::{Intent, PendingJump};
 use super::keyring::Keyring;
+use super::listing::Listing;
 use super::path::Paths;
 use super::rekey::RekeyInFlight;
 use super::takeover::Takeover;
@@ -167,6 +168,8 @@ pub(crate) struct Live {
     pub early_uplink: bool,
     /// The gateway hinted that our address changed; the next ticket of the active path says to what.
     pub rebind_hinted: bool,
+    /// The list of gateways that is being pulled.
+    pub listing: Listing,
     pub end: Option<End>,
 }
 

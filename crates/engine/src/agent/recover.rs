@@ -204,6 +204,7 @@ impl Live {
         self.run_probes(core, paths, now);
         self.run_pending(core, paths, now);
         self.run_recovery(core, paths, now);
+        self.run_listing(core, paths, now);
         if self.stage == Stage::Ready {
             self.run_choice(core, paths, now);
         }
@@ -237,6 +238,7 @@ impl Live {
             self.next_probe_due(paths),
             self.next_pending_due(),
             self.next_recovery_due(),
+            self.next_listing_due(),
             (self.stage == Stage::Ready).then_some(self.next_choice),
         ];
         due.into_iter().flatten().fold(self.next_end(core), Time::min)

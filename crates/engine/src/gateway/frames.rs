@@ -62,6 +62,7 @@ impl Gateway {
             // A repeated FIN says that our welcome was lost.
             Frame::Fin => self.welcome(slot),
             Frame::Want { tokens, config } => self.answer_want(slot, tokens, config),
+            Frame::ListWant { above, offset } => self.answer_list_want(slot, above, offset, now),
             Frame::PmtuProbe { seq, len } => self.send_frames(slot, &[Frame::PmtuAck { seq, len }]),
             Frame::Close { reason, .. } => {
                 let reason = Reason::from_number(reason).unwrap_or(Reason::PeerClosed);
@@ -73,6 +74,7 @@ impl Gateway {
             | Frame::Config(_)
             | Frame::PmtuAck { .. }
             | Frame::MoveAdvice(_)
+            | Frame::ListPart(_)
             | Frame::RekeyWanted => {}
         }
     }
@@ -152,6 +154,7 @@ fn answer_kind(frame: &Frame<'_>) -> u8 {
         Frame::Fin | Frame::Want { .. } => 2,
         Frame::PmtuProbe { .. } => 3,
         Frame::RekeyReq { .. } => 4,
+        Frame::ListWant { .. } => 5,
         _ => 0,
     }
 }

@@ -14,6 +14,7 @@ mod hostile;
 mod hours;
 mod journey;
 mod jump;
+mod listing;
 mod members;
 mod refusals;
 mod rogue;

@@ -36,6 +36,7 @@ fn the_schema_names_the_keys_of_every_line() {
         EventKind::Security { count: 1 },
         EventKind::Link { path, up: false },
         EventKind::Handshake { attempt: 1 },
+        EventKind::GatewayList { serial: 1 },
         EventKind::TelemetryGap { first_seq: 1, last_seq: 2 },
     ];
     let common: Vec<&str> = schema["required"].as_array().unwrap().iter().filter_map(Value::as_str).collect();

@@ -58,6 +58,7 @@ fn every_kind_is_json_of_its_name() {
         EventKind::Security { count: u32::MAX },
         EventKind::Link { path, up: true },
         EventKind::Handshake { attempt: 1 },
+        EventKind::GatewayList { serial: 1 },
         EventKind::TelemetryGap { first_seq: 1, last_seq: 2 },
     ];
     for (kind, name) in kinds.into_iter().zip(EventKind::NAMES) {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use jumpvpn_config::{AgentConfig, Endpoint, GatewayList, Host, ListConfig, SecretKey, key};
 use jumpvpn_engine::agent::{GatewayPeer, rendezvous};
+use jumpvpn_runtime::{KeepList, ListOptions, ListVerdict};
 use jumpvpn_session::PublicKey;
 use serde_json::{Value, json};
 
@@ -37,26 +38,38 @@ pub(super) struct Known {
 pub(super) struct Begun {
     /// The gateways: those of the file in its order, then those that the list adds.
     pub(super) known: Vec<Known>,
-    /// What came of the list, for `status`; nothing where nobody's lists are believed.
-    pub(super) report: Value,
+    /// The lists that are believed, if any are.
+    pub(super) list: Option<ListOptions>,
 }
 
 /// Looks for the newest list and puts the gateways together. What is wrong with it is said, and leaves those of the file.
 pub(super) fn begin(config: &AgentConfig) -> Begun {
-    let Some(terms) = &config.list else { return Begun { known: merged(config, None), report: Value::Null } };
+    let Some(terms) = &config.list else { return Begun { known: merged(config, None), list: None } };
     let pinned = config.gateways.iter().map(|gateway| gateway.public_key).collect();
     let mut notes = Vec::new();
-    let list = match Roster::open(terms, &config.interface, pinned) {
-        Ok(mut roster) => newest(&mut roster, terms, roster::wall_clock(), &mut notes).cloned(),
-        Err(refused) => {
-            notes.push(format!("no list of gateways is used: {refused}"));
-            None
-        }
-    };
+    let mut roster = Roster::open(terms, &config.interface, pinned)
+        .inspect_err(|refused| notes.push(format!("no list of gateways is used: {refused}")))
+        .ok();
+    let list =
+        roster.as_mut().and_then(|roster| newest(roster, terms, roster::wall_clock(), &mut notes).cloned());
     for note in &notes {
         say(format_args!("jumpvpn: warning: {note}"));
     }
-    Begun { known: merged(config, list.as_ref()), report: report(terms, list.as_ref(), &notes) }
+    let report = report(terms, list.as_ref(), &notes);
+    let follow = roster.map(|roster| (roster.serial(), keeper(roster, report.clone())));
+    Begun { known: merged(config, list.as_ref()), list: Some(ListOptions { report, follow }) }
+}
+
+/// Takes what gateways send while the agent runs. What is in use stays as it is until the next start; `status` tells of
+/// both.
+fn keeper(mut roster: Roster, mut report: Value) -> KeepList {
+    Box::new(move |bytes| {
+        let taken = roster.take(bytes, roster::wall_clock());
+        let serial = roster.serial();
+        report["refused"] = taken.as_ref().err().map(ToString::to_string).into();
+        report["next"] = (report["serial"] != serial && serial > 0).then_some(serial).into();
+        ListVerdict { kept: taken == Ok(true), serial, report: report.clone() }
+    })
 }
 
 /// The newest list that holds, after that of the configuration, if it names one, was taken.
@@ -90,6 +103,8 @@ fn report(terms: &ListConfig, list: Option<&GatewayList>, notes: &[String]) -> V
         "expires": list.map(|list| &list.expires.text),
         "gateways": list.map(|list| list.gateways.len()),
         "notes": notes,
+        "next": null,
+        "refused": null,
     })
 }
 

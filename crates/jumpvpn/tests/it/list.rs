@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use crate::bed::Bed;
+use crate::world::World;
 
 const LIST: &str = "[list]\ncell = \"berlin\"\nserial = 3\nissued = 2026-11-01T00:00:00Z\nexpires = 2027-06-01T00:00:00Z\n\
     [[gateway]]\nname = \"gw-a\"\npublic_key = \"AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=\"\n\
@@ -81,4 +82,57 @@ fn what_is_wrong_is_said_and_nothing_is_printed() {
     let ended = bed.run(&["list", "sign", "-k", "sign.key", "list.toml"]);
     assert!(ended.code == 6 && ended.err.contains("others than its owner may use this key"), "{ended:?}");
     assert_eq!(bed.run_with(&["list", "pubkey"], "nonsense").code, 1);
+}
+
+/// An agent whose file names no list, and a gateway that has one.
+#[test]
+fn a_gateway_hands_its_list_to_agents_that_believe_it() {
+    let Some(world) = World::new("a_gateway_hands_its_list_to_agents_that_believe_it") else { return };
+    let key = world.bed.run(&["list", "genkey"]).out;
+    world.bed.file("sign.key", &key);
+    let public = world.bed.run_with(&["list", "pubkey"], &key).out;
+    let terms = format!(
+        "[gateway_list]\nkey = \"{}\"\ncell = \"berlin\"\nstate = \"state\"\n[routes]",
+        public.trim()
+    );
+    world.edit("agent.toml", "[routes]", &terms);
+    world.bed.file("list.toml", &current(LIST));
+    world.bed.file("gateway.list", &world.bed.run(&["list", "sign", "-k", "sign.key", "list.toml"]).out);
+    world.edit("gateway.toml", "[store]", "list = \"gateway.list\"\n[store]");
+    let (_gateway, mut agent) = world.both();
+    let list = world.agent_says("list");
+    assert!(list["serial"].is_null() && list["notes"].as_array().unwrap().is_empty(), "{list}");
+    world.wait_until("the list has come", || world.agent_says("list")["next"] == 3);
+    let list = world.agent_says("list");
+    assert!(list["serial"].is_null() && list["refused"].is_null(), "what came is for the next start: {list}");
+    world.wait_until("an event says so", || {
+        let events = std::fs::read_to_string(world.bed.0.join("agent.jsonl")).unwrap();
+        events.lines().any(|line| line.contains("\"GATEWAY_LIST\"") && line.contains("LIST_KEPT"))
+    });
+    agent.signal("TERM");
+    agent.wait();
+    let _agent = world.agent();
+    world.wait_until_attached();
+    let list = world.agent_says("list");
+    assert_eq!(
+        (&list["serial"], &list["gateways"], &list["next"]),
+        (&3.into(), &2.into(), &serde_json::Value::Null)
+    );
+    // What is no list is not offered.
+    world.bed.file("gateway.list", LIST);
+    let refused = world.bed.run(&["gateway", "-c", "gateway.toml"]);
+    assert!(
+        refused.code == 6 && refused.err.contains("gateway.list: not a signed list of gateways"),
+        "{refused:?}"
+    );
+}
+
+/// The same list, of yesterday and for a month.
+pub fn current(list: &str) -> String {
+    let date = |when: &str| {
+        let output =
+            std::process::Command::new("date").args(["-u", "-d", when, "+%Y-%m-%dT%H:%M:%SZ"]).output();
+        String::from_utf8(output.unwrap().stdout).unwrap().trim().to_owned()
+    };
+    list.replace("2026-11-01T00:00:00Z", &date("yesterday")).replace("2027-06-01T00:00:00Z", &date("30 days"))
 }

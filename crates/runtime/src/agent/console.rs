@@ -7,6 +7,7 @@ use jumpvpn_engine::agent::Command;
 use jumpvpn_policy::Policy;
 use serde_json::{Value, json};
 
+use super::listing::ListReport;
 use super::{Look, Question, report};
 use crate::control::{Console, Refused, Request, Subject};
 use crate::door::Door;
@@ -27,8 +28,8 @@ pub(crate) struct AgentConsole {
     pub(crate) policy: Policy,
     /// The gateways as `show peers` tells them.
     pub(crate) gateways: Vec<Value>,
-    /// What came of the list of gateways.
-    pub(crate) list: Value,
+    /// What is known of lists of gateways, where some are believed.
+    pub(crate) list: Option<ListReport>,
     /// Where events go.
     pub(crate) telemetry: Telemetry,
 }
@@ -38,7 +39,7 @@ impl Console for AgentConsole {
         match request {
             Request::Status => {
                 let losses = self.telemetry.losses();
-                let status = self.look().map(|look| report::status(&look, &self.list, &losses));
+                let status = self.look().map(|look| report::status(&look, self.list.as_ref(), &losses));
                 status.map(|status| crate::report::with_sandbox(status, &self.confined))
             }
             Request::Show { what } => self.show(*what),

@@ -5,11 +5,13 @@ use jumpvpn_policy::Health;
 use serde_json::{Value, json};
 
 use super::Look;
+use super::listing::ListReport;
 use crate::report::{drops, millis, optional_millis, telemetry};
+use crate::sync::PoisonError;
 use crate::telemetry::Losses;
 
 /// `jumpvpn.status/1` of an agent.
-pub(super) fn status(look: &Look, list: &Value, losses: &Losses) -> Value {
+pub(super) fn status(look: &Look, list: Option<&ListReport>, losses: &Losses) -> Value {
     let status = &look.status;
     let mut answer = json!({
         "schema": "jumpvpn.status/1",
@@ -32,8 +34,8 @@ pub(super) fn status(look: &Look, list: &Value, losses: &Losses) -> Value {
         "drops": drops(&look.drops),
         "telemetry": telemetry(losses),
     });
-    if !list.is_null() {
-        answer["list"] = list.clone();
+    if let Some(list) = list {
+        answer["list"] = list.lock().unwrap_or_else(PoisonError::into_inner).clone();
     }
     answer
 }

@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use mio::Waker;
 
 use super::ground::Site;
 use super::{AgentOptions, DaemonError, Durable, Ended, GatewayOptions, StoreOptions, Word, room};
+use crate::agent::listing::{self, ListReport};
 use crate::agent::{AgentConsole, AgentLoop, LinkRules};
 use crate::door::Door;
 use crate::gateway::registry::{self, RegistryDoor};
@@ -63,16 +64,23 @@ pub fn run_agent(options: AgentOptions) -> Result<Ended, DaemonError> {
         ipv6: engine.endpoints().any(|endpoint| endpoint.is_ipv6()),
     };
     let policy = engine.policy.clone();
-    let engine = Agent::new(engine, Box::new(SystemRandom), clock::now());
+    let mut engine = Agent::new(engine, Box::new(SystemRandom), clock::now());
     let pump = Pump::new(tun, ground.telemetry().feed(0)).map_err(no_pump)?;
     let (door, questions) = Door::new(pump.waker());
+    let mut lists = None;
+    let report = list.map(|options| (ListReport::new(Mutex::new(options.report)), options.follow));
+    let list = report.as_ref().map(|(report, _)| Arc::clone(report));
+    if let Some((report, Some((serial, keep)))) = report {
+        engine.follow_list(serial);
+        lists = Some(listing::start(keep, report, door.clone()).map_err(no_thread)?);
+    }
     let words = ground.words.clone();
     let settling = Arc::clone(&ground.settling);
     let (confined, telemetry) = (ground.confined.clone(), ground.telemetry().clone());
     let settled = Arc::clone(&settling);
     let console =
         AgentConsole { door: door.clone(), settling: settled, confined, policy, gateways, list, telemetry };
-    let agent = AgentLoop { pump, engine, watch, rules, sockets, questions, words, settling };
+    let agent = AgentLoop { pump, engine, watch, rules, sockets, questions, words, settling, lists };
     spawn_engine(0, ground.words.clone(), move || agent.run())?;
     ground.supervise(Box::new(console), vec![Box::new(door)], None)
 }
@@ -82,7 +90,7 @@ pub fn run_agent(options: AgentOptions) -> Result<Ended, DaemonError> {
 /// # Errors
 /// Why it did not start, or could not go on.
 pub fn run_gateway(options: GatewayOptions) -> Result<Ended, DaemonError> {
-    let GatewayOptions { daemon, mut engine, listen, peers, store } = options;
+    let GatewayOptions { daemon, mut engine, listen, peers, store, list } = options;
     room::check_tables(engine.capacity)?;
     let mut site = Site::prepare(daemon)?;
     let mut sockets = Vec::new();
@@ -97,7 +105,10 @@ pub fn run_gateway(options: GatewayOptions) -> Result<Ended, DaemonError> {
     let mut pump = Pump::new(tun, ground.telemetry().feed(0)).map_err(no_pump)?;
     let opened = open_records(store, &mut engine, pump.waker(), ground.telemetry())?;
     let bound = listen_on(&mut pump, sockets)?;
-    let engine = gateway_engine(engine)?;
+    let mut engine = gateway_engine(engine)?;
+    if let Some((serial, bytes)) = list {
+        engine.offer_list(serial, bytes);
+    }
     let Opened { kind: store_kind, records, registry, dead_man } = opened;
     let side = Side { engine, records, bound, words: ground.words.clone(), dead_man, armed: Time::ZERO };
     let (door, questions) = Door::new(pump.waker());
@@ -189,7 +200,11 @@ fn spawn_engine(
         let ended = outcome.unwrap_or_else(|_| Err("a fault of this program, see the lines above".into()));
         words.send(Word::Ended(ended)).ok();
     });
-    spawned.map(drop).map_err(|error| DaemonError::failed(format!("cannot start a thread: {error}")))
+    spawned.map(drop).map_err(no_thread)
+}
+
+fn no_thread(error: std::io::Error) -> DaemonError {
+    DaemonError::failed(format!("cannot start a thread: {error}"))
 }
 
 #[cfg(test)]

@@ -84,6 +84,12 @@ fn write_kind(line: &mut String, kind: &EventKind, reason: Reason) {
             push(line, format_args!("handshake {attempt} failed, going on trying"));
         }
         EventKind::Handshake { attempt } => push(line, format_args!("handshake {attempt}")),
+        EventKind::GatewayList { serial } if reason == Reason::ListKept => {
+            push(line, format_args!("a new list of gateways, serial {serial}, is kept for the next start"));
+        }
+        EventKind::GatewayList { serial } => {
+            push(line, format_args!("a list of gateways was refused, serial {serial} stays"));
+        }
         EventKind::TelemetryGap { first_seq, last_seq } => {
             push(line, format_args!("events {first_seq} to {last_seq} are missing"));
         }

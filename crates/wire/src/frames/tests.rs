@@ -10,6 +10,7 @@ enum Owned {
     RekeyResp(Vec<u8>),
     Tokens(u8, Vec<[u8; 16]>),
     MoveAdvice((u16, u32, u32), Vec<[u8; AdvisedGateway::LEN]>),
+    ListPart(u64, Vec<u8>, u32),
 }
 
 impl Owned {
@@ -21,6 +22,9 @@ impl Owned {
             Self::Tokens(config, tokens) => Frame::Tokens(TokenList::new(*config, tokens)),
             Self::MoveAdvice((reason, window, deadline), list) => {
                 Frame::MoveAdvice(MoveAdvice::new(*reason, *window, *deadline, list))
+            }
+            Self::ListPart(serial, list, offset) => {
+                Frame::ListPart(ListPart::of(*serial, list, *offset).unwrap_or(ListPart::none(*serial)))
             }
         }
     }
@@ -75,6 +79,9 @@ fn frame() -> impl Strategy<Value = Owned> {
         any::<(u16, u64)>().prop_map(|(reason, version)| Owned::Plain(Frame::Close { reason, version })),
         (any::<(u16, u32, u32)>(), proptest::collection::vec(gateway(), 0..=MAX_ADVISED))
             .prop_map(|(head, list)| Owned::MoveAdvice(head, list)),
+        any::<(u64, u32)>().prop_map(|(above, offset)| Owned::Plain(Frame::ListWant { above, offset })),
+        (any::<u64>(), proptest::collection::vec(any::<u8>(), 0..3_000), 0u32..3_200)
+            .prop_map(|(serial, list, offset)| Owned::ListPart(serial, list, offset)),
     ]
 }
 
@@ -188,7 +195,7 @@ fn a_full_writer_says_so_and_keeps_what_it_has() {
 proptest! {
     #[test]
     fn round_trip(frames in proptest::collection::vec(frame(), 0..8), pad in 0usize..20) {
-        let mut buffer = vec![0xEE; 2048];
+        let mut buffer = vec![0xEE; 16 << 10];
         let mut writer = FrameWriter::new(&mut buffer);
         for frame in &frames {
             let before = writer.len();
@@ -209,7 +216,7 @@ proptest! {
     }
 
     #[test]
-    fn nearly_valid_bytes_have_one_meaning(id in 0u8..0x0E, len in 0u16..50, body in proptest::collection::vec(0u8..3, 0..50)) {
+    fn nearly_valid_bytes_have_one_meaning(id in 0u8..0x10, len in 0u16..50, body in proptest::collection::vec(0u8..3, 0..50)) {
         let mut bytes = vec![id, 0];
         bytes.extend(len.to_le_bytes());
         bytes.extend(body);
@@ -227,4 +234,39 @@ proptest! {
             prop_assert_eq!(&out[..len], &bytes[..len]);
         }
     }
+}
+
+#[test]
+fn a_list_is_put_together_from_its_parts_and_no_part_reaches_beyond_it() {
+    for len in [1, 2, LIST_PART_MAX_LEN - 1, LIST_PART_MAX_LEN, LIST_PART_MAX_LEN + 1, LIST_MAX_LEN] {
+        let list: Vec<u8> = (0..len).map(|at| at as u8).collect();
+        let mut gathered = Vec::new();
+        while let Some(part) = ListPart::of(7, &list, gathered.len() as u32) {
+            assert_eq!((part.serial(), part.list_len(), part.offset()), (7, len, gathered.len()));
+            gathered.extend_from_slice(part.bytes());
+        }
+        assert_eq!(gathered, list);
+    }
+    assert_eq!(ListPart::of(7, &vec![0; LIST_MAX_LEN + 1], 0), None);
+    assert_eq!(ListPart::of(7, &[1], u32::MAX), None);
+    let read = |len: u32, offset: u32, bytes: usize| {
+        let mut body = [&7u64.to_le_bytes()[..], &len.to_le_bytes(), &offset.to_le_bytes()].concat();
+        body.resize(16 + bytes, 1);
+        ListPart::read(&mut Reader::new(&body)).is_ok()
+    };
+    let (most, part) = (LIST_MAX_LEN as u32, LIST_PART_MAX_LEN);
+    let good = [(0, 0, 0), (1, 0, 1), (most, 0, part), (most, most - 1, 1), (3_000, 1_000, part)];
+    assert!(good.iter().all(|(len, offset, bytes)| read(*len, *offset, *bytes)));
+    let bad = [
+        (most + 1, 0, 1),
+        (most, most, 1),
+        (most, u32::MAX, 1),
+        (most, 0, part + 1),
+        (1, 0, 0),
+        (0, 1, 0),
+        (0, 0, 1),
+        (1, 1, 0),
+        (1_000, 1, 1_000),
+    ];
+    assert!(!bad.iter().any(|(len, offset, bytes)| read(*len, *offset, *bytes)));
 }

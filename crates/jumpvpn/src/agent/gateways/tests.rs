@@ -118,3 +118,34 @@ fn names_that_nobody_knows_are_left_out() {
     let peers = peers(&known, &PublicKey([9; 32])).map_err(|failure| failure.message).unwrap();
     assert_eq!(peers.len(), 3);
 }
+
+#[test]
+fn what_a_gateway_sends_is_kept_for_the_next_start_or_refused_with_a_reason() {
+    let folder = Folder::new();
+    let config = config(&folder);
+    write(&folder, &content(5, &[3]));
+    // The keeper asks the clock of the machine.
+    let now = roster::wall_clock();
+    let terms = config.list.as_ref().unwrap();
+    let roster = Roster::open(terms, "jump0", vec![[1; 32], [2; 32]]).unwrap();
+    let mut keep = keeper(roster, report(terms, None, &[]));
+    let dated = |serial| {
+        let day = |days: u64| {
+            let date = std::process::Command::new("date")
+                .args(["-u", "-d", &format!("@{}", now / 86_400 * 86_400 + days * 86_400), "+%Y-%m-%d"])
+                .output();
+            String::from_utf8(date.unwrap().stdout).unwrap().trim().to_owned()
+        };
+        content(serial, &[3, 4]).replace("2026-11-01", &day(0)).replace("2027-01-01", &day(9))
+    };
+    let ListVerdict { kept, serial, report: first } = keep(signed(&dated(6)));
+    assert_eq!((kept, serial, &first["next"], &first["refused"]), (true, 6, &json!(6), &Value::Null));
+    assert!(first["serial"].is_null(), "what is in use stays");
+    for bad in [signed(&dated(5)), signed(&dated(7).replace("berlin", "paris")), b"nonsense".to_vec()] {
+        let ListVerdict { kept, serial, report } = keep(bad);
+        assert_eq!((kept, serial, &report["next"]), (false, 6, &json!(6)));
+        assert!(report["refused"].as_str().is_some_and(|why| !why.is_empty()));
+    }
+    let ListVerdict { kept, report, .. } = keep(signed(&dated(8)));
+    assert_eq!((kept, &report["next"], &report["refused"]), (true, &json!(8), &Value::Null));
+}
