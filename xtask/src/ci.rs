@@ -12,6 +12,10 @@ use crate::{Outcome, attack, cluster, fuzz, sim, tidy, timing, units};
 /// cores need little more than two minutes for them, and less than five with the build.
 const SHORT_SIM_SEEDS: &str = "10000";
 
+/// Cells of the short simulation: at 105 ms of processor time each (400 cells on a loaded machine), two idle cores need little more than
+/// 20 s for them. A batch of as many is asked whether everything has happened in it.
+const SHORT_SIM_CELLS: &str = "400";
+
 /// Seconds of the short fuzzing, all targets together: enough for a million inputs.
 const SHORT_FUZZ_SECONDS: &str = "40";
 
@@ -181,8 +185,17 @@ fn short_control() -> Ended {
     played(cluster::short_control())
 }
 
+/// Worlds of one gateway, and cells of several; the simulator is built once for both.
 fn short_sim() -> Ended {
-    judged(sim::simulate(&["--release"], &["--seeds".into(), SHORT_SIM_SEEDS.into()]))
+    let worlds = sim::simulate(&["--release"], &["--seeds".into(), SHORT_SIM_SEEDS.into()]);
+    let cells = sim::simulate(&["--release"], &["--cell".into(), "--seeds".into(), SHORT_SIM_CELLS.into()]);
+    match (worlds, cells) {
+        (Ok(worlds), Ok(cells)) => Ended::Passed(format!(", {}; {}", worlds.figures, cells.figures)),
+        (worlds, cells) => {
+            let words = [worlds.err(), cells.err()].into_iter().flatten().collect::<Vec<_>>();
+            Ended::Failed(words.join("; "))
+        }
+    }
 }
 
 /// The tests of the targets, then mutations; what the corpora reach must not fall.
