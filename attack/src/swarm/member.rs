@@ -74,6 +74,7 @@ impl Member {
                 endpoints: vec![GATEWAY],
                 weight: 1,
                 draining: false,
+                until: None,
             }],
             suites: SuiteSet::ALL,
             policy: policy.clone(),

@@ -163,7 +163,7 @@ fn list(context: &Context<'_>, section: &Section<'_>, notes: &mut Notes) -> Opti
     let file = context.path(section, "file", notes);
     let state = match section.value("state") {
         Some(_) => context.path(section, "state", notes)?,
-        None => context::state_folder(),
+        None => context::agent_state_folder(),
     };
     Some(ListConfig { key: key?.value, cell: cell?.value, file, state })
 }

@@ -21,14 +21,22 @@ pub const SOCKET_FOLDER: &str = "/run/jumpvpn";
 /// Folder for what is kept from start to start, where systemd gives the service none.
 const STATE_FOLDER: &str = "/var/lib/jumpvpn";
 
+/// The same for agents.
+const AGENT_STATE_FOLDER: &str = "/var/lib/jumpvpn-agent";
+
 /// The folder that systemd gives the service for its state.
 pub(crate) fn service_folder() -> Option<PathBuf> {
     std::env::var_os("STATE_DIRECTORY").map(PathBuf::from)
 }
 
-/// The folder for what is kept from start to start, where the file names none.
+/// The folder for what a gateway keeps from start to start, where the file names none.
 pub(crate) fn state_folder() -> PathBuf {
     service_folder().unwrap_or_else(|| PathBuf::from(STATE_FOLDER))
+}
+
+/// The same for an agent: another one, because whoever may write in a gateway's could put another store there.
+pub(crate) fn agent_state_folder() -> PathBuf {
+    service_folder().unwrap_or_else(|| PathBuf::from(AGENT_STATE_FOLDER))
 }
 
 /// Longest path of a Unix socket in bytes: `sun_path` has 108 with its closing zero (`unix(7)`).

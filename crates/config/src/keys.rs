@@ -406,7 +406,7 @@ pub const AGENT: FileSpec = FileSpec {
                 optional(
                     "state",
                     Shape::Path,
-                    "the service's state folder, or /var/lib/jumpvpn",
+                    "the service's state folder, or /var/lib/jumpvpn-agent",
                     "Folder in which the newest list is kept, so that no older one is believed again.",
                 ),
             ],

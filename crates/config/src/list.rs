@@ -33,6 +33,9 @@ const OPENING: &str = "jumpvpn-gateway-list 1 ";
 /// Characters of the signature: base64 of 64 bytes.
 const SIGNATURE_TEXT_LEN: usize = 88;
 
+/// Most endpoints of a gateway: as many as an agent tries.
+const ENDPOINTS_MAX: usize = 4;
+
 /// Longest time from the beginning to the end of a list, seconds: 400 days, a year and some weeks to be late with the next one.
 const LIFETIME_MAX_S: u64 = 400 * 86_400;
 
@@ -201,6 +204,11 @@ fn one(section: &Section<'_>, notes: &mut Notes) -> Option<ListedGateway> {
     let name = section.text("name", notes, value::peer_name);
     let public_key = section.text("public_key", notes, key::public);
     let endpoints = endpoints(section, notes);
+    if let (Some(listed), Some(value)) = (&endpoints, section.value("endpoints"))
+        && listed.len() > ENDPOINTS_MAX
+    {
+        notes.error(&value.span(), format!("more than {ENDPOINTS_MAX} endpoints of one gateway"));
+    }
     let weight = match section.value("weight") {
         Some(_) => section.number("weight", 1, WEIGHT_MAX.into(), notes),
         None => Some(1),

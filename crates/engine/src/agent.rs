@@ -47,7 +47,7 @@ use path::Paths;
 pub use status::{PathStatus, Status};
 pub use takeover::rendezvous;
 
-/// Datagrams that may wait for `poll_transmit`; a wake-up causes at most a probe per path and a few frames.
+/// Datagrams that may wait for `poll_transmit`; a wake-up causes at most a probe per path to its own gateway and a few frames.
 const OUTBOX_CAPACITY: usize = 128;
 /// Events that may wait: a wake-up causes a dozen at most.
 const EVENT_CAPACITY: usize = 1024;
@@ -78,6 +78,15 @@ pub struct GatewayPeer {
     pub weight: u32,
     /// Whether it is asked only where no other one helps.
     pub draining: bool,
+    /// From when on it is not asked any more, where a list brought it that is over then; nothing for one of the agent's own file.
+    pub until: Option<Time>,
+}
+
+impl GatewayPeer {
+    /// Whether it may be asked now.
+    fn is_current(&self, now: Time) -> bool {
+        self.until.is_none_or(|until| now < until)
+    }
 }
 
 impl Config {

@@ -57,7 +57,7 @@ pub(crate) fn run(args: &DaemonArgs) -> Outcome {
 fn engine(config: &AgentConfig, known: &[gateways::Known]) -> Result<agent::Config, Failure> {
     let private = daemon::private(&config.private_key);
     Ok(agent::Config {
-        gateways: gateways::peers(known, &private.public())?,
+        gateways: gateways::peers(known, &private.public(), config.routes.kill_switch)?,
         private,
         suites: SuiteSet::ALL,
         policy: config.policy.clone(),

@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::path::Path;
 
+use jumpvpn_config::keys::SERIAL_MAX;
 use jumpvpn_config::{GatewayList, LIST_MAX_LEN, ListedGateway, SignedList, key, parse_list};
 use jumpvpn_runtime::SystemRandom;
 use jumpvpn_session::{Purpose, SigningKey, VerifyingKey};
@@ -51,6 +52,10 @@ fn sign(key: &Path, file: &Path) -> Outcome {
     let loaded = parse_list(&text, file).map_err(|report| check::refusal(&report))?;
     if !loaded.warnings.findings.is_empty() {
         say(&loaded.warnings);
+    }
+    if loaded.config.serial == SERIAL_MAX {
+        let message = format!("{}: no list could follow one with the serial {SERIAL_MAX}", file.display());
+        return Err(Failure::new(Code::Config, message));
     }
     let content = text.as_bytes();
     let signed = SignedList { signature: key.sign(Purpose::GatewayList, content), content }.join();

@@ -28,6 +28,8 @@ const SKEW_S: u64 = 300;
 pub(crate) enum Refused {
     /// It is not a signed list.
     Shape(&'static str),
+    /// The key of the agent's file is one under which anybody can sign.
+    Weak,
     /// It was not signed with the operator's key, or was changed since.
     Signature,
     /// What was signed is no valid list: the findings.
@@ -54,6 +56,7 @@ impl fmt::Display for Refused {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Refused::Shape(what) => write!(out, "{what}"),
+            Refused::Weak => write!(out, "`key` in [gateway_list] is a key under which anybody can sign"),
             Refused::Signature => write!(out, "not signed with this key, or changed since"),
             Refused::Content(findings) => write!(out, "signed, but no valid list: {findings}"),
             Refused::Cell(cell) => write!(out, "of another cell, `{cell}`"),
@@ -131,9 +134,13 @@ impl Roster {
         pinned: Vec<[u8; 32]>,
     ) -> Result<Roster, Refused> {
         let key = VerifyingKey(config.key);
+        if key.is_weak() {
+            return Err(Refused::Weak);
+        }
         // Serials are those of one key: with another one they begin anew.
         let short: String = config.key[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-        let name = format!("{interface}.{}.{short}.list", config.cell);
+        // A colon is in no name of an interface or a cell.
+        let name = format!("{interface}:{}:{short}.list", config.cell);
         let shown = config.state.join(&name);
         let unkept = |why: String| Refused::Unkept(format!("{}: {why}", shown.display()));
         let (mut shelf, contents) =

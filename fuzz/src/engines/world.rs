@@ -142,6 +142,7 @@ fn agent(client: usize, now: Time) -> Agent {
             endpoints: vec![listener()],
             weight: 1,
             draining: false,
+            until: None,
         }],
         suites: SuiteSet::ALL,
         policy: Policy::laptop(),

@@ -66,6 +66,12 @@ fn every_mistake_is_found_where_it_is() {
         ("gw-a", "gw-b", 12, "two gateways with the name gw-b"),
         ("gw-a", "g w", 8, "`g w` is not a peer name"),
         ("udp://192.0.2.10:4747", "udp://192.0.2.10", 10, "`udp://192.0.2.10` has no port"),
+        (
+            "\"udp://192.0.2.10:4747\"",
+            "\"udp://192.0.2.1:1\", \"udp://192.0.2.1:2\", \"udp://192.0.2.1:3\", \"udp://192.0.2.1:4\"",
+            10,
+            "more than 4 endpoints of one gateway",
+        ),
         ("weight = 3", "weight = 0", 16, "`weight` is out of range (1 to 100)"),
         ("weight = 3", "weight = 101", 16, "`weight` is out of range (1 to 100)"),
         ("draining = true", "draining = 1", 17, "`draining` is a whole number"),

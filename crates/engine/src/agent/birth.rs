@@ -111,7 +111,10 @@ impl Agent {
     /// Makes the first gateway from `index` on to which a link leads the one that is asked. Whether there is one.
     fn turn_to(&mut self, index: usize, now: Time) -> bool {
         let count = self.core.config.gateways.len();
-        let reached = |gateway: &usize| self.paths.to_gateway(*gateway).next().is_some();
+        let gateways = &self.core.config.gateways;
+        let reached = |gateway: &usize| {
+            gateways[*gateway].is_current(now) && self.paths.to_gateway(*gateway).next().is_some()
+        };
         let found = (0..count).map(|step| (index + step) % count).find(reached);
         if let Some(gateway) = found {
             self.paths.set_home(gateway, now);

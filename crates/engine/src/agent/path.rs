@@ -327,6 +327,8 @@ struct Wanted {
     index: usize,
     gateway: usize,
     home: bool,
+    /// Whether its gateway is one of the agent's own file.
+    pinned: bool,
 }
 
 /// What a new snapshot of links changed.
@@ -365,9 +367,9 @@ impl Paths {
             }
         }
         let wanted = self.wanted(gateways);
-        // The session's own gateway first, over all links: there may be more ways than places.
+        // The session's own gateway first, over all links, then those of the file: there may be more ways than places.
         let mut groups: Vec<&[Wanted]> = wanted.chunk_by(|one, next| one.gateway == next.gateway).collect();
-        groups.sort_by_key(|group| !group[0].home);
+        groups.sort_by_key(|group| (!group[0].home, !group[0].pinned));
         for (group, link) in groups.iter().flat_map(|group| links.iter().map(move |link| (group, link))) {
             for wanted in group.iter().filter(|wanted| wanted.remote.is_ipv4() == link.local.is_ipv4()) {
                 self.admit(link, wanted, now, &mut change);
@@ -383,7 +385,8 @@ impl Paths {
             for &remote in &peer.endpoints {
                 if !wanted.iter().any(|known| known.remote == remote) {
                     let index = wanted.len();
-                    wanted.push(Wanted { remote, index, gateway, home: gateway == self.home });
+                    let (home, pinned) = (gateway == self.home, peer.until.is_none());
+                    wanted.push(Wanted { remote, index, gateway, home, pinned });
                 }
             }
         }
@@ -521,9 +524,10 @@ fn is_public(address: IpAddr) -> bool {
     }
 }
 
-/// Name of a path: interface, class and family; a number where the gateway has several endpoints of a family.
+/// Name of a path: interface, class and family; and the endpoint's number, unless it is the first of all. In hex, because 15 bytes of an
+/// interface leave room for two digits, and 64 gateways have 256 endpoints.
 fn label(link: &Link, remote: SocketAddr, index: usize) -> PathLabel {
     let family = if remote.is_ipv4() { 4 } else { 6 };
-    let suffix = if index == 0 { String::new() } else { format!(".{index}") };
+    let suffix = if index == 0 { String::new() } else { format!(".{index:x}") };
     PathLabel::new(&format!("{}/udp{family}{suffix}", link.iface))
 }

@@ -165,8 +165,11 @@ impl Live {
         self.takeover.as_ref().map(|takeover| takeover.due())
     }
 
-    fn rendezvous(&self, core: &Core) -> Vec<usize> {
-        rendezvous(self.epoch.sid.0, &core.config.gateways)
+    fn rendezvous(&self, core: &Core, now: Time) -> Vec<usize> {
+        let gateways = &core.config.gateways;
+        let mut order = rendezvous(self.epoch.sid.0, gateways);
+        order.retain(|&gateway| gateways[gateway].is_current(now));
+        order
     }
 
     /// Begins to ask, or asks the gateway that has something to say first.
@@ -175,7 +178,7 @@ impl Live {
             return;
         }
         let home = paths.home();
-        let mut order = self.rendezvous(core);
+        let mut order = self.rendezvous(core, now);
         let (reason, wait) = match cause {
             Cause::Orphaned(first) => {
                 order.retain(|&gateway| gateway != first);
@@ -247,11 +250,13 @@ impl Live {
         }
         let home = paths.home();
         let known = |public: [u8; 32]| {
-            core.config.gateways.iter().position(|gateway| gateway.public == PublicKey(public))
+            let current =
+                |gateway: &GatewayPeer| gateway.public == PublicKey(public) && gateway.is_current(now);
+            core.config.gateways.iter().position(current)
         };
         let mut order: Vec<usize> = Vec::new();
         let named = advice.gateways().filter_map(|gateway| known(gateway.public));
-        for gateway in named.chain(self.rendezvous(core)) {
+        for gateway in named.chain(self.rendezvous(core, now)) {
             if gateway != home && !order.contains(&gateway) {
                 order.push(gateway);
             }

@@ -62,11 +62,16 @@ pub struct Journey {
 
 impl Journey {
     pub fn new(policy: Policy, seed: u64) -> Journey {
-        Journey::between(2, policy, seed)
+        Journey::between(2, None, policy, seed)
+    }
+
+    /// One whose agent has the second gateway from a list that is over then.
+    pub fn with_second_until(until: Time, seed: u64) -> Journey {
+        Journey::between(2, Some(until), Policy::laptop(), seed)
     }
 
     /// The agent knows that many of the gateways.
-    fn between(known: usize, policy: Policy, seed: u64) -> Journey {
+    fn between(known: usize, second_until: Option<Time>, policy: Policy, seed: u64) -> Journey {
         let town = Town::with_policy(policy.clone());
         let now = town.now;
         let peer = |at: usize| GatewayPeer {
@@ -75,6 +80,7 @@ impl Journey {
             endpoints: vec![AT[at].parse().unwrap()],
             weight: 1,
             draining: false,
+            until: second_until.filter(|_| at == 1),
         };
         let gateways = (0..known).map(peer).collect();
         let config = Config { private: key(2), gateways, suites: SuiteSet::ALL, policy };
@@ -110,7 +116,7 @@ impl Journey {
 
     /// The same; the agent knows that many of the gateways.
     pub fn begun_with(known: usize, seed: u64) -> Journey {
-        let mut journey = Journey::between(known, Policy::laptop(), seed);
+        let mut journey = Journey::between(known, None, Policy::laptop(), seed);
         journey.run_with_traffic(ms(3000));
         assert_eq!(journey.serving(), 0);
         assert_eq!(journey.status().key_epoch, 1, "hybrid keys");

@@ -1,11 +1,12 @@
 //! The signed list of gateways comes in the session: whole, once, within bounds, and from whoever serves it. And a cell of the
 //! largest size leaves room for all links.
 use std::cell::Cell;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use jumpvpn_engine::Agent;
 use jumpvpn_engine::agent::{Config, GatewayPeer};
-use jumpvpn_engine::{Agent, SocketKey};
 use jumpvpn_events::{EventKind, Reason, Time};
 use jumpvpn_policy::Policy;
 use jumpvpn_session::SuiteSet;
@@ -179,8 +180,7 @@ fn a_greedy_client_gets_its_share_of_parts() {
     assert!(world.take_strays(elsewhere).is_empty());
 }
 
-#[test]
-fn the_largest_cell_leaves_the_session_all_its_links() {
+fn of_many(count: u8, pinned: u8) -> Config {
     let endpoints = |gateway: u8| (1..=4).map(|host| ([192, 0, host, gateway], 4747).into()).collect();
     let peer = |gateway: u8| GatewayPeer {
         public: key(u64::from(gateway)).public(),
@@ -188,20 +188,80 @@ fn the_largest_cell_leaves_the_session_all_its_links() {
         endpoints: endpoints(gateway),
         weight: 1,
         draining: false,
+        until: (gateway != pinned).then_some(Time::MAX),
     };
-    let config = Config {
+    Config {
         private: key(200),
-        gateways: (1..=64).map(peer).collect(),
+        gateways: (1..=count).map(peer).collect(),
         suites: SuiteSet::ALL,
         policy: Policy::laptop(),
-    };
-    let mut agent = Agent::new(config, Box::new(ChaCha20Rng::seed_from_u64(1)), Time::ZERO);
-    let links: Vec<_> = (0..4).map(|index| link(index, &format!("link{index}"))).collect();
+    }
+}
+
+/// Also where the only gateway of the file drains and comes last: its turn comes, and it has paths then.
+#[test]
+fn the_largest_cell_leaves_room_for_all_links_and_for_the_gateway_of_the_file() {
+    let mut agent = Agent::new(of_many(64, 64), Box::new(ChaCha20Rng::seed_from_u64(1)), Time::ZERO);
+    // The longest name of an interface there is.
+    let links: Vec<_> = (0..4).map(|index| link(index, &format!("enx00112233445{index}"))).collect();
     agent.handle_links(&links, &[], Time::ZERO);
-    let paths = agent.status(Time::ZERO).paths;
-    assert_eq!(paths.len(), 16, "four links to each of four endpoints");
-    for at in 0..4 {
-        let of_link = paths.iter().filter(|path| path.iface.as_str() == format!("link{at}"));
-        assert_eq!(of_link.count(), 4, "{:?}", SocketKey(at));
+    let own = |agent: &Agent, now| {
+        let paths = agent.status(now).paths;
+        for link in &links {
+            assert_eq!(paths.iter().filter(|path| path.iface == link.iface).count(), 4);
+        }
+        let mut names: Vec<String> = paths.iter().map(|path| path.name.as_str().to_owned()).collect();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), 16, "each has its own name");
+    };
+    own(&agent, Time::ZERO);
+    let last = key(64).public();
+    let mut buffer = [0; jumpvpn_engine::TRANSMIT_BUFFER_LEN];
+    let mut now = Time::ZERO;
+    while agent.status(now).gateway_key != last {
+        assert!(now < Time::ZERO + Duration::from_secs(3_600), "its turn never comes");
+        agent.handle_timeout(now);
+        while agent.poll_transmit(&mut buffer, now).is_some() {}
+        now = agent.poll_timeout().unwrap();
+    }
+    own(&agent, now);
+}
+
+/// A birth and a takeover go to no gateway whose list is over; one of the file is always there.
+#[test]
+fn gateways_of_a_list_that_is_over_are_not_asked() {
+    let first = Time::ZERO + Duration::from_secs(600);
+    let mut config = of_many(3, 1);
+    config.gateways[1].until = Some(first);
+    let mut agent = Agent::new(config, Box::new(ChaCha20Rng::seed_from_u64(1)), Time::ZERO);
+    agent.handle_links(&[link(0, "one")], &[], Time::ZERO);
+    let mut buffer = [0; jumpvpn_engine::TRANSMIT_BUFFER_LEN];
+    let mut asked = [[0; 3]; 2];
+    let mut now = Time::ZERO;
+    while now < Time::ZERO + Duration::from_secs(1_800) {
+        agent.handle_timeout(now);
+        while let Some(transmit) = agent.poll_transmit(&mut buffer, now) {
+            let SocketAddr::V4(to) = transmit.destination else { panic!() };
+            asked[usize::from(now >= first + Duration::from_secs(5))]
+                [usize::from(to.ip().octets()[3]) - 1] += 1;
+        }
+        now = agent.poll_timeout().unwrap();
+    }
+    assert!(asked[0].iter().all(|count| *count > 0) && asked[1][0] > 0 && asked[1][2] > 0, "{asked:?}");
+    assert_eq!(asked[1][1], 0, "{asked:?}");
+}
+
+/// The same where the session lives and its gateway dies: the other one came from a list that is over.
+#[test]
+fn a_session_does_not_go_to_a_gateway_whose_list_is_over() {
+    for (until, goes_on) in [(5_000, false), (60_000, true)] {
+        let mut journey = Journey::with_second_until(Time::from_millis(1_000_000 + until), 68);
+        journey.run_with_traffic(ms(10_000));
+        assert_eq!(journey.serving(), 0);
+        journey.kill(0);
+        journey.town.bury(0);
+        journey.run_with_traffic(ms(15_000));
+        assert_eq!(journey.serving() == 1, goes_on);
     }
 }

@@ -124,6 +124,7 @@ impl World {
                     endpoints: vec![GATEWAY.parse().unwrap()],
                     weight: 1,
                     draining: false,
+                    until: None,
                 }],
                 suites: SuiteSet::ALL,
                 policy: policy.clone(),

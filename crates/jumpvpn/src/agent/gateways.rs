@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use jumpvpn_config::{AgentConfig, Endpoint, GatewayList, Host, ListConfig, SecretKey, key};
 use jumpvpn_engine::agent::{GatewayPeer, rendezvous};
-use jumpvpn_runtime::{KeepList, ListOptions, ListVerdict};
+use jumpvpn_events::Time;
+use jumpvpn_runtime::{KeepList, ListOptions, ListVerdict, clock};
 use jumpvpn_session::PublicKey;
 use serde_json::{Value, json};
 
@@ -32,6 +33,8 @@ pub(super) struct Known {
     draining: bool,
     /// Its name in the list, if it is the list that brings it.
     added: Option<String>,
+    /// When that list is over.
+    until: Option<Time>,
 }
 
 /// What an agent begins with.
@@ -110,6 +113,9 @@ fn report(terms: &ListConfig, list: Option<&GatewayList>, notes: &[String]) -> V
 
 /// Those of the file with what the list says of them, then those that it adds.
 fn merged(config: &AgentConfig, list: Option<&GatewayList>) -> Vec<Known> {
+    // By this machine's clock now; one that is set later changes nothing about how long that is.
+    let left = list.map_or(0, |list| list.expires.unix_s.saturating_sub(roster::wall_clock()));
+    let until = clock::now() + Duration::from_secs(left);
     let listed = list.map_or(&[][..], |list| &list.gateways);
     let pinned = config.gateways.iter().map(|gateway| {
         let mark = listed.iter().find(|listed| listed.public_key == gateway.public_key);
@@ -120,6 +126,7 @@ fn merged(config: &AgentConfig, list: Option<&GatewayList>) -> Vec<Known> {
             weight: mark.map_or(1, |mark| mark.weight),
             draining: mark.is_some_and(|mark| mark.draining),
             added: None,
+            until: None,
         }
     });
     let is_pinned = |public: &[u8; 32]| config.gateways.iter().any(|gateway| gateway.public_key == *public);
@@ -130,48 +137,69 @@ fn merged(config: &AgentConfig, list: Option<&GatewayList>) -> Vec<Known> {
         weight: listed.weight,
         draining: listed.draining,
         added: Some(listed.name.clone()),
+        until: Some(until),
     });
     pinned.chain(added).collect()
 }
 
 /// The gateways with their addresses, in the order in which a birth asks them: those of the file first, then the others by the hash of
-/// their keys and ours, so that not all agents ask the same one; those that drain last. One that cannot be found is left out as
-/// long as another one is known.
-pub(super) fn peers(known: &[Known], own: &PublicKey) -> Result<Vec<GatewayPeer>, Failure> {
-    let mut pinned = Vec::new();
-    let mut added = Vec::new();
-    let mut failures = Vec::new();
+/// their keys and ours, so that not all agents ask the same one; those that drain last. Where an address is in the file, no list
+/// gives it to another gateway.
+///
+/// With a kill switch names of added gateways are not looked up: until that is done, the machine is open.
+///
+/// # Errors
+/// None of those of the file can be found: names may be known later, and what a list says does not stand in for them.
+pub(super) fn peers(
+    known: &[Known],
+    own: &PublicKey,
+    kill_switch: bool,
+) -> Result<Vec<GatewayPeer>, Failure> {
     let begun = Instant::now();
-    for gateway in known {
-        let late = gateway.added.is_some() && begun.elapsed() > NAMES_LIMIT;
-        match resolved(&gateway.endpoints, late) {
-            Ok(endpoints) => {
-                let peer = GatewayPeer {
-                    public: PublicKey(gateway.public_key),
-                    psk: daemon::preshared(gateway.preshared_key.as_ref()),
-                    endpoints,
-                    weight: gateway.weight,
-                    draining: gateway.draining,
-                };
-                if gateway.added.is_some() { added.push(peer) } else { pinned.push(peer) }
-            }
-            Err(failure) => failures.push(failure),
-        }
-    }
-    let mut who = [0; 16];
-    who.copy_from_slice(&own.0[..16]);
-    let order = rendezvous(who, &added);
-    let mut places: Vec<Option<GatewayPeer>> = added.into_iter().map(Some).collect();
-    pinned.extend(order.into_iter().filter_map(|place| places[place].take()));
-    pinned.sort_by_key(|gateway| gateway.draining);
-    if pinned.is_empty()
+    let names_until = if kill_switch { begun } else { begun + NAMES_LIMIT };
+    let (listed, of_file): (Vec<&Known>, Vec<&Known>) =
+        known.iter().partition(|gateway| gateway.until.is_some());
+    let mut failures = Vec::new();
+    let mut peers = found(&of_file, None, &mut failures);
+    if peers.is_empty()
         && let Some(failure) = failures.pop()
     {
         warn(&failures);
         return Err(failure);
     }
+    let taken: Vec<SocketAddr> = peers.iter().flat_map(|peer| peer.endpoints.iter().copied()).collect();
+    let mut added = found(&listed, Some(names_until), &mut failures);
     warn(&failures);
-    Ok(pinned)
+    for peer in &mut added {
+        peer.endpoints.retain(|endpoint| !taken.contains(endpoint));
+    }
+    added.retain(|peer| !peer.endpoints.is_empty());
+    let mut who = [0; 16];
+    who.copy_from_slice(&own.0[..16]);
+    let order = rendezvous(who, &added);
+    let mut places: Vec<Option<GatewayPeer>> = added.into_iter().map(Some).collect();
+    peers.extend(order.into_iter().filter_map(|place| places[place].take()));
+    peers.sort_by_key(|gateway| gateway.draining);
+    Ok(peers)
+}
+
+/// Those of the gateways whose address can be found.
+fn found(known: &[&Known], names_until: Option<Instant>, failures: &mut Vec<Failure>) -> Vec<GatewayPeer> {
+    let mut peers = Vec::new();
+    for gateway in known {
+        match resolved(&gateway.endpoints, names_until) {
+            Ok(endpoints) => peers.push(GatewayPeer {
+                public: PublicKey(gateway.public_key),
+                psk: daemon::preshared(gateway.preshared_key.as_ref()),
+                endpoints,
+                weight: gateway.weight,
+                draining: gateway.draining,
+                until: gateway.until,
+            }),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    peers
 }
 
 fn warn(failures: &[Failure]) {
@@ -192,14 +220,18 @@ pub(super) fn row(gateway: &Known) -> Value {
     row
 }
 
-/// The addresses of all endpoints; when it is `late`, of those alone that are addresses. A name that cannot be resolved is left out
+/// The addresses of all endpoints; after that moment, of those alone that are addresses. A name that cannot be resolved is left out
 /// as long as another endpoint is known.
-fn resolved(endpoints: &[Endpoint], late: bool) -> Result<Vec<SocketAddr>, Failure> {
+fn resolved(endpoints: &[Endpoint], names_until: Option<Instant>) -> Result<Vec<SocketAddr>, Failure> {
     let mut addresses: Vec<SocketAddr> = Vec::new();
     let mut failure = None;
     for endpoint in endpoints {
         let found = match &endpoint.host {
-            Host::Name(_) if late => Err(std::io::Error::other("the other names took too long")),
+            Host::Name(_) if names_until.is_some_and(|until| Instant::now() >= until) => {
+                Err(std::io::Error::other(
+                    "names of a list are not looked up behind a kill switch, nor after 10 s",
+                ))
+            }
             _ => endpoint.resolve(),
         };
         match found {

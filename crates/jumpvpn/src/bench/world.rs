@@ -180,6 +180,7 @@ impl World {
                 endpoints: vec![GATEWAY],
                 weight: 1,
                 draining: false,
+                until: None,
             }],
             suites: SuiteSet::ALL,
             policy: self.policy.clone(),

@@ -9,11 +9,11 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use jumpvpn_config::LIST_MAX_LEN;
-use rustix::fs::OFlags;
+use rustix::fs::{Mode, OFlags, openat};
 
 /// Who may write here could put an older list back.
 const FOLDER_MODE: u32 = 0o700;
-const FILE_MODE: u32 = 0o600;
+const FILE_MODE: Mode = Mode::from_raw_mode(0o600);
 /// Rights of others to change something.
 const OTHERS_WRITE: u32 = 0o022;
 
@@ -36,23 +36,21 @@ impl Shelf {
             Err(_) if folder.is_dir() => {}
             made => made?,
         }
-        let open = |slot: usize| {
-            let mut options = OpenOptions::new();
-            options.read(true).write(true).create(true).truncate(false).mode(FILE_MODE);
-            options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
-            options.open(folder.join(format!("{name}.{slot}")))
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(OFlags::DIRECTORY.bits().cast_signed());
+        let folder = options.open(folder)?;
+        // Before anything is made in it, and in this one, whatever is put in its place meanwhile.
+        check(&folder)?;
+        let open = |slot: usize| -> io::Result<File> {
+            let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let file = File::from(openat(&folder, format!("{name}.{slot}"), flags, FILE_MODE)?);
+            check(&file).map(|()| file)
         };
         let slots = [open(0)?, open(1)?];
         let [first, second] = &slots;
-        for facts in [folder.metadata()?, first.metadata()?, second.metadata()?] {
-            let strange = facts.uid() != rustix::process::geteuid().as_raw();
-            if strange || facts.mode() & OTHERS_WRITE != 0 {
-                return Err(io::Error::other("others may change what lies there"));
-            }
-        }
         first.try_lock().map_err(|_| io::Error::other("another process keeps its list there"))?;
         // The names are to outlive a crash as well.
-        File::open(folder)?.sync_all()?;
+        folder.sync_all()?;
         let content = |slot: &File| {
             let mut bytes = Vec::new();
             // More than a list may have is none.
@@ -79,4 +77,13 @@ impl Shelf {
         self.next = 1 - self.next;
         Ok(())
     }
+}
+
+/// Whether it is ours, and nobody else may change it.
+fn check(file: &File) -> io::Result<()> {
+    let facts = file.metadata()?;
+    if facts.uid() != rustix::process::geteuid().as_raw() || facts.mode() & OTHERS_WRITE != 0 {
+        return Err(io::Error::other("others may change what lies there"));
+    }
+    Ok(())
 }

@@ -239,6 +239,14 @@ fn a_place_that_others_can_change_is_refused() {
     std::fs::remove_file(second).unwrap();
     std::os::unix::fs::symlink("/etc/passwd", second).unwrap();
     assert!(open(&folder).is_err(), "links are not followed");
+    // Nothing is made in a folder that others can change.
+    let fresh = ListConfig { state: folder.0.join("open"), ..terms(&folder) };
+    std::fs::create_dir(&fresh.state).unwrap();
+    std::fs::set_permissions(&fresh.state, std::fs::Permissions::from_mode(0o777)).unwrap();
+    assert!(Roster::open(&fresh, "jump0", Vec::new()).is_err());
+    assert_eq!(std::fs::read_dir(&fresh.state).unwrap().count(), 0);
+    let weak = ListConfig { key: [0; 32], ..terms(&folder) };
+    assert_eq!(Roster::open(&weak, "jump0", Vec::new()).map(|_| ()), Err(Refused::Weak));
     let nowhere = ListConfig { state: folder.0.join("a/b"), ..terms(&folder) };
     assert!(matches!(Roster::open(&nowhere, "jump0", Vec::new()), Err(Refused::Unkept(_))));
 }

@@ -77,6 +77,9 @@ fn what_is_wrong_is_said_and_nothing_is_printed() {
     let ended = bed.run(&["list", "sign", "-k", "sign.key", "list.toml"]);
     assert_eq!((ended.code, ended.out.as_str()), (6, ""));
     assert!(ended.err.contains("list.toml:4:1: error: unknown key `serials` in [list]"), "{ended:?}");
+    bed.file("list.toml", &LIST.replace("serial = 3", "serial = 9223372036854775807"));
+    let ended = bed.run(&["list", "sign", "-k", "sign.key", "list.toml"]);
+    assert!(ended.code == 6 && ended.err.contains("no list could follow one with the serial"), "{ended:?}");
     let open = std::fs::Permissions::from_mode(0o644);
     std::fs::set_permissions(bed.0.join("sign.key"), open).unwrap();
     let ended = bed.run(&["list", "sign", "-k", "sign.key", "list.toml"]);

@@ -217,6 +217,7 @@ fn agent(now: Time) -> Agent {
             endpoints: vec![gateway_address()],
             weight: 1,
             draining: false,
+            until: None,
         }],
         suites: SuiteSet::ALL,
         policy: policy(),

@@ -69,6 +69,32 @@ fn a_second_form_of_a_good_signature_is_refused() {
     assert_eq!(key.public().verify(Purpose::GatewayList, b"x", &signature), Err(BadSignature));
 }
 
+/// That they are what they are taken for is shown by forging: with S = 0 and R of small order some message fits.
+#[test]
+fn keys_under_which_anybody_can_sign_are_known() {
+    let both = |y: &[u8; 32]| {
+        let mut point = *y;
+        point[31] |= 0x80;
+        [*y, point]
+    };
+    let points: Vec<[u8; 32]> = SMALL_ORDER.iter().flat_map(both).collect();
+    let forged = |key: &VerifyingKey, message: u32| {
+        points.iter().any(|point| {
+            let mut signature = [0; 64];
+            signature[..32].copy_from_slice(point);
+            key.verify(Purpose::GatewayList, &message.to_be_bytes(), &signature).is_ok()
+        })
+    };
+    assert!(points.iter().all(|point| VerifyingKey(*point).is_weak()));
+    // The points of order 4, 1, 2 and 8; the others are further spellings of the first two.
+    for at in [0, 1, 2, 5, 6] {
+        let key = VerifyingKey(SMALL_ORDER[at]);
+        assert!((0..64).any(|message| forged(&key, message)), "{key}");
+    }
+    let sound = SigningKey::from_bytes(&[7; 32]).public();
+    assert!(!sound.is_weak() && !(0..64).any(|message| forged(&sound, message)));
+}
+
 #[test]
 fn keys_as_text() {
     let key = SigningKey::from_bytes(&[7; 32]);

@@ -244,6 +244,7 @@ impl World {
             endpoints: self.server.endpoints.clone(),
             weight: 1,
             draining: false,
+            until: None,
         };
         client.start(vec![gateway], rng, now);
         client.tell_links(now);

@@ -67,13 +67,14 @@ impl<'a> ListPart<'a> {
         let (serial, len, offset) = (reader.u64()?, reader.u32()?, reader.u32()?);
         let bytes = reader.bytes(reader.rest().len())?;
         let part = Self { serial, len, offset, bytes };
-        let end = part.offset().saturating_add(bytes.len());
-        let fits =
-            part.list_len() <= LIST_MAX_LEN && bytes.len() <= LIST_PART_MAX_LEN && end <= part.list_len();
-        match (fits, bytes.is_empty()) {
-            (true, false) => Ok(part),
-            (true, true) if part.len == 0 => Ok(part),
-            _ => Err(Malformed::Field("list")),
+        // Each part but the last is a full one: a list has at most 32.
+        let rest = part.list_len().checked_sub(part.offset());
+        let full = rest.map(|rest| rest.min(LIST_PART_MAX_LEN)) == Some(bytes.len());
+        let empty = bytes.is_empty() && part.len > 0;
+        if full && !empty && part.list_len() <= LIST_MAX_LEN {
+            Ok(part)
+        } else {
+            Err(Malformed::Field("list"))
         }
     }
 }

@@ -255,7 +255,14 @@ fn a_list_is_put_together_from_its_parts_and_no_part_reaches_beyond_it() {
         ListPart::read(&mut Reader::new(&body)).is_ok()
     };
     let (most, part) = (LIST_MAX_LEN as u32, LIST_PART_MAX_LEN);
-    let good = [(0, 0, 0), (1, 0, 1), (most, 0, part), (most, most - 1, 1), (3_000, 1_000, part)];
+    let good = [
+        (0, 0, 0),
+        (1, 0, 1),
+        (most, 0, part),
+        (most, most - 1, 1),
+        (3_000, 1_000, part),
+        (3_000, 2_048, 952),
+    ];
     assert!(good.iter().all(|(len, offset, bytes)| read(*len, *offset, *bytes)));
     let bad = [
         (most + 1, 0, 1),
@@ -267,6 +274,9 @@ fn a_list_is_put_together_from_its_parts_and_no_part_reaches_beyond_it() {
         (0, 0, 1),
         (1, 1, 0),
         (1_000, 1, 1_000),
+        (3_000, 0, 1),
+        (3_000, 0, part - 1),
+        (3_000, 2_048, 951),
     ];
     assert!(!bad.iter().any(|(len, offset, bytes)| read(*len, *offset, *bytes)));
 }

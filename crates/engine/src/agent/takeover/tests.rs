@@ -17,6 +17,7 @@ fn gateways(count: u8) -> Vec<GatewayPeer> {
         endpoints: Vec::new(),
         weight: 1,
         draining: false,
+        until: None,
     };
     (1..=count).map(one).collect()
 }

@@ -63,7 +63,7 @@ fn a_list_adds_gateways_and_marks_those_of_the_file_and_takes_none_away() {
     assert_eq!(row(&known[3])["listed"], "gw-4");
     assert!(row(&known[1])["listed"].is_null());
     // A birth asks those of the file first, and those that drain last.
-    let peers = peers(&known, &PublicKey([9; 32])).map_err(|failure| failure.message).unwrap();
+    let peers = peers(&known, &PublicKey([9; 32]), false).map_err(|failure| failure.message).unwrap();
     let mut asked: Vec<u8> = peers.iter().map(|peer| peer.public.0[0]).collect();
     assert_eq!((asked[0], asked[3]), (1, 2));
     asked.sort_unstable();
@@ -77,7 +77,7 @@ fn agents_do_not_all_ask_the_same_added_gateway_first() {
     write(&folder, &content(5, &[3, 4, 5, 6]));
     let (known, _) = begun(&config, NOW);
     let first = |agent: u8| {
-        let peers = peers(&known, &PublicKey([agent; 32])).map_err(|failure| failure.message).unwrap();
+        let peers = peers(&known, &PublicKey([agent; 32]), false).map_err(|failure| failure.message).unwrap();
         peers[2].public.0[0]
     };
     let mut firsts: Vec<u8> = (0..200).map(first).collect();
@@ -115,7 +115,7 @@ fn names_that_nobody_knows_are_left_out() {
     let config = config(&folder);
     write(&folder, &content(5, &[3, 4]).replace("192.0.2.3:", "no-such-name.invalid:"));
     let (known, _) = begun(&config, NOW);
-    let peers = peers(&known, &PublicKey([9; 32])).map_err(|failure| failure.message).unwrap();
+    let peers = peers(&known, &PublicKey([9; 32]), false).map_err(|failure| failure.message).unwrap();
     assert_eq!(peers.len(), 3);
 }
 
@@ -148,4 +148,51 @@ fn what_a_gateway_sends_is_kept_for_the_next_start_or_refused_with_a_reason() {
     }
     let ListVerdict { kept, report, .. } = keep(signed(&dated(8)));
     assert_eq!((kept, &report["next"], &report["refused"]), (true, &json!(8), &Value::Null));
+}
+
+/// A list that names an address of the file leads nobody from the gateway that is there.
+#[test]
+fn an_address_of_the_file_stays_with_its_gateway() {
+    let folder = Folder::new();
+    let config = config(&folder);
+    let theirs = "[\"udp://198.51.100.1:4747\", \"udp://192.0.2.3:4747\"]";
+    let text = content(5, &[1, 3, 4])
+        .replacen("[\"udp://192.0.2.1:4747\"]\n", "[\"udp://192.0.2.1:4747\"]\ndraining = true\n", 1)
+        .replace("[\"udp://192.0.2.3:4747\"]", theirs)
+        .replace("[\"udp://192.0.2.4:4747\"]", "[\"udp://198.51.100.2:4747\"]");
+    write(&folder, &text);
+    let (known, notes) = begun(&config, NOW);
+    assert!(notes.is_empty(), "{notes:?}");
+    let peers = peers(&known, &PublicKey([9; 32]), false).map_err(|failure| failure.message).unwrap();
+    let shown: Vec<_> = peers.iter().map(|peer| (peer.public.0[0], peer.endpoints.clone())).collect();
+    let at = |address: &str| vec![address.parse::<SocketAddr>().unwrap()];
+    // The fourth had an address of the file alone, and the first drains.
+    let expected = [(2, "198.51.100.2:4747"), (3, "192.0.2.3:4747"), (1, "198.51.100.1:4747")];
+    assert_eq!(shown, expected.map(|(number, address)| (number, at(address))));
+    assert_eq!(peers.iter().map(|peer| peer.until.is_some()).collect::<Vec<_>>(), [false, true, false]);
+}
+
+#[test]
+fn behind_a_kill_switch_names_of_a_list_are_not_looked_up() {
+    let folder = Folder::new();
+    let config = config(&folder);
+    write(&folder, &content(5, &[3, 4]).replace("192.0.2.3:", "localhost:"));
+    let (known, _) = begun(&config, NOW);
+    let count = |kill_switch| {
+        peers(&known, &PublicKey([9; 32]), kill_switch).map_err(|failure| failure.message).unwrap().len()
+    };
+    assert_eq!((count(false), count(true)), (4, 3));
+}
+
+#[test]
+fn a_list_does_not_stand_in_for_the_gateways_of_the_file() {
+    let folder = Folder::new();
+    let mut config = config(&folder);
+    for gateway in &mut config.gateways {
+        gateway.endpoints[0].host = Host::Name("no-such-name.invalid".into());
+    }
+    write(&folder, &content(5, &[3]));
+    let (known, _) = begun(&config, NOW);
+    let refused = peers(&known, &PublicKey([9; 32]), false).map(|peers| peers.len());
+    assert!(refused.is_err_and(|failure| failure.message.contains("no-such-name.invalid")));
 }

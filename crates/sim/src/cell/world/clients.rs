@@ -25,6 +25,7 @@ impl World {
             endpoints: vec![endpoint(gateway)],
             weight: 1,
             draining: false,
+            until: None,
         };
         let gateways = (0..self.rules.gateways).map(peer).collect();
         let client = &mut self.clients[index];
