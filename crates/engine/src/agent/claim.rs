@@ -39,6 +39,8 @@ pub(super) struct Agreed {
     pub path: u32,
     pub refusals: TakeoverRefusals,
     pub reason: Reason,
+    /// The number of the credentials that it was asked for with.
+    pub base: u64,
 }
 
 /// A takeover that waits for its proof.
@@ -78,7 +80,7 @@ impl Live {
         let TakenOver { secret, context, binding, local_cid, peer_cid } = taken;
         let traffic = secret.binding(&context, &binding, Side::Client);
         let n = context.n - 1;
-        let serial = self.keyring.push(secret.credentials(&context), context.owner_epoch);
+        let serial = self.keyring.push(agreed.base, secret.credentials(&context), context.owner_epoch);
         self.drop_old_keys();
         self.active = Binding {
             path: agreed.path,

@@ -1,23 +1,25 @@
-//! The credentials that a store may hold of this session, newest first: what a takeover can be asked for with.
+//! The credentials that a store may hold of this session, the likeliest first: what a takeover can be asked for with.
 //!
-//! More than one, because a store may be a key epoch behind, and may have agreed to a takeover that nobody told us of.
+//! More than one, because a store may be a key epoch behind, and may have agreed to a takeover that nobody told us of. A gateway that
+//! agrees to a claim has read in the store what we asked with: if the claim came to nothing, that is what the store has.
 use jumpvpn_session::Credentials;
 
 #[cfg(test)]
 mod tests;
 
 /// Epochs whose credentials are kept: those of two claims that nobody has proven or refused, the newest epoch, and the
-/// one before it. The oldest one gives way.
+/// one before it. The one that was agreed to the longest ago gives way.
 const CAPACITY: usize = 4;
 
 /// Credentials, and the owner epoch that goes with them.
 pub(crate) struct Entry {
-    serial: u64,
+    /// Its number, for [`Keyring::push`] and [`Keyring::void`].
+    pub serial: u64,
     pub credentials: Credentials,
     pub owner_epoch: u64,
 }
 
-/// The credentials kept, newest first; never none.
+/// The credentials kept, the likeliest first; never none.
 pub(crate) struct Keyring {
     entries: Vec<Entry>,
     next_serial: u64,
@@ -30,8 +32,12 @@ impl Keyring {
         Keyring { entries, next_serial: 1 }
     }
 
-    /// A claim has a new key epoch. Its number, for [`Keyring::void`].
-    pub fn push(&mut self, credentials: Credentials, owner_epoch: u64) -> u64 {
+    /// A claim that a gateway agreed to has a new key epoch; it was asked for with those of that number, which come next from now on.
+    /// The claim's number.
+    pub fn push(&mut self, base: u64, credentials: Credentials, owner_epoch: u64) -> u64 {
+        if let Some(at) = self.entries.iter().position(|entry| entry.serial == base) {
+            self.entries[..=at].rotate_right(1);
+        }
         let serial = self.next_serial;
         self.next_serial += 1;
         self.entries.truncate(CAPACITY - 1);
@@ -49,7 +55,8 @@ impl Keyring {
     /// A rekey has a new epoch: of those before it the store keeps one.
     pub fn rekeyed(&mut self, credentials: Credentials, owner_epoch: u64) {
         self.entries.truncate(1);
-        self.push(credentials, owner_epoch);
+        let before = self.entries[0].serial;
+        self.push(before, credentials, owner_epoch);
     }
 
     /// The store names an owner epoch for the credentials of key epoch `n`. Whether that is news.
@@ -63,7 +70,7 @@ impl Keyring {
         self.entries.len()
     }
 
-    /// Those whose turn it is: the newest first, then on, then from the beginning.
+    /// Those whose turn it is: the likeliest first, then on, then from the beginning.
     pub fn turn(&self, turn: usize) -> &Entry {
         &self.entries[turn % self.entries.len()]
     }

@@ -97,6 +97,8 @@ struct Attempt {
 #[derive(Clone, Copy)]
 struct Terms {
     gateway: usize,
+    /// The number of the credentials.
+    base: u64,
     /// The link that is left out.
     shunned: Option<SocketKey>,
     /// The path whose cookie came first.
@@ -378,6 +380,7 @@ impl Live {
         let cseq = self.next_cseq();
         let token = self.tokens.pop().unwrap_or(self.last_token);
         let entry = self.keyring.turn(turn);
+        let base = entry.serial;
         let Some(takeover) = &mut self.takeover else { return };
         let config = TakeoverConfig {
             private: &core.config.private,
@@ -405,6 +408,7 @@ impl Live {
                 let other = paths.to_gateway(gateway).any(|path| Some(path.link.socket) != shunned);
                 let terms = Terms {
                     gateway,
+                    base,
                     shunned: shunned.filter(|_| other),
                     path: None,
                     sent: now,
@@ -497,7 +501,8 @@ impl Live {
             path.rtt.update(now.since(terms.sent));
         }
         self.takeover = None;
-        let agreed = super::claim::Agreed { gateway: terms.gateway, path: key, refusals, reason };
+        let agreed =
+            super::claim::Agreed { gateway: terms.gateway, path: key, refusals, reason, base: terms.base };
         self.claim(core, paths, agreed, taken, payload, now);
         Ok(Received::Consumed)
     }

@@ -53,12 +53,12 @@ fn a_rekey_keeps_the_epoch_before() {
 fn claims_come_first_until_they_are_refused() {
     let mut keyring = Keyring::new(credentials(0), 1);
     keyring.rekeyed(credentials(1), 1);
-    let first = keyring.push(credentials(2), 2);
-    let second = keyring.push(credentials(2), 2);
-    assert_eq!(kept(&keyring), [(2, 2), (2, 2), (1, 1), (0, 1)]);
+    let newest = keyring.turn(0).serial;
+    let first = keyring.push(newest, credentials(2), 2);
+    let second = keyring.push(newest, credentials(2), 3);
+    assert_eq!(kept(&keyring), [(2, 3), (1, 1), (2, 2), (0, 1)], "what was agreed on comes next");
     keyring.void(first);
-    assert_eq!(kept(&keyring), [(2, 2), (1, 1), (0, 1)]);
-    keyring.void(first);
+    assert_eq!(kept(&keyring), [(2, 3), (1, 1), (0, 1)]);
     keyring.void(second);
     assert_eq!(kept(&keyring), [(1, 1), (0, 1)]);
 }
@@ -69,9 +69,12 @@ fn there_are_never_none_and_never_too_many() {
     keyring.void(0);
     assert_eq!(kept(&keyring), [(0, 1)]);
     for _ in 0..10 {
-        keyring.push(credentials(1), 2);
+        keyring.push(0, credentials(1), 2);
+        assert_eq!(kept(&keyring)[1], (0, 1), "what the store had when it was last agreed on stays");
     }
     assert_eq!(keyring.len(), CAPACITY);
+    keyring.push(99, credentials(7), 9);
+    assert_eq!(kept(&keyring)[0], (7, 9));
 }
 
 #[test]
