@@ -181,14 +181,21 @@ fn most_in_a_minute(moves: &[Time]) -> usize {
     moves.iter().map(within).max().unwrap_or_default()
 }
 
+/// Two gateways whose policy allows so many moves a minute, and a client.
+fn with_limit(max_switches_per_min: u16) -> (Town, Rogue) {
+    let mut policy = Policy::laptop();
+    (policy.switching.max_switches_per_min, policy.switching.switch_cooldown) =
+        (max_switches_per_min, ms(500));
+    let mut town = Town::of_members_with(policy);
+    let client = town.birth(MALLORY, home());
+    (town, client)
+}
+
 /// Each move between gateways is a write, and each gateway would allow the whole limit if it began to count anew.
 #[test]
 fn the_limit_of_moves_holds_for_all_gateways_together() {
     const LIMIT: usize = 6;
-    let mut policy = Policy::laptop();
-    (policy.switching.max_switches_per_min, policy.switching.switch_cooldown) = (LIMIT as u16, ms(500));
-    let mut town = Town::of_members_with(policy);
-    let mut client = town.birth(MALLORY, home());
+    let (mut town, mut client) = with_limit(LIMIT as u16);
     let (began, mut moves, mut refusals) = (town.now, Vec::new(), Vec::new());
     let mut at = 0;
     while town.now.since(began) < ms(150_000) {
@@ -222,10 +229,7 @@ fn the_limit_of_moves_holds_for_all_gateways_together() {
 /// below the limit.
 #[test]
 fn a_session_that_changes_gateways_below_the_limit_is_never_refused() {
-    let mut policy = Policy::laptop();
-    (policy.switching.max_switches_per_min, policy.switching.switch_cooldown) = (8, ms(500));
-    let mut town = Town::of_members_with(policy);
-    let mut client = town.birth(MALLORY, home());
+    let (mut town, mut client) = with_limit(8);
     for change in 0..30 {
         assert_eq!(try_to_move(&mut town, 1 - change % 2, &mut client), None, "change {change}");
         town.run(ms(6_500));
@@ -235,10 +239,7 @@ fn a_session_that_changes_gateways_below_the_limit_is_never_refused() {
 /// A gateway that sends its sessions away uses nothing up of what they may do by themselves.
 #[test]
 fn being_sent_away_is_no_move() {
-    let mut policy = Policy::laptop();
-    (policy.switching.max_switches_per_min, policy.switching.switch_cooldown) = (2, ms(500));
-    let mut town = Town::of_members_with(policy);
-    let mut client = town.birth(MALLORY, home());
+    let (mut town, mut client) = with_limit(2);
     for at in [1, 0, 1, 0, 1] {
         town.gateways[1 - at].handle_command(Command::Drain { span: ms(0) }, town.now);
         town.run(ms(1_000));
