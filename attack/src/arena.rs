@@ -1,17 +1,21 @@
 //! The arena of the load attacks: the real gateway, a node full of clients and a node of a stranger.
 //!
 //! ```text
-//!  swarm ──10.200.1.0/24── gateway ──10.200.2.0/24── stranger
-//!  100.64.0.0/10           192.0.2.10 (outer)        198.18.0.0/15
-//!                          10.64.0.1/10 (inner)
+//!  swarm ──10.200.1.0/24──── gateway ──10.200.2.0/24──── stranger
+//!          fd00:200:1::/64             fd00:200:2::/64
+//!  100.64.0.0/10             192.0.2.10                  198.18.0.0/15
+//!  3fff:c::/32               2001:db8::10                3fff:5::/32
+//!                            10.64.0.1/10 (inner)
 //! ```
 //! The prefixes of both sides are local to their nodes as wholes, so that any number of clients and of forged senders
-//! has its address. The stranger is off the path: it sees what is sent to its own prefix and may write any source.
+//! has its address. The stranger is off the path: it sees what is sent to its own prefix and to anybody the gateway does not
+//! know, and may write any source. All three have addresses of both families; a trial is played over one ([`Arena::family`]).
 
 mod daemon;
+mod family;
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use ipnet::{IpNet, Ipv4Net};
@@ -20,13 +24,8 @@ use jumpvpn_lab::namespace::Node;
 use jumpvpn_lab::veth;
 
 pub use daemon::{Gateway, GatewayOptions, inner_of, pin, resident_bytes};
+pub use family::Family;
 
-/// Where the gateway listens (RFC 5737, TEST-NET-1).
-pub const GATEWAY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 10)), 4747);
-/// The clients' outer addresses: the shared space of carrier NATs (RFC 6598).
-pub const CLIENTS: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(100, 64, 0, 0), 10);
-/// The stranger's addresses, and those it invents (RFC 2544).
-pub const STRANGERS: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(198, 18, 0, 0), 15);
 /// The gateway inside the tunnel; 4 million inner addresses.
 pub const INNER: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(10, 64, 0, 1), 10);
 
@@ -46,6 +45,8 @@ pub struct Arena {
     pub program: PathBuf,
     /// For configurations, logs and event files.
     pub folder: PathBuf,
+    /// Over which the present trial is played.
+    pub family: Family,
 }
 
 impl Arena {
@@ -57,63 +58,80 @@ impl Arena {
         std::fs::create_dir_all(folder)?;
         let folder = std::path::absolute(folder)?;
         let [swarm, gateway, stranger] = ["swarm", "keep", "stranger"].map(Node::create);
-        let arena = Arena { swarm: swarm?, gateway: gateway?, stranger: stranger?, program, folder };
+        let arena = Arena {
+            swarm: swarm?,
+            gateway: gateway?,
+            stranger: stranger?,
+            program,
+            folder,
+            family: Family::V4,
+        };
         // Forged sources come in on the wrong link: nothing but the gateway is to refuse them.
         for key in ["net.ipv4.conf.all.rp_filter", "net.ipv4.conf.default.rp_filter"] {
             arena.gateway.set(key, "0")?;
         }
-        arena.cable(&arena.swarm, 1, CLIENTS)?;
-        arena.cable(&arena.stranger, 2, STRANGERS)?;
-        // Whoever is invented seems to be behind the stranger.
-        let stranger = Ipv4Addr::new(10, 200, 2, 2);
-        arena.gateway.run(|| {
-            on_link("to-stranger", |network, index| {
-                network.add_route(&route(Ipv4Net::default(), stranger, index))
-            })
-        })??;
-        arena.gateway.run(|| {
-            on_link("lo", |network, index| {
-                network.set_link_up(index)?;
-                network.add_address(index, IpNet::from(GATEWAY.ip()))
-            })
-        })??;
+        arena.gateway.run(|| on_link("lo", Network::set_link_up))??;
+        for (number, node) in [(1, &arena.swarm), (2, &arena.stranger)] {
+            node.run(|| on_link("lo", Network::set_link_up))??;
+            arena.gateway.run(|| veth::connect(&near_end(node), FAR_END, node.namespace()))??;
+            for family in Family::ALL.iter().filter(|family| family.is_here()) {
+                arena.cable(node, number, *family)?;
+            }
+        }
+        for family in Family::ALL.iter().filter(|family| family.is_here()) {
+            let address = IpNet::from(family.gateway().ip());
+            arena.gateway.run(|| on_link("lo", |network, index| network.add_address(index, address)))??;
+            // Whoever is invented seems to be behind the stranger.
+            let (node, stranger) = (near_end(&arena.stranger), family.cable_end(2, 2));
+            arena.gateway.run(|| lead(&node, family.anywhere(), stranger))??;
+        }
         Ok(arena)
     }
 
-    /// Joins `node` to the gateway by network `number` and gives it `prefix`.
-    fn cable(&self, node: &Node, number: u8, prefix: Ipv4Net) -> io::Result<()> {
-        let name = format!("to-{}", node.name());
-        let (near, far) = (Ipv4Addr::new(10, 200, number, 1), Ipv4Addr::new(10, 200, number, 2));
-        self.gateway.run(|| {
-            veth::connect(&name, "eth0", node.namespace())?;
-            on_link(&name, |network, index| bring_up(network, index, near))
-        })??;
-        node.run(|| {
+    /// Gives both ends of the cable to `node` their addresses, and `node` its prefix.
+    fn cable(&self, node: &Node, number: u8, family: Family) -> io::Result<()> {
+        let prefix = if number == 1 { family.clients() } else { family.strangers() };
+        let [near, far] = [1, 2].map(|end| family.cable_end(number, end));
+        let name = near_end(node);
+        self.gateway.run(|| on_link(&name, |network, index| bring_up(network, index, near)))??;
+        node.run(|| on_link(FAR_END, |network, index| bring_up(network, index, far)))??;
+        match prefix {
             // An address with a short prefix on the loopback makes the whole prefix local.
-            on_link("lo", |network, index| {
-                network.set_link_up(index)?;
-                network.add_address(
-                    index,
-                    IpNet::V4(Ipv4Net::new_assert(prefix.hosts().next().unwrap_or(far), prefix.prefix_len())),
-                )
-            })?;
-            on_link("eth0", |network, index| {
-                bring_up(network, index, far)?;
-                network.add_route(&route(Ipv4Net::default(), near, index))
-            })
-        })??;
-        self.gateway.run(|| on_link(&name, |network, index| network.add_route(&route(prefix, far, index))))?
+            IpNet::V4(prefix) => {
+                let first =
+                    Ipv4Net::new_assert(Ipv4Addr::from(u32::from(prefix.network()) + 1), prefix.prefix_len());
+                node.run(|| on_link("lo", |network, index| network.add_address(index, first.into())))??;
+            }
+            IpNet::V6(prefix) => {
+                // The kernel sends from assigned addresses only, unless it is told otherwise.
+                node.set("net.ipv6.ip_nonlocal_bind", "1")?;
+                node.run(|| veth::own(prefix))??;
+            }
+        }
+        node.run(|| lead(FAR_END, family.anywhere(), near))??;
+        self.gateway.run(|| lead(&name, prefix, far))?
     }
 }
 
-fn bring_up(network: &mut Network, index: u32, address: Ipv4Addr) -> Result<(), HostError> {
-    network.add_address(index, IpNet::V4(Ipv4Net::new_assert(address, 24)))?;
-    network.set_link_up(index)
+/// What a node calls its end of the cable to the gateway.
+const FAR_END: &str = "eth0";
+
+/// What the gateway calls its end.
+fn near_end(node: &Node) -> String {
+    format!("to-{}", node.name())
 }
 
-fn route(destination: Ipv4Net, via: Ipv4Addr, oif: u32) -> RouteSpec {
-    let (destination, via) = (IpNet::V4(destination), Some(IpAddr::V4(via)));
-    RouteSpec { destination, via, oif: Some(oif), table: MAIN_TABLE, metric: None, source: None }
+fn bring_up(network: &mut Network, index: u32, address: IpNet) -> Result<(), HostError> {
+    network.set_link_up(index)?;
+    network.add_address(index, address)
+}
+
+/// Sends what is for `destination` over `link` to `via`.
+fn lead(link: &str, destination: IpNet, via: IpNet) -> io::Result<()> {
+    on_link(link, |network, index| {
+        let (via, oif) = (Some(via.addr()), Some(index));
+        network.add_route(&RouteSpec { destination, via, oif, table: MAIN_TABLE, metric: None, source: None })
+    })
 }
 
 /// Asks the kernel something about a link of the calling thread's node.

@@ -5,10 +5,11 @@
 //! source at a time. A flood is bounded in time and in number. [`ammunition`] makes the datagrams.
 
 pub mod ammunition;
+mod packet;
 mod replies;
 
 use std::io::{self, IoSlice};
-use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
@@ -21,30 +22,26 @@ use rand_core::{Rng, SeedableRng};
 use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::arena::{Arena, GATEWAY, STRANGERS, pin};
+use crate::arena::{Arena, Family, pin};
+use packet::Packet;
 pub use replies::Replies;
 
 /// Datagrams per system call.
 const BATCH_COUNT: usize = 64;
-/// IPv4 header without options, and UDP header.
-const HEADERS_LEN: usize = 28;
 /// Bytes of the raw socket's queue.
 const BUFFER_LEN: usize = 4 << 20;
 /// A flood never sends more than this, whatever its time: a bound for a machine faster than any of today.
 const COUNT_MAX: u64 = 200_000_000;
 /// Protocol 255 (IPPROTO_RAW): the writer brings the IP header.
 const IPPROTO_RAW: i32 = 255;
-const UDP: u8 = 17;
-/// First bytes of invented addresses: a third of the internet, 5.8 million networks of 256.
-const FIRST_NETS: std::ops::Range<u8> = 11..100;
 
 /// Whom the datagrams seem to come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sender {
-    /// Another address and port for each, of the whole internet; of trains, which the kernel writes, of [`STRANGERS`].
+    /// Another address and port for each, of the whole internet; of trains, which the kernel writes, of the stranger's own.
     Anyone,
     /// This one: a victim's.
-    Forged(SocketAddrV4),
+    Forged(SocketAddr),
 }
 
 /// How they are written.
@@ -97,8 +94,9 @@ impl Flood {
     pub fn start(arena: &Arena, shot: Shot, cpu: Option<usize>, limit: Duration) -> io::Result<Flood> {
         let (over, sent): (Arc<AtomicBool>, Arc<AtomicU64>) = Default::default();
         let until = Instant::now() + limit;
-        let raw = arena.stranger.run(open_raw)??;
-        let trains = arena.stranger.run(open_trains)??;
+        let family = arena.family;
+        let raw = arena.stranger.run(|| open_raw(family))??;
+        let trains = arena.stranger.run(|| open_trains(family))??;
         let (stop, count) = (Arc::clone(&over), Arc::clone(&sent));
         let run = move || {
             pin(cpu);
@@ -108,8 +106,8 @@ impl Flood {
                     && count.load(Ordering::Relaxed) < COUNT_MAX
             };
             match shot.pace {
-                Pace::Singles => write_singles(&raw, &shot, || going(&count), &count),
-                Pace::Trains => write_trains(trains, &shot, || going(&count), &count),
+                Pace::Singles => write_singles(&raw, family, &shot, || going(&count), &count),
+                Pace::Trains => write_trains(trains, family, &shot, || going(&count), &count),
                 Pace::Burn => {
                     while going(&count) {
                         std::hint::spin_loop();
@@ -147,53 +145,44 @@ impl Drop for Flood {
     }
 }
 
-fn open_raw() -> io::Result<Socket> {
-    let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(IPPROTO_RAW)))?;
+fn open_raw(family: Family) -> io::Result<Socket> {
+    let domain = Domain::for_address(family.gateway());
+    let socket = Socket::new(domain, Type::RAW, Some(Protocol::from(IPPROTO_RAW)))?;
     socket.set_send_buffer_size(BUFFER_LEN)?;
-    socket.connect(&GATEWAY.into())?;
+    // A raw socket of IPv6 takes no port.
+    socket.connect(&SocketAddr::new(family.gateway().ip(), 0).into())?;
     Ok(socket)
 }
 
-fn open_trains() -> io::Result<UdpBinding> {
+fn open_trains(family: Family) -> io::Result<UdpBinding> {
     let options = BindOptions { mark: None, reuse_port: false, buffer_len: Some(BUFFER_LEN) };
-    UdpBinding::bind(([0, 0, 0, 0], 0).into(), None, &options).map_err(io::Error::other)
-}
-
-/// An invented sender, anywhere but where the gateway and its clients are.
-fn anyone(rng: &mut ChaCha8Rng) -> SocketAddrV4 {
-    let [_, b, c, d] = rng.next_u32().to_be_bytes();
-    let a = FIRST_NETS.start + (rng.next_u32() % FIRST_NETS.len() as u32) as u8;
-    let port = 1024 + rng.next_u32() as u16 % 60_000;
-    SocketAddrV4::new(Ipv4Addr::new(a, b, c, d), port)
-}
-
-/// An invented sender among the stranger's own addresses.
-fn neighbour(rng: &mut ChaCha8Rng) -> Ipv4Addr {
-    let host = rng.next_u32() & u32::from(STRANGERS.hostmask());
-    Ipv4Addr::from(u32::from(STRANGERS.network()) + host.max(2))
+    let any = SocketAddr::new(family.anywhere().addr(), 0);
+    UdpBinding::bind(any, None, &options).map_err(io::Error::other)
 }
 
 fn write_singles(
     socket: &Socket,
+    family: Family,
     shot: &Shot,
     mut going: impl FnMut() -> bool,
     count: &AtomicU64,
 ) -> io::Result<()> {
     let mut rng = ChaCha8Rng::seed_from_u64(SystemRandom.next_u64());
-    let mut packets: Vec<Vec<u8>> = shot.datagrams.iter().map(|datagram| packet(datagram)).collect();
+    let gateway = family.gateway();
+    let mut packets: Vec<Packet> =
+        shot.datagrams.iter().map(|datagram| Packet::to(gateway, datagram)).collect();
     let mut at = 0;
     while going() {
         let end = (at + BATCH_COUNT).min(packets.len());
         for packet in &mut packets[at..end] {
             let sender = match shot.sender {
-                Sender::Anyone => anyone(&mut rng),
+                Sender::Anyone => SocketAddr::new(family.anyone(&mut rng), port(&mut rng)),
                 Sender::Forged(address) => address,
             };
-            packet[12..16].copy_from_slice(&sender.ip().octets());
-            packet[20..22].copy_from_slice(&sender.port().to_be_bytes());
+            packet.set_sender(sender);
         }
         let slices: Vec<[IoSlice<'_>; 1]> =
-            packets[at..end].iter().map(|packet| [IoSlice::new(packet)]).collect();
+            packets[at..end].iter().map(|packet| [IoSlice::new(packet.bytes())]).collect();
         let mut controls: Vec<_> = slices.iter().map(|_| SendAncillaryBuffer::default()).collect();
         let mut batch: Vec<_> =
             slices.iter().zip(&mut controls).map(|(slice, control)| MMsgHdr::new(slice, control)).collect();
@@ -208,25 +197,14 @@ fn write_singles(
     Ok(())
 }
 
-/// The whole IP packet; the kernel fills in the IP checksum, a UDP checksum of zero is none (RFC 768).
-fn packet(datagram: &[u8]) -> Vec<u8> {
-    let mut packet = vec![0; HEADERS_LEN];
-    packet.extend_from_slice(datagram);
-    let len = packet.len() as u16;
-    packet[0] = 0x45;
-    packet[2..4].copy_from_slice(&len.to_be_bytes());
-    packet[8] = 64;
-    packet[9] = UDP;
-    if let IpAddr::V4(gateway) = GATEWAY.ip() {
-        packet[16..20].copy_from_slice(&gateway.octets());
-    }
-    packet[22..24].copy_from_slice(&GATEWAY.port().to_be_bytes());
-    packet[24..26].copy_from_slice(&(len - 20).to_be_bytes());
-    packet
+/// A port above those that need rights.
+fn port(rng: &mut ChaCha8Rng) -> u16 {
+    1024 + rng.next_u32() as u16 % 60_000
 }
 
 fn write_trains(
     mut socket: UdpBinding,
+    family: Family,
     shot: &Shot,
     mut going: impl FnMut() -> bool,
     count: &AtomicU64,
@@ -239,10 +217,10 @@ fn write_trains(
             break;
         }
         let source = match shot.sender {
-            Sender::Anyone => neighbour(&mut rng),
-            Sender::Forged(address) => *address.ip(),
+            Sender::Anyone => family.stranger(&mut rng),
+            Sender::Forged(address) => address.ip(),
         };
-        if socket.try_send(GATEWAY, Some(source.into()), train, Some(len)).is_ok() {
+        if socket.try_send(family.gateway(), Some(source), train, Some(len)).is_ok() {
             count.fetch_add((train.len() / len) as u64, Ordering::Relaxed);
         }
     }

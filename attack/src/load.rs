@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use jumpvpn_policy::Policy;
 
-use crate::arena::Arena;
+use crate::arena::{Arena, Family};
 use crate::siege::Effort;
 
 /// One attack.
@@ -31,6 +31,8 @@ pub(crate) struct Trial {
     pub(crate) how: &'static str,
     /// Whether it is played only when there is time.
     pub(crate) is_long: bool,
+    /// Over what gateway and clients speak.
+    pub(crate) families: &'static [Family],
     run: fn(&Arena, &mut Account) -> io::Result<()>,
 }
 
@@ -39,8 +41,9 @@ pub(crate) const TRIALS: &[Trial] = &[
     Trial {
         name: "floods",
         clauses: &["B4.3.1", "B4.3.2", "B4.3.3", "B4.3.4", "T2.4", "T6.1", "T6.3", "T6.4"],
-        how: "every type of message from invented, captured and forged senders, as fast as one processor writes them",
+        how: "every type of message from invented, captured and forged senders, over IPv4 and IPv6, as fast as one processor writes them",
         is_long: false,
+        families: Family::ALL,
         run: floods::run,
     },
     Trial {
@@ -48,6 +51,7 @@ pub(crate) const TRIALS: &[Trial] = &[
         clauses: &["B4.5.1", "T6.2"],
         how: "a peer that flaps, collects tickets, forges inner sources, hoards sessions, rekeys, and sends garbage",
         is_long: false,
+        families: &[Family::V4],
         run: greedy::run,
     },
     Trial {
@@ -55,6 +59,7 @@ pub(crate) const TRIALS: &[Trial] = &[
         clauses: &["B4.3.3", "T6.6"],
         how: "more clients than there is room for, all of them moving at once; 20,000 in the long form",
         is_long: false,
+        families: &[Family::V4],
         run: crowd::run,
     },
     Trial {
@@ -62,6 +67,7 @@ pub(crate) const TRIALS: &[Trial] = &[
         clauses: &["B4.3.3"],
         how: "10,000 births and deaths, a million in the long form",
         is_long: false,
+        families: &[Family::V4],
         run: births::run,
     },
     Trial {
@@ -69,6 +75,7 @@ pub(crate) const TRIALS: &[Trial] = &[
         clauses: &["B4.3.1", "T6.1"],
         how: "clients without a session, under a flood of handshakes of people who know the gateway's key",
         is_long: false,
+        families: &[Family::V4],
         run: newcomers::run,
     },
     Trial {
@@ -76,6 +83,7 @@ pub(crate) const TRIALS: &[Trial] = &[
         clauses: &["B4.3.1", "T6.1"],
         how: "what 100 sessions keep of their goodput and of their time to jump under each flood",
         is_long: true,
+        families: &[Family::V4],
         run: share::run,
     },
 ];
@@ -115,7 +123,12 @@ pub(crate) fn play(arena: &Arena, trial: &Trial, effort: Effort) -> usize {
     }
     let Account { findings, figures, .. } = account;
     let verdict = if findings.is_empty() { "held" } else { "BROKEN" };
-    println!("  {:<26} {verdict}  {:.1} s", trial.name, began.elapsed().as_secs_f64());
+    println!(
+        "  {:<18} {:<7} {verdict}  {:.1} s",
+        trial.name,
+        arena.family.name(),
+        began.elapsed().as_secs_f64()
+    );
     figures.iter().for_each(|figure| println!("    {figure}"));
     findings.iter().for_each(|finding| println!("    FOUND: {finding}"));
     findings.len()

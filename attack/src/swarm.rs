@@ -11,7 +11,7 @@ mod member;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -25,7 +25,7 @@ use jumpvpn_transport::{BindOptions, DatagramBatch, MAX_BATCH_COUNT, UdpBinding}
 use jumpvpn_wire::Kind;
 use rustix::event::{PollFd, PollFlags, Timespec};
 
-use crate::arena::{Arena, INNER, inner_of};
+use crate::arena::{Arena, Family, INNER, inner_of};
 use echo::Echo;
 pub use member::address_of;
 use member::{Asked, Member, PORTS, index_of};
@@ -36,11 +36,15 @@ const BUFFER_LEN: usize = 8 << 20;
 const ROUNDS_MAX: usize = 8;
 /// Clients that are looked after in one sweep: of a large crowd a part each time, so that datagrams have their turn.
 const SWEEP_COUNT: usize = 500;
+/// Clients that wait for their birth at once, while many are raised: each shakes hands anew twice a second, and when that takes more
+/// than the thread has, no answer is looked at in its time and nobody is born any more.
+const WAITING_MAX: usize = 200;
 /// Longest sleep: what a caller waits for is looked at this often.
 const NAP: Duration = Duration::from_millis(20);
 
 /// The clients.
 pub struct Swarm {
+    family: Family,
     members: Vec<Member>,
     sockets: Vec<UdpBinding>,
     timers: BinaryHeap<Reverse<(Time, u32)>>,
@@ -52,6 +56,8 @@ pub struct Swarm {
     swept: Time,
     /// The client with which the next sweep begins.
     swept_to: usize,
+    /// Clients that have had a session.
+    born_count: usize,
     /// Echo replies that came back.
     pub replies: u64,
     /// The last datagram of each type that client 0 sent, by its code: what somebody on its path could have captured.
@@ -72,13 +78,15 @@ impl Swarm {
     pub fn new(arena: &Arena) -> io::Result<Swarm> {
         let bind = |port| {
             let options = BindOptions { mark: None, reuse_port: false, buffer_len: Some(BUFFER_LEN) };
-            arena.swarm.run(|| UdpBinding::bind(([0, 0, 0, 0], port).into(), None, &options))
+            let any = SocketAddr::new(arena.family.anywhere().addr(), port);
+            arena.swarm.run(|| UdpBinding::bind(any, None, &options))
         };
         let mut sockets = Vec::new();
         for port in PORTS {
             sockets.push(bind(port)?.map_err(io::Error::other)?);
         }
         Ok(Swarm {
+            family: arena.family,
             members: Vec::new(),
             sockets,
             timers: BinaryHeap::new(),
@@ -87,6 +95,7 @@ impl Swarm {
             window: 0,
             swept: clock::now(),
             swept_to: 0,
+            born_count: 0,
             replies: 0,
             captured: [const { None }; 256],
         })
@@ -95,7 +104,7 @@ impl Swarm {
     /// Adds a client that begins its handshake at once.
     pub fn add(&mut self, private: &PrivateKey, gateway: PublicKey, policy: &Policy) {
         let index = self.members.len() as u32;
-        self.members.push(Member::new(index, private, gateway, policy));
+        self.members.push(Member::new(self.family, index, private, gateway, policy));
         self.settle(index);
     }
 
@@ -113,6 +122,11 @@ impl Swarm {
     ) -> io::Result<()> {
         let began = Instant::now();
         for (number, key) in (0..).zip(keys) {
+            let is_free = |swarm: &Swarm| swarm.members.len() - swarm.born_count < WAITING_MAX;
+            if !is_free(self) && !self.run_until(Instant::now() + limit, is_free)? {
+                let count = self.born_count;
+                return Err(io::Error::other(format!("{count} clients were born, and no more of them")));
+            }
             self.add(key, gateway, policy);
             let due = began + Duration::from_secs(1) * number / per_second;
             if due > Instant::now() {
@@ -172,7 +186,13 @@ impl Swarm {
     pub fn active_link(&self, index: u32) -> u32 {
         let status = self.members[index as usize].agent.status(clock::now());
         let active = status.paths.iter().find(|path| path.binding == jumpvpn_events::BindingState::Active);
-        u32::from(active.is_some_and(|path| path.local == IpAddr::from(address_of(index, 1))))
+        u32::from(active.is_some_and(|path| path.local == self.address_of(index, 1)))
+    }
+
+    /// Outer address of client `index` over `link`.
+    #[must_use]
+    pub fn address_of(&self, index: u32, link: u32) -> IpAddr {
+        address_of(self.family, index, link)
     }
 
     /// UDP port of the clients on `link`.
@@ -332,7 +352,10 @@ impl Swarm {
             match notice {
                 Notice::TunnelUp { .. } => {
                     member.up = true;
-                    member.born_in.get_or_insert_with(|| member.began.elapsed());
+                    if member.born_in.is_none() {
+                        member.born_in = Some(member.began.elapsed());
+                        self.born_count += 1;
+                    }
                 }
                 Notice::Terminated { reason, .. } | Notice::Stopped { reason } => {
                     member.up = false;
@@ -370,7 +393,7 @@ impl Swarm {
             self.captured[usize::from(*code)] = Some(bytes.to_vec());
         }
         let link = transmit.socket.0;
-        let source = IpAddr::from(address_of(index, link));
+        let source = self.address_of(index, link);
         // A full queue loses the datagram, as any network may.
         self.sockets[link as usize].try_send(transmit.destination, Some(source), bytes, None).ok();
     }

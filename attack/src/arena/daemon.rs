@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
@@ -17,7 +17,7 @@ use jumpvpn_session::PublicKey;
 use rustix::thread::CpuSet;
 use serde_json::{Value, json};
 
-use super::{Arena, GATEWAY, INNER};
+use super::{Arena, INNER};
 
 /// Longest wait for a daemon to start: with 100,000 peers it reads 15 MB of configuration.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
@@ -66,7 +66,7 @@ impl Gateway {
         let public = run(&program, "pubkey", &private)?;
         let public = key::decode(public.trim()).map_err(io::Error::other)?;
         write_secret(&folder.join("gateway.key"), &private)?;
-        fs::write(folder.join("gateway.toml"), config(peers, options))?;
+        fs::write(folder.join("gateway.toml"), config(arena.family.gateway(), peers, options))?;
         match fs::remove_file(folder.join("gateway.jsonl")) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -76,6 +76,8 @@ impl Gateway {
         command.arg0("jumpvpn").arg("gateway").arg("-c").arg(folder.join("gateway.toml"));
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         command.env_remove("NOTIFY_SOCKET").env_remove("WATCHDOG_USEC").env_remove("WATCHDOG_PID");
+        // What is set for us is not for the program under test.
+        command.env_remove(crate::MALLOC.0);
         let process = arena.gateway.run(|| {
             pin(options.cpu);
             arena.gateway.spawn(&mut command)
@@ -241,9 +243,9 @@ pub fn pin(cpu: Option<usize>) {
     }
 }
 
-fn config(peers: &[PublicKey], options: GatewayOptions<'_>) -> String {
+fn config(listen: SocketAddr, peers: &[PublicKey], options: GatewayOptions<'_>) -> String {
     let mut text = format!(
-        "[gateway]\nprivate_key_file = \"gateway.key\"\nlisten = [\"udp://{GATEWAY}\"]\ninterface = \"jump0\"\n\
+        "[gateway]\nprivate_key_file = \"gateway.key\"\nlisten = [\"udp://{listen}\"]\ninterface = \"jump0\"\n\
          address = [\"{INNER}\"]\ncontrol_socket = \"gateway.sock\"\nevents = \"gateway.jsonl\"\n{}\n\
          [store]\nkind = \"memory\"\n\n[policy]\n{}\n",
         options.settings, options.policy

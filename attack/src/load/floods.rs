@@ -4,7 +4,7 @@
 //! packets and every one of them jumps.
 
 use std::io;
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use jumpvpn_wire::{HS_INIT_LEN, Kind};
@@ -12,7 +12,7 @@ use jumpvpn_wire::{HS_INIT_LEN, Kind};
 use super::{Account, calm, ms, quantile};
 use crate::arena::{Arena, Gateway, GatewayOptions};
 use crate::flood::{Flood, Pace, Replies, Sender, Shot, ammunition};
-use crate::swarm::{Swarm, address_of, keys};
+use crate::swarm::{Swarm, keys};
 
 /// Sessions: enough that one that is hit alone stands out.
 pub(super) const SESSION_COUNT: u32 = 100;
@@ -219,7 +219,7 @@ pub(super) fn kinds(bed: &mut Bed) -> io::Result<Vec<Kindling>> {
     let probe = bed.swarm.captured(Kind::PathProbe).ok_or_else(missing)?.to_vec();
     let data = bed.swarm.captured(Kind::Data).ok_or_else(missing)?.to_vec();
     let link = bed.swarm.active_link(0);
-    let victim = Sender::Forged(SocketAddrV4::new(address_of(0, link), Swarm::port(link)));
+    let victim = Sender::Forged(SocketAddr::new(bed.swarm.address_of(0, link), Swarm::port(link)));
     let tokens = ammunition::captured_token(Kind::Reattach, &probe).ok_or_else(missing)?;
     let packets = ammunition::captured_cid(&data).ok_or_else(missing)?;
     let kind = |name, datagrams, reason| Kindling {
@@ -241,6 +241,11 @@ pub(super) fn kinds(bed: &mut Bed) -> io::Result<Vec<Kindling>> {
         Kindling { jumps: false, ..strangers(Kind::PathProbe) },
         Kindling { jumps: false, ..strangers(Kind::Close) },
         kind("REATTACH, a captured token", tokens, "RATE_LIMITED"),
+        kind("PATH_PROBE, seen before", vec![probe; ammunition::COUNT], "RATE_LIMITED"),
+        forged(
+            kind("", vec![data; ammunition::COUNT], "REPLAY_DETECTED"),
+            "DATA, seen before, victim's address",
+        ),
         kind("DATA, invented CIDs", ammunition::unknown_cids(), "UNKNOWN_CID"),
         kind("DATA, a captured CID", packets.clone(), "FOREIGN_SOURCE_BUDGET"),
         forged(kind("", packets, "BAD_SEAL"), "a captured CID, victim's address"),

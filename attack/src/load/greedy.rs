@@ -4,7 +4,6 @@
 mod client;
 
 use std::io;
-use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use jumpvpn_events::Reason;
@@ -12,11 +11,13 @@ use jumpvpn_session::PrivateKey;
 use jumpvpn_wire::{Frame, Kind};
 
 use super::{Account, calm};
-use crate::arena::{Arena, CLIENTS, Gateway, GatewayOptions, INNER, inner_of};
+use crate::arena::{Arena, Gateway, GatewayOptions, INNER, inner_of};
 use crate::load::floods::{BIRTH_RATE, PATIENCE};
-use crate::swarm::{Swarm, keys};
+use crate::swarm::{Swarm, address_of, keys};
 use client::Client;
 
+/// The hostile peer's addresses are those that no client of a swarm comes to.
+const FIRST_ADDRESS: u32 = 1_000_000;
 /// Bystanders.
 const OTHERS: u32 = 20;
 /// Moves per minute that the policy grants (`switching.max_switches_per_min` of the preset).
@@ -95,7 +96,7 @@ impl Mischief<'_> {
 
     fn try_born(&mut self) -> io::Result<Option<Client>> {
         self.socket_count += 1;
-        let address = Ipv4Addr::from(u32::from(CLIENTS.broadcast()) - self.socket_count);
+        let address = address_of(self.arena.family, FIRST_ADDRESS + self.socket_count, 0);
         let socket = Client::socket(self.arena, address)?;
         Client::born(socket, self.key, &self.gateway.public)
     }

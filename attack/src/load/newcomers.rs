@@ -24,8 +24,8 @@ const SPACING: Duration = Duration::from_millis(50);
 /// Before the first, so that the flood fills its queue and uses the cookies up that may be given at once.
 const RAMP: Duration = Duration::from_millis(500);
 /// How floods are written: nothing is sent; one by one, from everywhere; in trains, which cost their sender less than the
-/// gateway, from a few networks.
-const PACES: [Pace; 3] = [Pace::Burn, Pace::Singles, Pace::Trains];
+/// gateway, from a few networks, in the long form only.
+const PACES: &[Pace] = &[Pace::Burn, Pace::Singles, Pace::Trains];
 /// A flood goes on for so long after the last newcomer, unless all are in before.
 const SHORT_HOLD: Duration = Duration::from_secs(3);
 const LONG_HOLD: Duration = Duration::from_secs(60);
@@ -42,7 +42,8 @@ pub(super) fn run(arena: &Arena, account: &mut Account) -> io::Result<()> {
     let mut gateway =
         Gateway::start(arena, &peers, GatewayOptions { cpu: own, ..GatewayOptions::default() })?;
     let mut swarm = Swarm::new(arena)?;
-    for (pace, keys) in PACES.into_iter().zip(keys.chunks(count as usize)) {
+    let paces = if account.is_long() { PACES } else { &PACES[..2] };
+    for (pace, keys) in paces.iter().copied().zip(keys.chunks(count as usize)) {
         let datagrams = ammunition::handshakes_without_cookie(&gateway.public);
         let shot = Shot { datagrams, sender: Sender::Anyone, pace };
         let flood = Flood::start(arena, shot, apart, PATIENCE * 3)?;

@@ -1,6 +1,6 @@
 //! One client of the swarm: its agent, its addresses, what was asked of it and when it was done.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use jumpvpn_engine::agent::{self, Link};
@@ -10,31 +10,47 @@ use jumpvpn_policy::Policy;
 use jumpvpn_runtime::{SystemRandom, clock};
 use jumpvpn_session::{PrivateKey, PublicKey, SuiteSet};
 
-use crate::arena::{CLIENTS, GATEWAY};
+use crate::arena::Family;
 
 /// Links of each client.
 pub const LINK_COUNT: u32 = 2;
 /// UDP port of all clients on each link.
 pub(super) const PORTS: [u16; LINK_COUNT as usize] = [40_000, 40_001];
-/// Addresses of a link: the shared prefix has twice as many.
-const PER_LINK: u32 = 1 << 21;
-/// Networks of 256 addresses on a link. Neighbours in number are put into different ones: a gateway under load admits
-/// 200 handshakes per second from each.
-const NETWORK_COUNT: u32 = PER_LINK / 256;
+/// Networks on a link, of 256 IPv4 addresses each: the shared prefix has twice as many. Neighbours in number are put into
+/// different ones: a gateway under load admits 200 handshakes per second from each.
+const NETWORK_COUNT: u32 = 1 << 13;
+
+/// Bits below the network of an IPv6 client: neighbours in number have networks of /48 of their own, and share one only with
+/// those that share an IPv4 one.
+const NETWORK_SHIFT: u32 = 80;
 
 /// Outer address of client `index` over `link`.
 #[must_use]
-pub fn address_of(index: u32, link: u32) -> Ipv4Addr {
-    let place = index % NETWORK_COUNT * 256 + index / NETWORK_COUNT + 1;
-    Ipv4Addr::from(u32::from(CLIENTS.network()) + link * PER_LINK + place)
+pub fn address_of(family: Family, index: u32, link: u32) -> IpAddr {
+    let (network, host) = (index % NETWORK_COUNT + link * NETWORK_COUNT, index / NETWORK_COUNT + 1);
+    match family.clients().network() {
+        IpAddr::V4(first) => Ipv4Addr::from(u32::from(first) + network * 256 + host).into(),
+        IpAddr::V6(first) => {
+            Ipv6Addr::from(u128::from(first) | u128::from(network) << NETWORK_SHIFT | u128::from(host)).into()
+        }
+    }
 }
 
 /// The client with this outer address.
 #[must_use]
 pub fn index_of(address: IpAddr) -> Option<u32> {
-    let IpAddr::V4(address) = address else { return None };
-    let place = u32::from(address).checked_sub(u32::from(CLIENTS.network()))? % PER_LINK;
-    Some((place % 256).checked_sub(1)? * NETWORK_COUNT + place / 256)
+    let (network, host) = match (address, Family::of(address).clients().network()) {
+        (IpAddr::V4(address), IpAddr::V4(first)) => {
+            let place = u32::from(address).checked_sub(u32::from(first))?;
+            (place / 256, place % 256)
+        }
+        (IpAddr::V6(address), IpAddr::V6(first)) => {
+            let place = u128::from(address).checked_sub(u128::from(first))?;
+            ((place >> NETWORK_SHIFT) as u32, place as u32)
+        }
+        _ => return None,
+    };
+    Some(host.checked_sub(1)? * NETWORK_COUNT + network % NETWORK_COUNT)
 }
 
 /// A jump that was asked for.
@@ -65,13 +81,19 @@ pub(super) struct Member {
 }
 
 impl Member {
-    pub(super) fn new(index: u32, private: &PrivateKey, gateway: PublicKey, policy: &Policy) -> Member {
+    pub(super) fn new(
+        family: Family,
+        index: u32,
+        private: &PrivateKey,
+        gateway: PublicKey,
+        policy: &Policy,
+    ) -> Member {
         let config = agent::Config {
             private: private.clone(),
             gateways: vec![agent::GatewayPeer {
                 public: gateway,
                 psk: None,
-                endpoints: vec![GATEWAY],
+                endpoints: vec![family.gateway()],
                 weight: 1,
                 draining: false,
                 until: None,
@@ -81,7 +103,7 @@ impl Member {
         };
         let now = clock::now();
         let mut agent = Agent::new(config, Box::new(SystemRandom), now);
-        let links: Vec<Link> = (0..LINK_COUNT).map(|link| link_of(index, link)).collect();
+        let links: Vec<Link> = (0..LINK_COUNT).map(|link| link_of(family, index, link)).collect();
         agent.handle_links(&links, &[], now);
         Member {
             agent,
@@ -97,11 +119,11 @@ impl Member {
     }
 }
 
-fn link_of(index: u32, link: u32) -> Link {
+fn link_of(family: Family, index: u32, link: u32) -> Link {
     Link {
         socket: SocketKey(link),
         iface: PathLabel::new(&format!("link{link}")),
-        local: address_of(index, link).into(),
+        local: address_of(family, index, link),
         mtu: 1500,
         preference: 0,
         metered: false,

@@ -1,7 +1,7 @@
 //! A peer that holds its key and keeps no rules: it says whatever is wanted, over a real socket.
 
 use std::io::{self, ErrorKind};
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use jumpvpn_runtime::SystemRandom;
@@ -10,7 +10,7 @@ use jumpvpn_wire::{Cid, ClosePayload, Frame, Kind, PathId, ResultPayload, Result
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 
-use crate::arena::{Arena, GATEWAY};
+use crate::arena::Arena;
 use crate::hostile::{Hostile, hello};
 
 /// Longest wait for an answer that is due. On a busy machine it may take a while.
@@ -31,9 +31,9 @@ pub(super) struct Client {
 
 impl Client {
     /// A socket of its own in the clients' node.
-    pub(super) fn socket(arena: &Arena, address: Ipv4Addr) -> io::Result<UdpSocket> {
+    pub(super) fn socket(arena: &Arena, address: IpAddr) -> io::Result<UdpSocket> {
         let socket = arena.swarm.run(|| UdpSocket::bind((address, 0)))??;
-        socket.connect(GATEWAY)?;
+        socket.connect(arena.family.gateway())?;
         socket.set_read_timeout(Some(PATIENCE))?;
         Ok(socket)
     }
