@@ -1,6 +1,7 @@
 //! Two gateways with the ownership layer behind them: deaths, handoffs and outages of the store, end to end. Whatever happens, every
 //! 5 ms at most one of them would send a packet to the client (`Town::run`).
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use jumpvpn_engine::gateway::Command;
 use jumpvpn_engine::{HEADROOM, Received, TAILROOM};
@@ -181,11 +182,11 @@ fn most_in_a_minute(moves: &[Time]) -> usize {
     moves.iter().map(within).max().unwrap_or_default()
 }
 
-/// Two gateways whose policy allows so many moves a minute, and a client.
-fn with_limit(max_switches_per_min: u16) -> (Town, Rogue) {
+/// Two gateways whose policy allows so many moves a minute and one per cooldown, and a client.
+fn with_limits(max_switches_per_min: u16, switch_cooldown: Duration) -> (Town, Rogue) {
     let mut policy = Policy::laptop();
-    (policy.switching.max_switches_per_min, policy.switching.switch_cooldown) =
-        (max_switches_per_min, ms(500));
+    policy.switching.max_switches_per_min = max_switches_per_min;
+    policy.switching.switch_cooldown = switch_cooldown;
     let mut town = Town::of_members_with(policy);
     let client = town.birth(MALLORY, home());
     (town, client)
@@ -195,7 +196,7 @@ fn with_limit(max_switches_per_min: u16) -> (Town, Rogue) {
 #[test]
 fn the_limit_of_moves_holds_for_all_gateways_together() {
     const LIMIT: usize = 6;
-    let (mut town, mut client) = with_limit(LIMIT as u16);
+    let (mut town, mut client) = with_limits(LIMIT as u16, ms(500));
     let (began, mut moves, mut refusals) = (town.now, Vec::new(), Vec::new());
     let mut at = 0;
     while town.now.since(began) < ms(150_000) {
@@ -229,7 +230,7 @@ fn the_limit_of_moves_holds_for_all_gateways_together() {
 /// below the limit.
 #[test]
 fn a_session_that_changes_gateways_below_the_limit_is_never_refused() {
-    let (mut town, mut client) = with_limit(8);
+    let (mut town, mut client) = with_limits(8, ms(500));
     for change in 0..30 {
         assert_eq!(try_to_move(&mut town, 1 - change % 2, &mut client), None, "change {change}");
         town.run(ms(6_500));
@@ -239,7 +240,7 @@ fn a_session_that_changes_gateways_below_the_limit_is_never_refused() {
 /// A gateway that sends its sessions away uses nothing up of what they may do by themselves.
 #[test]
 fn being_sent_away_is_no_move() {
-    let (mut town, mut client) = with_limit(2);
+    let (mut town, mut client) = with_limits(2, ms(500));
     for at in [1, 0, 1, 0, 1] {
         town.gateways[1 - at].handle_command(Command::Drain { span: ms(0) }, town.now);
         town.run(ms(1_000));
@@ -251,4 +252,15 @@ fn being_sent_away_is_no_move() {
     assert_eq!(try_to_move(&mut town, 1, &mut client), None);
     town.run(ms(1_000));
     assert_eq!(try_to_move(&mut town, 0, &mut client), Some(Reason::SwitchRateLimited));
+}
+
+/// A client that its gateway has just heard may wait for the cooldown; one that it does not hear asks because it is cut off.
+#[test]
+fn who_is_not_heard_waits_for_no_cooldown() {
+    let (mut town, mut client) = with_limits(8, ms(30_000));
+    assert_eq!(try_to_move(&mut town, 1, &mut client), None);
+    assert!(serves(&mut town, 1, &mut client));
+    assert_eq!(try_to_move(&mut town, 0, &mut client), Some(Reason::SwitchCooldown));
+    town.run(ms(1_000));
+    assert_eq!(try_to_move(&mut town, 0, &mut client), None);
 }
