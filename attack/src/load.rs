@@ -13,6 +13,8 @@ mod newcomers;
 mod share;
 
 use std::io;
+use std::panic::resume_unwind;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use jumpvpn_policy::Policy;
@@ -118,7 +120,9 @@ impl Account {
 pub(crate) fn play(arena: &Arena, trial: &Trial, effort: Effort) -> usize {
     let began = Instant::now();
     let mut account = Account { effort, findings: Vec::new(), figures: Vec::new() };
-    if let Err(error) = (trial.run)(arena, &mut account) {
+    // In a thread of its own, so that a trial which keeps to one processor (`pin`) leaves the others to those after it.
+    let played = thread::scope(|scope| scope.spawn(|| (trial.run)(arena, &mut account)).join());
+    if let Err(error) = played.unwrap_or_else(|panic| resume_unwind(panic)) {
         account.findings.push(format!("the attack stopped: {error}"));
     }
     let Account { findings, figures, .. } = account;
