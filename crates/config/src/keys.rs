@@ -133,6 +133,9 @@ pub const CELL_MAX: u32 = u16::MAX as u32;
 /// Most gateways an agent can know, and most a cell can have.
 pub const GATEWAYS_MAX: usize = 64;
 
+/// Endpoints of a gateway that an agent tries, and most that a list gives it: each is a path of every link, and all of them are probed.
+pub const ENDPOINTS_MAX: usize = 4;
+
 /// Largest serial of a list: the largest whole number of TOML.
 pub const SERIAL_MAX: u64 = i64::MAX as u64;
 

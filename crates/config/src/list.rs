@@ -12,7 +12,7 @@ use toml::value::{Datetime, Offset};
 use crate::agent::endpoints;
 use crate::context::{Context, Source};
 use crate::key::{self, KEY_LEN};
-use crate::keys::{GATEWAYS_MAX, SERIAL_MAX, WEIGHT_MAX};
+use crate::keys::{ENDPOINTS_MAX, GATEWAYS_MAX, SERIAL_MAX, WEIGHT_MAX};
 use crate::reader::{Placed, Section};
 use crate::report::{Notes, Report};
 use crate::value::{self, Endpoint};
@@ -32,9 +32,6 @@ const OPENING: &str = "jumpvpn-gateway-list 1 ";
 
 /// Characters of the signature: base64 of 64 bytes.
 const SIGNATURE_TEXT_LEN: usize = 88;
-
-/// Most endpoints of a gateway: as many as an agent tries.
-const ENDPOINTS_MAX: usize = 4;
 
 /// Longest time from the beginning to the end of a list, seconds: 400 days, a year and some weeks to be late with the next one.
 const LIFETIME_MAX_S: u64 = 400 * 86_400;

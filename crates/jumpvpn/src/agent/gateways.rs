@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use jumpvpn_config::keys::ENDPOINTS_MAX;
 use jumpvpn_config::{AgentConfig, Endpoint, GatewayList, Host, ListConfig, SecretKey, key};
 use jumpvpn_engine::agent::{GatewayPeer, rendezvous};
 use jumpvpn_events::Time;
@@ -16,9 +17,6 @@ use crate::roster::{self, Refused, Roster};
 
 #[cfg(test)]
 mod tests;
-
-/// Endpoints the engine tries: each is a path of every link, and all of them are probed.
-const ENDPOINTS_MAX: usize = 4;
 
 /// For so long names of added gateways are looked up, one after the other; what is not found by then is left out. A resolver that does not
 /// answer takes some ten seconds for each.
