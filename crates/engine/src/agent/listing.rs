@@ -9,6 +9,7 @@ use jumpvpn_wire::{Frame, ListPart};
 
 use super::live::{Live, Stage};
 use super::path::Paths;
+use super::takeover::jitter;
 use super::{Agent, Core, Phase, bare_event};
 
 /// The first question comes up to this much after a session is there or has another owner, at random: a gateway that was started
@@ -46,7 +47,7 @@ impl Live {
     /// The gateway is a new one, or the same one anew: it may have another list.
     pub(super) fn begin_listing(&mut self, core: &mut Core, now: Time) {
         self.listing.forget();
-        self.listing.next = core.list_above.map(|_| now + core.share_of(ASK_WITHIN));
+        self.listing.next = core.list_above.map(|_| now + jitter(core, ASK_WITHIN));
     }
 
     /// When [`Live::run_listing`] has something to do.
@@ -72,7 +73,7 @@ impl Live {
     /// Until the next look.
     fn rest(&mut self, core: &mut Core, now: Time) {
         self.listing.forget();
-        self.listing.next = Some(now + LOOK_PERIOD / 2 + core.share_of(LOOK_PERIOD / 2));
+        self.listing.next = Some(now + LOOK_PERIOD / 2 + jitter(core, LOOK_PERIOD / 2));
     }
 
     /// LIST_PART. Taken only where it was asked for, and in order.
@@ -107,13 +108,6 @@ impl Live {
         } else {
             self.ask(core, paths, now);
         }
-    }
-}
-
-impl Core {
-    /// A random time below `most`.
-    fn share_of(&mut self, most: Duration) -> Duration {
-        most * u32::from(u16::from_le_bytes(self.random())) / 65_536
     }
 }
 

@@ -127,7 +127,7 @@ impl Takeover {
 }
 
 /// A random time below `most`.
-fn jitter(core: &mut Core, most: Duration) -> Duration {
+pub(super) fn jitter(core: &mut Core, most: Duration) -> Duration {
     let share = u32::from(u16::from_le_bytes(core.random()));
     most.mul_f64(f64::from(share) / 65_536.0)
 }
