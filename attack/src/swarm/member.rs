@@ -90,14 +90,7 @@ impl Member {
     ) -> Member {
         let config = agent::Config {
             private: private.clone(),
-            gateways: vec![agent::GatewayPeer {
-                public: gateway,
-                psk: None,
-                endpoints: vec![family.gateway()],
-                weight: 1,
-                draining: false,
-                until: None,
-            }],
+            gateways: vec![agent::GatewayPeer::of_file(gateway, vec![family.gateway()])],
             suites: SuiteSet::ALL,
             policy: policy.clone(),
         };

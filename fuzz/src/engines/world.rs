@@ -136,14 +136,7 @@ fn gateway(life: u64, now: Time) -> Gateway {
 fn agent(client: usize, now: Time) -> Agent {
     let config = AgentConfig {
         private: key(2 + client as u64),
-        gateways: vec![GatewayPeer {
-            public: key(1).public(),
-            psk: None,
-            endpoints: vec![listener()],
-            weight: 1,
-            draining: false,
-            until: None,
-        }],
+        gateways: vec![GatewayPeer::of_file(key(1).public(), vec![listener()])],
         suites: SuiteSet::ALL,
         policy: Policy::laptop(),
     };

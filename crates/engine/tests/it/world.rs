@@ -118,14 +118,7 @@ impl World {
         let agent = Agent::new(
             AgentConfig {
                 private: key(2),
-                gateways: vec![GatewayPeer {
-                    public: key(1).public(),
-                    psk: None,
-                    endpoints: vec![GATEWAY.parse().unwrap()],
-                    weight: 1,
-                    draining: false,
-                    until: None,
-                }],
+                gateways: vec![GatewayPeer::of_file(key(1).public(), vec![GATEWAY.parse().unwrap()])],
                 suites: SuiteSet::ALL,
                 policy: policy.clone(),
             },

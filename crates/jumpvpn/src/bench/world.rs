@@ -174,14 +174,7 @@ impl World {
     pub(super) fn start(&mut self, index: u32, link_count: u32) {
         let config = agent::Config {
             private: self.keys.clients[index as usize].clone(),
-            gateways: vec![agent::GatewayPeer {
-                public: self.gateway_key,
-                psk: None,
-                endpoints: vec![GATEWAY],
-                weight: 1,
-                draining: false,
-                until: None,
-            }],
+            gateways: vec![agent::GatewayPeer::of_file(self.gateway_key, vec![GATEWAY])],
             suites: SuiteSet::ALL,
             policy: self.policy.clone(),
         };

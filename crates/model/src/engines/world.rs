@@ -211,14 +211,7 @@ fn policy() -> Policy {
 fn agent(now: Time) -> Agent {
     let config = AgentConfig {
         private: key(2),
-        gateways: vec![GatewayPeer {
-            public: key(1).public(),
-            psk: None,
-            endpoints: vec![gateway_address()],
-            weight: 1,
-            draining: false,
-            until: None,
-        }],
+        gateways: vec![GatewayPeer::of_file(key(1).public(), vec![gateway_address()])],
         suites: SuiteSet::ALL,
         policy: policy(),
     };

@@ -238,14 +238,7 @@ impl World {
         let rng = self.chance.fork();
         self.trace.line(now, || format!("c{index}      starts"));
         let client = &mut self.clients[index];
-        let gateway = GatewayPeer {
-            public: Server::key().public(),
-            psk: None,
-            endpoints: self.server.endpoints.clone(),
-            weight: 1,
-            draining: false,
-            until: None,
-        };
+        let gateway = GatewayPeer::of_file(Server::key().public(), self.server.endpoints.clone());
         client.start(vec![gateway], rng, now);
         client.tell_links(now);
         self.settle_client(index)

@@ -11,14 +11,7 @@ fn session(number: u32) -> [u8; 16] {
 }
 
 fn gateways(count: u8) -> Vec<GatewayPeer> {
-    let one = |number| GatewayPeer {
-        public: PublicKey([number; 32]),
-        psk: None,
-        endpoints: Vec::new(),
-        weight: 1,
-        draining: false,
-        until: None,
-    };
+    let one = |number| GatewayPeer::of_file(PublicKey([number; 32]), Vec::new());
     (1..=count).map(one).collect()
 }
 

@@ -19,14 +19,7 @@ impl World {
         }
         self.trace.line(now, || format!("c{index}      starts"));
         let rng = self.chance.fork();
-        let peer = |gateway: usize| GatewayPeer {
-            public: key(gateway).public(),
-            psk: None,
-            endpoints: vec![endpoint(gateway)],
-            weight: 1,
-            draining: false,
-            until: None,
-        };
+        let peer = |gateway: usize| GatewayPeer::of_file(key(gateway).public(), vec![endpoint(gateway)]);
         let gateways = (0..self.rules.gateways).map(peer).collect();
         let client = &mut self.clients[index];
         client.start(gateways, rng, now);
