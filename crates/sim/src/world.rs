@@ -9,7 +9,7 @@ mod depart;
 pub(crate) mod flows;
 mod trouble;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -18,6 +18,7 @@ use attack::Interception;
 use jumpvpn_engine::SocketKey;
 use jumpvpn_events::{Reason, State, Time};
 use jumpvpn_ownership::Answer;
+use jumpvpn_wire::Kind;
 
 use crate::attacker::Attacker;
 use crate::audit;
@@ -102,6 +103,8 @@ pub(crate) struct World {
     interception: Option<Interception>,
     /// For each genuine datagram: whether an engine has accepted it.
     accepted: Vec<bool>,
+    /// Kinds of a client's datagrams that somebody else brought from an address, and that the gateway took.
+    carried: BTreeSet<(usize, SocketAddr, Kind)>,
     /// Bytes that came from an address, less those that were answered to it.
     credit: BTreeMap<SocketAddr, i64>,
     calm_at: Time,
@@ -130,6 +133,7 @@ impl World {
             attacker: Attacker::new(Dice::new(seed, 4)),
             interception: None,
             accepted: Vec::new(),
+            carried: BTreeSet::new(),
             credit: BTreeMap::new(),
             calm_at: scenario.calm_at,
             calm: false,

@@ -1,4 +1,6 @@
 //! Datagrams arrive, and what an engine makes of them is judged.
+use std::net::SocketAddr;
+
 use jumpvpn_engine::Received;
 use jumpvpn_events::{Reason, SessionLabel};
 use jumpvpn_wire::Kind;
@@ -40,6 +42,9 @@ impl World {
         let received = engine.handle_datagram(socket, source, local, &mut flight.bytes, shown);
         self.trace.line(now, || format!("gw <--- {words}: {received:?}"));
         self.compare(&flight, &original, &received)?;
+        if let (Origin::Copy, Some(kind), false) = (flight.origin, kind, dropped(&received)) {
+            self.carried.insert((flight.client, source, kind));
+        }
         if let Received::Packet(range) = &received {
             self.packet_at_server(&flight, &flight.bytes[range.clone()])?;
         }
@@ -70,6 +75,14 @@ impl World {
         model
             .judge(&arrival)
             .map_err(|breach| Breach { what: format!("{}: {}", flight.words(), breach.what), ..breach })
+    }
+
+    /// Whether somebody carried all that binds a session to an address, from that address, in copies that the gateway took: question
+    /// and proof; the answer in between came to the client too, or there would be no proof. Who does that is a path like any other
+    /// (docs/protocol.md, 11.2).
+    pub(super) fn was_carried(&self, client: usize, from: SocketAddr, version: u64) -> bool {
+        let kinds = if version == 1 { [Kind::HsInit, Kind::Data] } else { [Kind::PathProbe, Kind::Reattach] };
+        kinds.into_iter().all(|kind| self.carried.contains(&(client, from, kind)))
     }
 
     fn note_accepted(&mut self, flight: &Flight, received: &Received) {
@@ -130,9 +143,10 @@ impl World {
             return ensure(committed(before) == committed(after), Invariant::Replay, words);
         }
         if flight.origin == Origin::Copy && !self.clients[flight.client].used.contains(&flight.source) {
-            let moved = committed(after)
-                .into_iter()
-                .any(|(label, row)| before.get(label).is_none_or(|old| old.committed != *row));
+            let moved = committed(after).into_iter().any(|(label, row)| {
+                let carried = self.was_carried(flight.client, row.address, row.version);
+                !carried && before.get(label).is_none_or(|old| old.committed != *row)
+            });
             ensure(!moved, Invariant::Replay, words)?;
         }
         Ok(())

@@ -10,6 +10,7 @@ use crate::client::Client;
 use crate::flight::{Flight, Origin};
 use crate::invariants::{BURST_LIMIT, Invariant, Verdict, ensure};
 use crate::network::{Link, Mapping};
+use crate::server::Committed;
 
 /// Ports that clients behind one carrier's address share.
 const SHARED_PORTS: (u16, u16) = (40_000, 12);
@@ -69,12 +70,13 @@ impl World {
         server.observe(now, trace)
     }
 
-    /// No session is bound to an address its client never sent from.
+    /// No session is bound to an address its client never sent from, unless it came to be there by [`World::was_carried`].
     fn check_addresses(&self) -> Verdict {
         for (label, row) in &self.server.rows {
-            let address = row.committed.address;
+            let Committed { address, version, .. } = row.committed;
             let used = self.clients.get(row.client).is_some_and(|client| client.used.contains(&address));
-            ensure(used, Invariant::Address, || {
+            let accepted = used || self.was_carried(row.client, address, version);
+            ensure(accepted, Invariant::Address, || {
                 format!("{label} is bound to {address}, which is not its client's")
             })?;
         }

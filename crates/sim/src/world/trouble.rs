@@ -205,6 +205,7 @@ impl World {
             return Ok(());
         }
         let rng = self.chance.fork();
+        self.carried.clear();
         self.trace.line(self.now, || "gw      starts".to_owned());
         self.server.start(rng, self.now)?;
         self.settle_server()
