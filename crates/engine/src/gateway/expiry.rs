@@ -77,10 +77,6 @@ impl Gateway {
     fn drop_stale_channels(&mut self, slot: u32, now: Time) {
         let Some(session) = self.table.session(slot) else { return };
         let previous = session.previous.take_if(|previous| previous.until <= now);
-        if previous.is_some() {
-            // A part that came twice began a collection that nobody will complete.
-            session.reassembly = None;
-        }
         let retired = session.retiring.take_if(|retiring| retiring.until <= now);
         let gone = retired.as_ref().map(|retiring| {
             let kind = EventKind::PathState { path: retiring.label, binding: BindingState::Gone, rtt: None };

@@ -13,6 +13,7 @@ const TOKENS_AT_ONCE: u8 = 8;
 
 impl Gateway {
     /// Frames of an authentic packet. Only the ACTIVE binding may ask; a retiring one may still say CLOSE, and nothing comes after that.
+    /// What asks for new keys under those of the epoch before came late: it was answered, or overtaken by the one that was.
     pub(super) fn handle_frames(
         &mut self,
         slot: u32,
@@ -27,7 +28,12 @@ impl Gateway {
                 self.core.counters.drops.record(Reason::Malformed);
                 return;
             };
-            if role == CidRole::Retiring && !matches!(frame, Frame::Close { .. }) {
+            let is_void = match role {
+                CidRole::Retiring => !matches!(frame, Frame::Close { .. }),
+                CidRole::Previous => matches!(frame, Frame::RekeyReq { .. }),
+                CidRole::Active | CidRole::Next => false,
+            };
+            if is_void {
                 continue;
             }
             // One datagram makes us answer each kind once at most, and all of them within the session's budget.

@@ -139,6 +139,8 @@ impl Gateway {
     pub(super) fn confirm_epoch(&mut self, slot: u32, now: Time) {
         let Some(session) = self.table.session(slot) else { return };
         let Some(next) = session.next.take() else { return };
+        // A part that came twice began a collection that nobody will complete.
+        session.reassembly = None;
         let old_epoch = std::mem::replace(&mut session.epoch, next.epoch);
         let new_cid = next.channel.local_cid;
         let old_channel = std::mem::replace(&mut session.binding.channel, next.channel);

@@ -191,6 +191,33 @@ fn a_key_request_that_was_held_back_does_not_displace_a_newer_one() {
 }
 
 #[test]
+fn a_key_request_under_the_keys_before_is_not_weighed() {
+    let mut world = attached();
+    // The client hears no answer, and its repeated requests are taken away, until the gateway would weigh another one.
+    let mut answered = None;
+    world.intercept = Some(Box::new(move |now, _, up, bytes| {
+        let is_long = bytes[0] == Kind::Data.code() && bytes.len() > REKEY_PART_LEN;
+        let since = if up { answered } else { is_long.then(|| *answered.get_or_insert(now)) };
+        is_long && since.is_some_and(|since| now.since(since) < ms(11_000))
+    }));
+    while world.agent.status(world.now).key_epoch == 1 {
+        world.run(ms(5));
+    }
+    world.run(ms(200));
+    assert_eq!(world.gateway.sessions(world.now).next().map(|row| row.key_epoch), Some(2));
+    let parts: Vec<_> =
+        world.held.iter().rev().filter(|bytes| bytes.len() < 2 * REKEY_PART_LEN).take(2).cloned().collect();
+    assert_eq!(parts.len(), 2);
+    let refused = |world: &World| world.gateway.counters().drops.iter().map(|(_, count)| count).sum::<u64>();
+    let before = refused(&world);
+    for part in &parts {
+        assert_eq!(world.hand_in(world.outer(WIFI), part), Received::Consumed, "they are fresh and genuine");
+    }
+    assert_eq!(refused(&world), before, "nobody asked whether they may be answered");
+    assert_carries(&mut world, ms(1000));
+}
+
+#[test]
 fn a_replayed_handshake_cannot_lock_a_peer_out() {
     let mut world = World::new(Policy::laptop());
     let is_init = |bytes: &[u8]| bytes[0] == Kind::HsInit.code();

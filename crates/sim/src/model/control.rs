@@ -292,7 +292,6 @@ impl Model {
         let fresh = Channel::new(cid, &session.epoch.secret, &session.epoch.context, &context);
         let old = std::mem::replace(&mut session.channel, fresh);
         session.retiring = Some((old, now + (session.rtt() * 2).min(drain_max)));
-        session.sweep(now);
         session.previous = None;
         (session.path, session.address, session.context) = (proof.path_id, arrival.source, context);
         (session.heard, session.heard_at_address) = (now, now);

@@ -208,7 +208,13 @@ impl Model {
         let mut answered = [false; 5];
         for frame in FrameReader::new(plaintext) {
             let Ok(frame) = frame else { return };
-            if role == Role::Retiring && !matches!(frame, Frame::Close { .. }) {
+            let counts = match (role, &frame) {
+                (Role::Retiring, frame) => matches!(frame, Frame::Close { .. }),
+                // Asked for under keys that are over by now.
+                (Role::Previous, Frame::RekeyReq { .. }) => false,
+                _ => true,
+            };
+            if !counts {
                 continue;
             }
             let kind = match frame {
@@ -225,7 +231,7 @@ impl Model {
             answered[kind] = true;
             match frame {
                 Frame::RekeyReq { part, parts, body } => {
-                    if let Some(request) = session.part((part, parts, body), arrival.now) {
+                    if let Some(request) = session.part((part, parts, body)) {
                         self.rekey(label, request, asked_at, arrival);
                     }
                 }

@@ -108,8 +108,6 @@ pub(super) struct PreviousEpoch {
     pub epoch: Epoch,
     pub channel: Channel,
     pub until: Time,
-    /// Its end has not been seen yet: parts of a request may be of its time.
-    holds_parts: bool,
 }
 
 /// The question to the old address.
@@ -190,32 +188,22 @@ impl Session {
         self.watermark = self.watermark.max(cseq);
     }
 
-    /// The client has shown that it holds the next epoch.
+    /// The client has shown that it holds the next epoch: with the one before goes what was collected under it, a part that came twice.
     pub fn confirm(&mut self, now: Time) {
-        self.sweep(now);
         let Some(next) = self.next.take() else { return };
         let epoch = std::mem::replace(&mut self.epoch, next.epoch);
         let channel = std::mem::replace(&mut self.channel, next.channel);
         // Three seconds: the longest wait between two questions to the path, with margin (docs/protocol.md, 5.3).
         let until = now + Duration::from_secs(3);
-        self.previous = Some(PreviousEpoch { epoch, channel, until, holds_parts: true });
-    }
-
-    /// With the epoch before goes what was collected under it: a part that came twice.
-    pub fn sweep(&mut self, now: Time) {
-        let ended = |previous: &&mut PreviousEpoch| previous.until <= now && previous.holds_parts;
-        if let Some(previous) = self.previous.as_mut().filter(ended) {
-            previous.holds_parts = false;
-            self.parts = [None, None];
-        }
+        self.previous = Some(PreviousEpoch { epoch, channel, until });
+        self.parts = [None, None];
     }
 
     /// A part of a request for new keys; the whole once both halves are there, which are then forgotten.
-    pub fn part(&mut self, (part, parts, body): (u8, u8, &[u8]), now: Time) -> Option<Vec<u8>> {
+    pub fn part(&mut self, (part, parts, body): (u8, u8, &[u8])) -> Option<Vec<u8>> {
         // Epoch, CID and X25519 key alone; with the KEM's key in two halves (docs/protocol.md, 5.3).
         const ALONE: usize = 44;
         const HALF: usize = (ALONE + 1184) / 2;
-        self.sweep(now);
         match (part, parts, body.len()) {
             (0, 1, ALONE) => {
                 self.parts = [None, None];
