@@ -12,7 +12,7 @@
 //! know, and may write any source. All three have addresses of both families; a trial is played over one ([`Arena::family`]).
 
 mod daemon;
-mod family;
+pub mod outer;
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -21,10 +21,10 @@ use std::path::{Path, PathBuf};
 use ipnet::{IpNet, Ipv4Net};
 use jumpvpn_host::{HostError, Network, RouteSpec};
 use jumpvpn_lab::namespace::Node;
+use jumpvpn_lab::plan::{Family, is_here};
 use jumpvpn_lab::veth;
 
 pub use daemon::{Gateway, GatewayOptions, inner_of, pin, resident_bytes};
-pub use family::Family;
 
 /// The gateway inside the tunnel; 4 million inner addresses.
 pub const INNER: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(10, 64, 0, 1), 10);
@@ -74,24 +74,24 @@ impl Arena {
         for (number, node) in [(1, &arena.swarm), (2, &arena.stranger)] {
             node.run(|| on_link("lo", Network::set_link_up))??;
             arena.gateway.run(|| veth::connect(&near_end(node), FAR_END, node.namespace()))??;
-            for family in Family::ALL.iter().filter(|family| family.is_here()) {
-                arena.cable(node, number, *family)?;
+            for family in Family::BOTH.into_iter().filter(|family| is_here(*family)) {
+                arena.cable(node, number, family)?;
             }
         }
-        for family in Family::ALL.iter().filter(|family| family.is_here()) {
-            let address = IpNet::from(family.gateway().ip());
+        for family in Family::BOTH.into_iter().filter(|family| is_here(*family)) {
+            let address = IpNet::from(outer::gateway(family).ip());
             arena.gateway.run(|| on_link("lo", |network, index| network.add_address(index, address)))??;
             // Whoever is invented seems to be behind the stranger.
-            let (node, stranger) = (near_end(&arena.stranger), family.cable_end(2, 2));
-            arena.gateway.run(|| lead(&node, family.anywhere(), stranger))??;
+            let (node, stranger) = (near_end(&arena.stranger), outer::cable_end(family, 2, 2));
+            arena.gateway.run(|| lead(&node, outer::anywhere(family), stranger))??;
         }
         Ok(arena)
     }
 
     /// Gives both ends of the cable to `node` their addresses, and `node` its prefix.
     fn cable(&self, node: &Node, number: u8, family: Family) -> io::Result<()> {
-        let prefix = if number == 1 { family.clients() } else { family.strangers() };
-        let [near, far] = [1, 2].map(|end| family.cable_end(number, end));
+        let prefix = if number == 1 { outer::clients(family) } else { outer::strangers(family) };
+        let [near, far] = [1, 2].map(|end| outer::cable_end(family, number, end));
         let name = near_end(node);
         self.gateway.run(|| on_link(&name, |network, index| bring_up(network, index, near)))??;
         node.run(|| on_link(FAR_END, |network, index| bring_up(network, index, far)))??;
@@ -108,7 +108,7 @@ impl Arena {
                 node.run(|| veth::own(prefix))??;
             }
         }
-        node.run(|| lead(FAR_END, family.anywhere(), near))??;
+        node.run(|| lead(FAR_END, outer::anywhere(family), near))??;
         self.gateway.run(|| lead(&name, prefix, far))?
     }
 }

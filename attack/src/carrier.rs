@@ -3,9 +3,9 @@
 //! A scenario speaks of datagrams and of where they come from; what a transport needs so that one arrives (nothing, a
 //! connection, a handshake of TLS) is known here alone. A further transport is a further [`Class`].
 
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 
-use jumpvpn_lab::plan;
+use jumpvpn_lab::plan::{self, Family};
 use jumpvpn_lab::story::Direction;
 
 use crate::datagram::Datagram;
@@ -30,9 +30,9 @@ impl Class {
     }
 
     /// Where the gateway listens for this class.
-    pub(crate) fn gateway(self) -> SocketAddrV4 {
+    pub(crate) fn gateway(self, family: Family) -> SocketAddr {
         match self {
-            Class::Udp => SocketAddrV4::new(plan::GATEWAY, plan::GATEWAY_PORT),
+            Class::Udp => plan::gateway_of(family),
         }
     }
 }
@@ -42,16 +42,18 @@ impl Class {
 pub(crate) struct Carrier<'a> {
     /// What lies below.
     pub(crate) class: Class,
+    /// Below that.
+    pub(crate) family: Family,
     /// The gateway's access line.
     pub(crate) trunk: &'a Wiretap,
 }
 
 impl Carrier<'_> {
     /// Makes a datagram arrive at the gateway that says it comes from `source`.
-    pub(crate) fn forge(&self, source: SocketAddrV4, payload: &[u8]) {
+    pub(crate) fn forge(&self, source: SocketAddr, payload: &[u8]) {
         match self.class {
             Class::Udp => {
-                let destination = self.class.gateway();
+                let destination = self.class.gateway(self.family);
                 let datagram = Datagram { source, destination, payload: payload.to_vec() };
                 self.trunk.inject(Direction::Up, datagram);
             }

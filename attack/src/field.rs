@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use jumpvpn_lab::namespace::Node;
+use jumpvpn_lab::plan::{self, Ends, Family};
 use jumpvpn_lab::story::Story;
 use jumpvpn_lab::tunnel::Program;
 use jumpvpn_lab::world::World;
@@ -13,10 +14,9 @@ use jumpvpn_lab::world::World;
 use crate::args::Args;
 use crate::wiretap::Wiretap;
 
-/// The attacker's own machine, in a network for tests (RFC 2544).
-pub(crate) const MALLORY: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 66);
-/// His router.
-const MALLORY_ROUTER: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
+/// The attacker's own machine and his router, in a network for tests (RFC 2544), and with IPv6.
+const MALLORY: (Ipv4Addr, Ipv4Addr) = (Ipv4Addr::new(198, 18, 0, 66), Ipv4Addr::new(198, 18, 0, 1));
+const MALLORY_V6: Ends = Ends { near: plan::documented(0x66, 0x66), far: plan::documented(0x66, 1) };
 /// Peers of the gateway in his hands, with their inner addresses: two, so that one can rob the other.
 const GUESTS: [(&str, Ipv4Addr); 2] =
     [("mallory", Ipv4Addr::new(10, 77, 0, 3)), ("trudy", Ipv4Addr::new(10, 77, 0, 4))];
@@ -57,7 +57,7 @@ impl Field {
         let mut key = |index: usize| program.add_peer(GUESTS[index].0, GUESTS[index].1);
         let keys = [key(0)?, key(1)?];
         let world = World::build_watched(Story::calm_network(), args.seed)?;
-        let mallory = world.join("mallory", "mallory0", MALLORY, MALLORY_ROUTER)?;
+        let mallory = world.join("mallory", "mallory0", MALLORY, MALLORY_V6)?;
         for interface in ["all", "eth0", "lan0"] {
             world.gateway.set(&format!("net.ipv4.conf.{interface}.rp_filter"), "0")?;
             for setting in TRUSTING {
@@ -70,8 +70,16 @@ impl Field {
     }
 
     /// Addresses under which the internet knows the laptop.
-    pub(crate) fn is_laptop(address: &SocketAddrV4) -> bool {
-        jumpvpn_lab::plan::UPLINKS.iter().any(|uplink| uplink.public == *address.ip())
+    pub(crate) fn is_laptop(address: &SocketAddr) -> bool {
+        plan::public_of(Family::of(address.ip())).contains(&address.ip())
+    }
+}
+
+/// The attacker's own machine.
+pub(crate) fn mallory(family: Family) -> IpAddr {
+    match family {
+        Family::V4 => MALLORY.0.into(),
+        Family::V6 => MALLORY_V6.near.into(),
     }
 }
 

@@ -5,7 +5,6 @@
 //! source at a time. A flood is bounded in time and in number. [`ammunition`] makes the datagrams.
 
 pub mod ammunition;
-mod packet;
 mod replies;
 
 use std::io::{self, IoSlice};
@@ -15,6 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use jumpvpn_lab::plan::Family;
 use jumpvpn_runtime::SystemRandom;
 use jumpvpn_transport::{BindOptions, UdpBinding};
 use rand_chacha::ChaCha8Rng;
@@ -22,8 +22,8 @@ use rand_core::{Rng, SeedableRng};
 use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::arena::{Arena, Family, pin};
-use packet::Packet;
+use crate::arena::{Arena, outer, pin};
+use crate::packet::Packet;
 pub use replies::Replies;
 
 /// Datagrams per system call.
@@ -146,17 +146,17 @@ impl Drop for Flood {
 }
 
 fn open_raw(family: Family) -> io::Result<Socket> {
-    let domain = Domain::for_address(family.gateway());
+    let domain = Domain::for_address(outer::gateway(family));
     let socket = Socket::new(domain, Type::RAW, Some(Protocol::from(IPPROTO_RAW)))?;
     socket.set_send_buffer_size(BUFFER_LEN)?;
     // A raw socket of IPv6 takes no port.
-    socket.connect(&SocketAddr::new(family.gateway().ip(), 0).into())?;
+    socket.connect(&SocketAddr::new(outer::gateway(family).ip(), 0).into())?;
     Ok(socket)
 }
 
 fn open_trains(family: Family) -> io::Result<UdpBinding> {
     let options = BindOptions { mark: None, reuse_port: false, buffer_len: Some(BUFFER_LEN) };
-    let any = SocketAddr::new(family.anywhere().addr(), 0);
+    let any = SocketAddr::new(outer::anywhere(family).addr(), 0);
     UdpBinding::bind(any, None, &options).map_err(io::Error::other)
 }
 
@@ -168,7 +168,7 @@ fn write_singles(
     count: &AtomicU64,
 ) -> io::Result<()> {
     let mut rng = ChaCha8Rng::seed_from_u64(SystemRandom.next_u64());
-    let gateway = family.gateway();
+    let gateway = outer::gateway(family);
     let mut packets: Vec<Packet> =
         shot.datagrams.iter().map(|datagram| Packet::to(gateway, datagram)).collect();
     let mut at = 0;
@@ -176,7 +176,7 @@ fn write_singles(
         let end = (at + BATCH_COUNT).min(packets.len());
         for packet in &mut packets[at..end] {
             let sender = match shot.sender {
-                Sender::Anyone => SocketAddr::new(family.anyone(&mut rng), port(&mut rng)),
+                Sender::Anyone => SocketAddr::new(outer::anyone(family, &mut rng), port(&mut rng)),
                 Sender::Forged(address) => address,
             };
             packet.set_sender(sender);
@@ -217,10 +217,10 @@ fn write_trains(
             break;
         }
         let source = match shot.sender {
-            Sender::Anyone => family.stranger(&mut rng),
+            Sender::Anyone => outer::stranger(family, &mut rng),
             Sender::Forged(address) => address.ip(),
         };
-        if socket.try_send(family.gateway(), Some(source), train, Some(len)).is_ok() {
+        if socket.try_send(outer::gateway(family), Some(source), train, Some(len)).is_ok() {
             count.fetch_add((train.len() / len) as u64, Ordering::Relaxed);
         }
     }

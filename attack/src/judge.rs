@@ -10,6 +10,7 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use jumpvpn_lab::plan::{Family, family_name};
 use jumpvpn_lab::stall::StallWatch;
 use jumpvpn_lab::story::Direction;
 use jumpvpn_lab::streams::TcpVerdict;
@@ -41,24 +42,30 @@ const REPORT_SPACING: Duration = Duration::from_millis(950);
 ///
 /// # Errors
 /// The network cannot be used any more.
-pub(crate) fn play(field: &Field, scenario: &Scenario, effort: Effort, seed: u64) -> io::Result<usize> {
+pub(crate) fn play(
+    field: &Field,
+    scenario: &Scenario,
+    family: Family,
+    effort: Effort,
+    seed: u64,
+) -> io::Result<usize> {
     let mut finding_count = 0;
     for class in scenario.classes {
         let began = Instant::now();
-        let mut played = play_over(field, *class, scenario, effort, seed)?;
+        let mut played = play_over(field, (*class, family), scenario, effort, seed)?;
         let mut repeats = 0;
         while played.is_disturbed() && repeats < REPEATS_MAX {
-            played = play_over(field, *class, scenario, effort, seed)?;
+            played = play_over(field, (*class, family), scenario, effort, seed)?;
             repeats += 1;
         }
         let Played { mut figures, findings, stall } = played;
         if repeats > 0 || !findings.is_empty() {
             figures.push(format!("played again {repeats} times, machine stalled {} ms", stall.as_millis()));
         }
-        let name = format!("{}/{}", scenario.name, class.name());
+        let name = format!("{}/{} over {}", scenario.name, class.name(), family_name(family));
         let verdict = if findings.is_empty() { "held" } else { "BROKEN" };
         let seconds = began.elapsed().as_secs_f64();
-        println!("  {name:<26} {verdict}  {}, seed {seed}, {seconds:.1} s", figures.join(", "));
+        println!("  {name:<34} {verdict}  {}, seed {seed}, {seconds:.1} s", figures.join(", "));
         findings.iter().for_each(|finding| println!("    {finding}"));
         finding_count += findings.len();
     }
@@ -83,13 +90,13 @@ impl Played {
 
 fn play_over(
     field: &Field,
-    class: Class,
+    (class, family): (Class, Family),
     scenario: &Scenario,
     effort: Effort,
     seed: u64,
 ) -> io::Result<Played> {
     let watch = StallWatch::start()?;
-    let told = Siege::lay(field, class, effort, seed).and_then(|mut siege| {
+    let told = Siege::lay(field, class, family, effort, seed).and_then(|mut siege| {
         let began = Instant::now();
         if let Err(error) = (scenario.attack)(&mut siege) {
             siege.findings.push(format!("the attack stopped: {error}"));

@@ -5,7 +5,7 @@
 //! of a kind that answers that kind, and not longer (`jumpvpn_wire::REPLIES`). Everything else is a finding.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 
 use jumpvpn_lab::story::Direction;
 use jumpvpn_wire::{Kind, REPLIES};
@@ -31,9 +31,9 @@ type Request = (Kind, usize);
 
 impl Ledger {
     /// Draws up the account; `accepted` are addresses that clients accepted as their own.
-    pub(crate) fn of(log: &[Seen], accepted: &BTreeSet<SocketAddrV4>) -> Ledger {
+    pub(crate) fn of(log: &[Seen], accepted: &BTreeSet<SocketAddr>) -> Ledger {
         let mut ledger = Ledger::default();
-        let mut open: BTreeMap<SocketAddrV4, Vec<Request>> = BTreeMap::new();
+        let mut open: BTreeMap<SocketAddr, Vec<Request>> = BTreeMap::new();
         for Seen { direction, origin, datagram, .. } in log {
             let len = datagram.payload.len();
             let kind = Kind::from_code(datagram.first()).ok();
@@ -50,7 +50,7 @@ impl Ledger {
         ledger
     }
 
-    fn judge(&mut self, to: SocketAddrV4, (kind, len): (Option<Kind>, usize), requests: &mut Vec<Request>) {
+    fn judge(&mut self, to: SocketAddr, (kind, len): (Option<Kind>, usize), requests: &mut Vec<Request>) {
         let answers = |request: &Request| {
             kind.is_some_and(|kind| REPLIES.contains(&(request.0, kind))) && len <= request.1
         };

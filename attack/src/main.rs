@@ -17,6 +17,7 @@ mod hostile;
 mod judge;
 mod ledger;
 mod load;
+mod packet;
 mod rogue;
 mod scenarios;
 mod siege;
@@ -31,6 +32,7 @@ use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use jumpvpn_lab::plan::{Family, is_here};
 
 use arena::Arena;
 use args::Args;
@@ -140,7 +142,7 @@ fn play_trials(
     let mut arena = Arena::build(std::path::absolute(&args.program)?, &folder)?;
     let effort = if until.is_some() { Effort::Long } else { Effort::Short };
     for trial in trials {
-        for family in trial.families.iter().filter(|family| family.is_here()) {
+        for family in trial.families.iter().filter(|family| is_here(**family)) {
             arena.family = *family;
             tally.finding_count += load::play(&arena, trial, effort);
             tally.played_count += 1;
@@ -167,10 +169,12 @@ fn play_scenarios(
         for (index, scenario) in scenarios.iter().enumerate() {
             // Each play has parameters of its own, and can be repeated alone with the seed that is printed.
             let seed = args.seed.wrapping_add(round * 1000 + if round == 0 { 0 } else { index as u64 });
-            tally.finding_count += judge::play(&field, scenario, effort, seed)?;
-            tally.played_count += 1;
-            if until.is_some_and(|until| Instant::now() >= until) {
-                return Ok(());
+            for family in families_of(scenario, effort) {
+                tally.finding_count += judge::play(&field, scenario, family, effort, seed)?;
+                tally.played_count += 1;
+                if until.is_some_and(|until| Instant::now() >= until) {
+                    return Ok(());
+                }
             }
         }
         if until.is_none() {
@@ -178,4 +182,15 @@ fn play_scenarios(
         }
     }
     Ok(())
+}
+
+/// Over what a scenario is played: over both families when there is time, else over those of its row; where the kernel
+/// has no IPv6, over IPv4.
+fn families_of(scenario: &Scenario, effort: Effort) -> Vec<Family> {
+    let wanted = if effort == Effort::Long { &Family::BOTH } else { scenario.short };
+    let mut here: Vec<Family> = wanted.iter().copied().filter(|family| is_here(*family)).collect();
+    if here.is_empty() {
+        here.push(Family::V4);
+    }
+    here
 }

@@ -1,16 +1,17 @@
 //! A client that holds a key the gateway knows, and keeps none of the rules: it says whatever an attack wants said.
 
 use std::io;
-use std::net::{SocketAddr, SocketAddrV4, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
+use jumpvpn_lab::plan::Family;
 use jumpvpn_session::{Initiator, PrivateKey, PublicKey};
 use jumpvpn_wire::{Cid, Frame, HS_INIT_LEN, Kind, PathId, ReattachPayload, TicketPayload};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 
 use crate::carrier::Class;
-use crate::field::{Field, MALLORY};
+use crate::field::{Field, mallory};
 use crate::hostile::{Hostile, hello};
 
 /// Longest wait for an answer that must come: the machine may be busy with other things.
@@ -56,7 +57,7 @@ impl Identity {
 pub(crate) struct Rogue {
     socket: UdpSocket,
     /// Where it is.
-    pub(crate) address: SocketAddrV4,
+    pub(crate) address: SocketAddr,
     session: Hostile,
 }
 
@@ -65,13 +66,17 @@ impl Rogue {
     ///
     /// # Errors
     /// The gateway does not answer, or not as it should.
-    pub(crate) fn born(field: &Field, class: Class, guest: usize, seed: u64) -> io::Result<Rogue> {
-        let socket = field.mallory.run(|| UdpSocket::bind((MALLORY, 0)))??;
-        socket.connect(class.gateway())?;
+    pub(crate) fn born(
+        field: &Field,
+        class: Class,
+        family: Family,
+        guest: usize,
+        seed: u64,
+    ) -> io::Result<Rogue> {
+        let socket = field.mallory.run(|| UdpSocket::bind((mallory(family), 0)))??;
+        socket.connect(class.gateway(family))?;
         socket.set_read_timeout(Some(PATIENCE))?;
-        let SocketAddr::V4(address) = socket.local_addr()? else {
-            return Err(io::Error::other("an address of another family"));
-        };
+        let address = socket.local_addr()?;
         let mut identity = Identity::of(field, guest, seed)?;
         let (mut initiator, init) = identity.hello()?;
         socket.send(&init)?;

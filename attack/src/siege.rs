@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::net::SocketAddrV4;
+use std::net::{SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use jumpvpn_lab::plan;
+use jumpvpn_lab::plan::{self, Family};
 use jumpvpn_lab::story::{Action, Direction, Uplink};
 use jumpvpn_lab::streams::Streams;
 use jumpvpn_lab::tunnel::Tunnel;
@@ -16,8 +16,8 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 
 use crate::carrier::{Carrier, Class};
-use crate::datagram::Datagram;
-use crate::field::Field;
+use crate::datagram::{Datagram, address};
+use crate::field::{Field, mallory};
 use crate::ledger::Ledger;
 use crate::rogue::Rogue;
 use crate::snapshot::Snapshot;
@@ -56,6 +56,8 @@ pub(crate) struct Siege<'a> {
     pub(crate) field: &'a Field,
     /// Over which transport.
     pub(crate) class: Class,
+    /// Over which version of IP below that.
+    pub(crate) family: Family,
     /// How much is done.
     pub(crate) effort: Effort,
     /// The program under test, with one session.
@@ -77,7 +79,7 @@ pub(crate) struct Siege<'a> {
     /// Reasons that the gateway must have reported.
     pub(crate) reasons: BTreeSet<&'static str>,
     /// Addresses besides those of the laptop's routers that a client accepted.
-    pub(crate) accepted: BTreeSet<SocketAddrV4>,
+    pub(crate) accepted: BTreeSet<SocketAddr>,
     /// Datagrams put on the line by [`Siege::forge`].
     forged_count: usize,
     /// What went wrong, one sentence each.
@@ -91,16 +93,23 @@ impl<'a> Siege<'a> {
     ///
     /// # Errors
     /// A sentence: what did not start.
-    pub(crate) fn lay(field: &'a Field, class: Class, effort: Effort, seed: u64) -> io::Result<Siege<'a>> {
+    pub(crate) fn lay(
+        field: &'a Field,
+        class: Class,
+        family: Family,
+        effort: Effort,
+        seed: u64,
+    ) -> io::Result<Siege<'a>> {
         field.trunk.forget();
         field.world.calm_down()?;
-        let tunnel = Tunnel::start(&field.program, field.world.site(), &folder(field))?;
+        let tunnel = Tunnel::start(&field.program, field.world.site(family), &folder(field))?;
         let (laptop, server) = (&field.world.laptop, &field.world.server);
         let streams = Streams::start(laptop, server, plan::LAPTOP_INNER, SPACING, None)?;
         let baseline = Snapshot::of(&tunnel)?;
         let mut siege = Siege {
             field,
             class,
+            family,
             effort,
             tunnel,
             streams,
@@ -139,7 +148,7 @@ impl<'a> Siege<'a> {
 
     /// The attacker's way to the gateway.
     pub(crate) fn carrier(&self) -> Carrier<'_> {
-        Carrier { class: self.class, trunk: &self.field.trunk }
+        Carrier { class: self.class, family: self.family, trunk: &self.field.trunk }
     }
 
     /// Every datagram of the laptop that reached the gateway's line, oldest first.
@@ -174,7 +183,7 @@ impl<'a> Siege<'a> {
     /// It is not born.
     pub(crate) fn rogue(&mut self, guest: usize) -> io::Result<Rogue> {
         let seed = self.rng.next_u64();
-        let rogue = Rogue::born(self.field, self.class, guest, seed)?;
+        let rogue = Rogue::born(self.field, self.class, self.family, guest, seed)?;
         self.accepted.insert(rogue.address);
         let count = self.baseline.sessions.len() + 1;
         self.until("the rogue's session lives", |siege| Ok(siege.tunnel.sessions()?.len() == count))?;
@@ -186,7 +195,7 @@ impl<'a> Siege<'a> {
     ///
     /// # Errors
     /// A daemon died.
-    pub(crate) fn forge(&mut self, source: SocketAddrV4, payload: &[u8]) -> io::Result<()> {
+    pub(crate) fn forge(&mut self, source: SocketAddr, payload: &[u8]) -> io::Result<()> {
         self.carrier().forge(source, payload);
         self.forged_count += 1;
         if self.forged_count.is_multiple_of(BURST) { self.last(PAUSE) } else { Ok(()) }
@@ -268,7 +277,7 @@ impl<'a> Siege<'a> {
     ///
     /// # Errors
     /// It never did.
-    pub(crate) fn laptop(&self) -> io::Result<SocketAddrV4> {
+    pub(crate) fn laptop(&self) -> io::Result<SocketAddr> {
         let mut heard =
             self.captured().into_iter().rev().map(|seen| seen.datagram.source).filter(Field::is_laptop);
         heard.next().ok_or_else(|| io::Error::other("the laptop says nothing"))
@@ -317,14 +326,31 @@ impl<'a> Siege<'a> {
         }
     }
 
-    /// An address of a third party that has nothing to do with it all (RFC 5737), always another one.
-    pub(crate) fn bystander(&mut self) -> SocketAddrV4 {
+    /// Where the gateway listens.
+    pub(crate) fn gateway(&self) -> SocketAddr {
+        self.class.gateway(self.family)
+    }
+
+    /// A socket on the attacker's own machine.
+    ///
+    /// # Errors
+    /// The kernel refuses one.
+    pub(crate) fn own_socket(&self) -> io::Result<UdpSocket> {
+        self.field.mallory.run(|| UdpSocket::bind((mallory(self.family), 0)))?
+    }
+
+    /// An address of a third party that has nothing to do with it all (RFC 5737, RFC 3849), always another one.
+    pub(crate) fn bystander(&mut self) -> SocketAddr {
         let host = 20 + self.below(200) as u8;
-        crate::datagram::address([203, 0, 113, host], 1024 + self.below(60_000) as u16)
+        let port = 1024 + self.below(60_000) as u16;
+        match self.family {
+            Family::V4 => address([203, 0, 113, host], port),
+            Family::V6 => address(plan::documented(0xb, 0x100 + u16::from(host)), port),
+        }
     }
 
     /// Addresses that the gateway may send to.
-    pub(crate) fn accepted(&self) -> BTreeSet<SocketAddrV4> {
+    pub(crate) fn accepted(&self) -> BTreeSet<SocketAddr> {
         let mut accepted = self.accepted.clone();
         let laptop = self.captured().into_iter().map(|seen| seen.datagram.source);
         accepted.extend(laptop.filter(Field::is_laptop));

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use jumpvpn_engine::agent::{Command, Notice};
 use jumpvpn_engine::{Received, SocketKey, TRANSMIT_BUFFER_LEN, Transmit};
 use jumpvpn_events::{Reason, State, Time};
+use jumpvpn_lab::plan::Family;
 use jumpvpn_policy::Policy;
 use jumpvpn_runtime::{SystemRandom, clock};
 use jumpvpn_session::{PrivateKey, PublicKey};
@@ -25,7 +26,7 @@ use jumpvpn_transport::{BindOptions, DatagramBatch, MAX_BATCH_COUNT, UdpBinding}
 use jumpvpn_wire::Kind;
 use rustix::event::{PollFd, PollFlags, Timespec};
 
-use crate::arena::{Arena, Family, INNER, inner_of};
+use crate::arena::{Arena, INNER, inner_of, outer};
 use echo::Echo;
 pub use member::address_of;
 use member::{Asked, Member, PORTS, index_of};
@@ -78,7 +79,7 @@ impl Swarm {
     pub fn new(arena: &Arena) -> io::Result<Swarm> {
         let bind = |port| {
             let options = BindOptions { mark: None, reuse_port: false, buffer_len: Some(BUFFER_LEN) };
-            let any = SocketAddr::new(arena.family.anywhere().addr(), port);
+            let any = SocketAddr::new(outer::anywhere(arena.family).addr(), port);
             arena.swarm.run(|| UdpBinding::bind(any, None, &options))
         };
         let mut sockets = Vec::new();

@@ -17,7 +17,7 @@ use jumpvpn_session::PublicKey;
 use rustix::thread::CpuSet;
 use serde_json::{Value, json};
 
-use super::{Arena, INNER};
+use super::{Arena, INNER, outer};
 
 /// Longest wait for a daemon to start: with 100,000 peers it reads 15 MB of configuration.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
@@ -66,7 +66,7 @@ impl Gateway {
         let public = run(&program, "pubkey", &private)?;
         let public = key::decode(public.trim()).map_err(io::Error::other)?;
         write_secret(&folder.join("gateway.key"), &private)?;
-        fs::write(folder.join("gateway.toml"), config(arena.family.gateway(), peers, options))?;
+        fs::write(folder.join("gateway.toml"), config(outer::gateway(arena.family), peers, options))?;
         match fs::remove_file(folder.join("gateway.jsonl")) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}

@@ -13,8 +13,8 @@ use rand_core::Rng;
 pub const COUNT: usize = 1024;
 /// Handshakes with a correct `mac1`; each costs its maker two public-key operations.
 const HANDSHAKE_COUNT: usize = 256;
-/// Types set aside for a takeover (docs/protocol.md, 4.2): this version does not know them.
-const TAKEOVER_CODES: [u8; 2] = [0x19, 0x1a];
+/// Types of this version that mean nothing (docs/protocol.md, 4.2).
+const VACANT_CODES: [u8; 2] = [0x1e, 0x1f];
 /// A DATA datagram of a common length.
 const DATA_LEN: usize = 256;
 
@@ -104,12 +104,17 @@ pub fn handshakes_without_cookie(gateway: &PublicKey) -> Vec<Vec<u8>> {
     (0..HANDSHAKE_COUNT).filter_map(make).collect()
 }
 
-/// The types that are set aside for a takeover.
+/// Everything that nobody says to a gateway: what gateways say, in the right length, and types that mean nothing.
 #[must_use]
-pub fn takeovers() -> Vec<Vec<u8>> {
+pub fn foreign_types() -> Vec<Vec<u8>> {
+    let is_foreign = |kind: &Kind| !kind.is_control() && !matches!(kind, Kind::Data | Kind::HsInit);
+    let said = Kind::ALL.into_iter().filter(is_foreign).map(|kind| (kind.code(), kind.min_len()));
+    let types: Vec<(u8, usize)> =
+        said.chain(VACANT_CODES.map(|code| (code, Kind::Reattach.min_len()))).collect();
     many(|number| {
-        let mut datagram = random(Kind::Reattach.min_len());
-        datagram[0] = TAKEOVER_CODES[number as usize % TAKEOVER_CODES.len()];
+        let (code, len) = types[number as usize % types.len()];
+        let mut datagram = random(len);
+        datagram[0] = code;
         datagram
     })
 }

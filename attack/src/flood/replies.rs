@@ -5,7 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::arena::{Arena, Family};
+use jumpvpn_lab::plan::Family;
+
+use crate::arena::{Arena, outer};
 
 /// ETH_P_IP and ETH_P_IPV6: incoming packets of one family only, while ETH_P_ALL would show the flood itself.
 const ETH_P_IP: u16 = 0x0800;
@@ -35,7 +37,7 @@ impl Replies {
         })??;
         rustix::net::sockopt::set_socket_recv_buffer_size_force(&socket, BUFFER_LEN)?;
         socket.set_nonblocking(true)?;
-        Ok(Replies { socket, gateway: arena.family.gateway() })
+        Ok(Replies { socket, gateway: outer::gateway(arena.family) })
     }
 
     /// Lengths of the UDP payloads of the gateway that came since the last call.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use jumpvpn_engine::gateway::{Command, Config, Peer};
 use jumpvpn_engine::{Gateway, HEADROOM, SocketKey, TAILROOM, TRANSMIT_BUFFER_LEN};
 use jumpvpn_events::{Reason, Time};
+use jumpvpn_lab::plan::Family;
 use jumpvpn_ownership::{Fence, Ledger};
 use jumpvpn_policy::Policy;
 use jumpvpn_runtime::SystemRandom;
@@ -16,11 +17,9 @@ use jumpvpn_wire::{Cid, Frame, FrameWriter, HS_INIT_LEN, InitPayload, Kind};
 use rand_core::Rng;
 
 use super::Account;
-use crate::arena::{Arena, Family, INNER, inner_of, resident_bytes};
+use crate::arena::{Arena, INNER, inner_of, outer, resident_bytes};
 use crate::swarm::keys;
 
-/// Where the gateway is.
-const GATEWAY: IpAddr = Family::V4.gateway().ip();
 /// Peers that take turns.
 const PEER_COUNT: u32 = 64;
 const SHORT: u32 = 10_000;
@@ -60,6 +59,11 @@ pub(super) fn run(_arena: &Arena, account: &mut Account) -> io::Result<()> {
     Ok(())
 }
 
+/// Where the gateway is.
+fn gateway_address() -> IpAddr {
+    outer::gateway(Family::V4).ip()
+}
+
 const BEGINNING: Time = Time::from_millis(1_000_000);
 
 struct World {
@@ -88,7 +92,7 @@ impl World {
             private,
             peers: (0..).zip(&keys).map(peer).collect(),
             networks: vec![INNER.into()],
-            own: vec![GATEWAY],
+            own: vec![gateway_address()],
             allow_local: false,
             suites: SuiteSet::ALL,
             policy,
@@ -142,7 +146,8 @@ impl World {
         let fits = FrameWriter::new(&mut fin[HEADROOM..HEADROOM + 4]).push(&Frame::Fin);
         debug_assert!(fits);
         traffic.send.seal(payload.server_cid, 0, &mut fin).map_err(|_| failed("not sealed"))?;
-        let received = self.gateway.handle_datagram(SocketKey(0), source, GATEWAY, &mut fin, self.now);
+        let received =
+            self.gateway.handle_datagram(SocketKey(0), source, gateway_address(), &mut fin, self.now);
         self.settle();
         let is_born = self.gateway.sessions(self.now).any(|row| row.address == source);
         if is_born { Ok(()) } else { Err(failed(&format!("{received:?}"))) }
@@ -152,7 +157,7 @@ impl World {
     fn hand_in(&mut self, source: SocketAddr, datagram: &mut [u8]) -> Option<Vec<u8>> {
         let mut copy = datagram.to_vec();
         // What became of it shows in what is answered.
-        self.gateway.handle_datagram(SocketKey(0), source, GATEWAY, &mut copy, self.now);
+        self.gateway.handle_datagram(SocketKey(0), source, gateway_address(), &mut copy, self.now);
         let mut buffer = [0; TRANSMIT_BUFFER_LEN];
         let transmit = self.gateway.poll_transmit(&mut buffer, self.now)?;
         Some(buffer[..transmit.len].to_vec())

@@ -221,6 +221,7 @@ pub(super) fn kinds(bed: &mut Bed) -> io::Result<Vec<Kindling>> {
     let link = bed.swarm.active_link(0);
     let victim = Sender::Forged(SocketAddr::new(bed.swarm.address_of(0, link), Swarm::port(link)));
     let tokens = ammunition::captured_token(Kind::Reattach, &probe).ok_or_else(missing)?;
+    let takeovers = ammunition::captured_token(Kind::TakeoverInit, &probe).ok_or_else(missing)?;
     let packets = ammunition::captured_cid(&data).ok_or_else(missing)?;
     let kind = |name, datagrams, reason| Kindling {
         name,
@@ -259,7 +260,9 @@ pub(super) fn kinds(bed: &mut Bed) -> io::Result<Vec<Kindling>> {
                 "COOKIE_REQUIRED",
             )
         },
-        kind("takeover types", ammunition::takeovers(), "UNKNOWN_TYPE"),
+        // This gateway shares its sessions with no other: nothing can be taken over.
+        kind("TAKEOVER_INIT, a captured token", takeovers, "UNKNOWN_SESSION"),
+        kind("what nobody says to a gateway", ammunition::foreign_types(), "UNKNOWN_TYPE"),
         kind("malformed", ammunition::malformed(), "MALFORMED"),
     ])
 }

@@ -15,12 +15,12 @@ pub(crate) fn decade(siege: &mut Siege<'_>) -> io::Result<()> {
     siege.share = 0.0;
     for ahead in [AHEAD, Duration::ZERO] {
         let (field, before) = (siege.field, siege.session.clone());
-        siege.tunnel.restart_agent_ahead(&field.program, field.world.site(), ahead)?;
+        siege.tunnel.restart_agent_ahead(&field.program, field.world.site(siege.family), ahead)?;
         born_again(siege, before)?;
     }
     for ahead in [AHEAD, Duration::ZERO] {
         let (field, before) = (siege.field, siege.session.clone());
-        siege.tunnel.restart_gateway_ahead(&field.program, field.world.site(), ahead)?;
+        siege.tunnel.restart_gateway_ahead(&field.program, field.world.site(siege.family), ahead)?;
         born_again(siege, before)?;
     }
     Ok(())

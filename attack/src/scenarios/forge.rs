@@ -1,10 +1,10 @@
 //! Requests from addresses that are not the sender's: to make the gateway send where it must not.
 
 use std::io;
-use std::net::{SocketAddrV4, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use jumpvpn_lab::plan;
+use jumpvpn_lab::plan::{self, Family};
 use jumpvpn_lab::story::Direction;
 use jumpvpn_wire::{Cid, Kind, ObservedAddress, PathId};
 use rand_core::Rng;
@@ -19,25 +19,42 @@ use crate::wiretap::{Fate, Seen};
 const PORT: u16 = 9;
 
 /// Addresses that no answer may go to, whoever asks.
-fn forbidden() -> Vec<SocketAddrV4> {
-    let mut found = vec![
-        address([127, 0, 0, 1], PORT),
-        address([127, 9, 9, 9], PORT),
-        address([0, 0, 0, 0], PORT),
-        address([169, 254, 1, 1], PORT),
-        address([224, 0, 0, 1], PORT),
-        address([255, 255, 255, 255], PORT),
-    ];
-    let own = [plan::GATEWAY, plan::GATEWAY_INNER, plan::GATEWAY_LAN];
-    found.extend(own.map(|own| SocketAddrV4::new(own, PORT)));
+fn forbidden(family: Family) -> Vec<SocketAddr> {
+    let mut found: Vec<IpAddr> = match family {
+        Family::V4 => [
+            [127, 0, 0, 1],
+            [127, 9, 9, 9],
+            [0, 0, 0, 0],
+            [169, 254, 1, 1],
+            [224, 0, 0, 1],
+            [255, 255, 255, 255],
+        ]
+        .map(IpAddr::from)
+        .to_vec(),
+        // Besides what is local: addresses of IPv4 that stand for the machine itself, in the clothes of IPv6.
+        Family::V6 => ["::1", "::", "fe80::1", "ff02::1", "ff0e::1", "::ffff:127.0.0.1", "::ffff:192.0.2.10"]
+            .iter()
+            .filter_map(|text| text.parse().ok())
+            .collect(),
+    };
+    let gateway = plan::gateway_of(family);
+    found.push(gateway.ip());
+    if family == Family::V4 {
+        found.extend([plan::GATEWAY_INNER, plan::GATEWAY_LAN].map(IpAddr::V4));
+    }
+    let mut found: Vec<SocketAddr> = found.into_iter().map(|own| address(own, PORT)).collect();
     // The gateway as its own client: an answer to this would be a loop.
-    found.push(SocketAddrV4::new(plan::GATEWAY, plan::GATEWAY_PORT));
+    found.push(gateway);
     found
 }
 
 /// Everything that is ever answered, from addresses of the gateway itself, of its networks, and of third parties.
 pub(crate) fn sources(siege: &mut Siege<'_>) -> io::Result<()> {
-    let own = siege.field.world.gateway.run(|| UdpSocket::bind(("0.0.0.0", PORT)))??;
+    let anywhere: IpAddr = match siege.family {
+        Family::V4 => Ipv4Addr::UNSPECIFIED.into(),
+        Family::V6 => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let own = siege.field.world.gateway.run(|| UdpSocket::bind((anywhere, PORT)))??;
     own.set_nonblocking(true)?;
     let genuine = hold_back(siege)?;
     let seed = siege.rng.next_u64();
@@ -46,8 +63,9 @@ pub(crate) fn sources(siege: &mut Siege<'_>) -> io::Result<()> {
     let mut rogue = siege.rogue(1)?;
     let (ticket, cid) = rogue.ticket(PathId(1))?;
     let began = siege.field.trunk.look(<[Seen]>::len);
-    let mut sources = forbidden();
-    let bystanders: Vec<SocketAddrV4> = (0..20).map(|_| siege.bystander()).collect();
+    let forbidden = forbidden(siege.family);
+    let mut sources = forbidden.clone();
+    let bystanders: Vec<SocketAddr> = (0..20).map(|_| siege.bystander()).collect();
     sources.extend(&bystanders);
     for source in &sources {
         for identity in [&mut stranger, &mut friend] {
@@ -60,7 +78,7 @@ pub(crate) fn sources(siege: &mut Siege<'_>) -> io::Result<()> {
         let probe = rogue.probe(PathId(2), Cid(7))?;
         siege.forge(*source, &probe)?;
         let named = |request: &mut jumpvpn_wire::ReattachPayload| {
-            request.observed = ObservedAddress::new((*source).into());
+            request.observed = ObservedAddress::new(*source);
         };
         let request = rogue.reattach(&ticket, cid, named)?;
         siege.forge(*source, &request)?;
@@ -68,7 +86,7 @@ pub(crate) fn sources(siege: &mut Siege<'_>) -> io::Result<()> {
         siege.last(Duration::from_millis(20))?;
     }
     siege.last(Duration::from_millis(200))?;
-    no_answer_to(siege, began, &forbidden());
+    no_answer_to(siege, began, &forbidden);
     let mut bytes = [0; 2048];
     let reflected = own.recv_from(&mut bytes).is_ok();
     siege.require(!reflected, || "the gateway sent a datagram to its own machine".into());
@@ -111,7 +129,7 @@ fn hold_back(siege: &mut Siege<'_>) -> io::Result<Vec<Vec<u8>>> {
     Ok(probes)
 }
 
-fn no_answer_to(siege: &mut Siege<'_>, began: usize, forbidden: &[SocketAddrV4]) {
+fn no_answer_to(siege: &mut Siege<'_>, began: usize, forbidden: &[SocketAddr]) {
     let sent: Vec<String> = siege.field.trunk.look(|log| {
         let bad = |seen: &&Seen| {
             seen.direction == Direction::Down && forbidden.contains(&seen.datagram.destination)

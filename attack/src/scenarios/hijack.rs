@@ -1,7 +1,6 @@
 //! What was meant for one, used by another: requests, tickets, tokens and connection ids.
 
 use std::io;
-use std::net::UdpSocket;
 use std::time::Duration;
 
 use jumpvpn_lab::story::{Direction, Uplink};
@@ -9,7 +8,7 @@ use jumpvpn_wire::{CONTROL_HEADER_LEN, Cid, DATA_HEADER_LEN, Frame, Kind, PathId
 use rand_core::Rng;
 
 use crate::datagram::address;
-use crate::field::{Field, MALLORY};
+use crate::field::Field;
 use crate::siege::Siege;
 use crate::wiretap::Fate;
 
@@ -31,10 +30,10 @@ pub(crate) fn request(siege: &mut Siege<'_>) -> io::Result<()> {
     siege.until("the client asks to move", |siege| Ok(!siege.captured_of(Kind::Reattach).is_empty()))?;
     let request = siege.captured().into_iter().find(|seen| seen.datagram.first() == Kind::Reattach.code());
     let request = request.ok_or_else(|| io::Error::other("no request"))?.datagram;
-    let own = siege.field.mallory.run(|| UdpSocket::bind((MALLORY, 0)))??;
-    let next_port = address(request.source.ip().octets(), request.source.port() ^ 1);
+    let own = siege.own_socket()?;
+    let next_port = address(request.source.ip(), request.source.port() ^ 1);
     for round in 0..60 {
-        own.send_to(&request.payload, siege.class.gateway())?;
+        own.send_to(&request.payload, siege.gateway())?;
         let source = if round % 2 == 0 { siege.bystander() } else { next_port };
         siege.forge(source, &request.payload)?;
         siege.last(Duration::from_millis(10))?;

@@ -6,8 +6,8 @@ use jumpvpn_wire::VERSION;
 
 use crate::siege::{Effort, Siege};
 
-/// Types on the wire, those that are set aside included: 0x10 to 0x1D.
-const TYPES: std::ops::RangeInclusive<u8> = 0..=0xd;
+/// Types on the wire, 0x10 to 0x1D, and the two that mean nothing.
+const TYPES: std::ops::RangeInclusive<u8> = 0..=0xf;
 /// Longest datagram that is tried at every length; longer ones are samples.
 const LENGTHS: usize = 300;
 

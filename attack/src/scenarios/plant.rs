@@ -1,7 +1,7 @@
 //! Answers that the gateway never gave, planted on the client.
 
 use std::io;
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use jumpvpn_lab::story::Direction;
@@ -43,7 +43,7 @@ pub(crate) fn live(siege: &mut Siege<'_>) -> io::Result<()> {
 /// Cookies and answers to a handshake that is under way: the genuine ones are held up, the planted ones are there first.
 pub(crate) fn birth(siege: &mut Siege<'_>) -> io::Result<()> {
     let (field, first) = (siege.field, siege.session.clone());
-    siege.tunnel.crash_gateway(&field.program, field.world.site())?;
+    siege.tunnel.crash_gateway(&field.program, field.world.site(siege.family))?;
     siege.field.trunk.meddle(|seen| {
         let answers = [Kind::HsRetry.code(), Kind::HsResp.code()];
         if seen.direction == Direction::Down && answers.contains(&seen.datagram.first()) {
@@ -74,7 +74,7 @@ pub(crate) fn birth(siege: &mut Siege<'_>) -> io::Result<()> {
     Ok(())
 }
 
-fn plant_birth(siege: &mut Siege<'_>, laptop: SocketAddrV4, client_cid: Cid) -> io::Result<usize> {
+fn plant_birth(siege: &mut Siege<'_>, laptop: SocketAddr, client_cid: Cid) -> io::Result<usize> {
     for _ in 0..20 {
         let mut retry = siege.bytes(HsRetry::LEN);
         retry[..4].copy_from_slice(&[Kind::HsRetry.code(), 0, 0, 0]);
@@ -123,8 +123,8 @@ fn cid_of(datagram: &[u8]) -> Option<Cid> {
     Some(Cid(u64::from_le_bytes(raw)))
 }
 
-fn plant(siege: &mut Siege<'_>, laptop: SocketAddrV4, payload: Vec<u8>) -> io::Result<()> {
-    let source = siege.class.gateway();
+fn plant(siege: &mut Siege<'_>, laptop: SocketAddr, payload: Vec<u8>) -> io::Result<()> {
+    let source = siege.gateway();
     let forged = Datagram { source, destination: laptop, payload };
     siege.plant(forged)
 }

@@ -1,23 +1,28 @@
 //! Somebody who sees the client's datagrams and is faster than they are (RFC 9000 section 9.3.3).
 
 use std::io;
-use std::net::SocketAddrV4;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use jumpvpn_lab::story::{Direction, Uplink};
 use jumpvpn_wire::Kind;
 
 use crate::datagram::Datagram;
-use crate::field::{Field, MALLORY};
+use crate::field::{Field, mallory};
 use crate::siege::{Effort, Siege};
 use crate::wiretap::{Fate, Seen};
 
-/// Where the attacker's copies come from.
-const COPY: SocketAddrV4 = SocketAddrV4::new(MALLORY, 4000);
+/// Port the attacker's copies come from.
+const COPY_PORT: u16 = 4000;
 /// How much faster he is when the client hears both answers to one probe in time: less than one round trip.
 const SMALL_LEAD: Duration = Duration::from_millis(4);
 /// How much faster he is when it does not: the detour of a mobile network.
 const LARGE_LEAD: Duration = Duration::from_millis(60);
+
+/// Where the attacker's copies come from.
+fn copy(siege: &Siege<'_>) -> SocketAddr {
+    SocketAddr::new(mallory(siege.family), COPY_PORT)
+}
 
 /// Whether a datagram is the laptop's, on its way to the gateway.
 fn is_from_laptop(seen: &Seen) -> bool {
@@ -26,6 +31,7 @@ fn is_from_laptop(seen: &Seen) -> bool {
 
 /// A request to move is held back; a copy of it from elsewhere is there at once.
 pub(crate) fn held_request(siege: &mut Siege<'_>) -> io::Result<()> {
+    let copy = copy(siege);
     let short = siege.effort == Effort::Short;
     let spans: &[u64] = if short { &[0, 150, 5000] } else { &[0, 50, 150, 1000, 2500, 5000] };
     siege.is_restless = true;
@@ -37,13 +43,13 @@ pub(crate) fn held_request(siege: &mut Siege<'_>) -> io::Result<()> {
             if !is_from_laptop(seen) || seen.datagram.first() != Kind::Reattach.code() {
                 return Fate::Pass;
             }
-            Fate::Instead(vec![(Duration::ZERO, seen.datagram.from(COPY)), (span, seen.datagram.clone())])
+            Fate::Instead(vec![(Duration::ZERO, seen.datagram.from(copy)), (span, seen.datagram.clone())])
         });
         siege.ask_to_jump(if index % 2 == 0 { Uplink::Lte } else { Uplink::Wifi })?;
         siege.last(span + Duration::from_secs(1))?;
         siege.field.trunk.let_pass();
         let bound = siege.bound()?;
-        siege.require(bound != Some(COPY.to_string()), || {
+        siege.require(bound != Some(copy.to_string()), || {
             "the attacker's copy moved the session to him".into()
         });
         siege.settle()?;
@@ -53,6 +59,7 @@ pub(crate) fn held_request(siege: &mut Siege<'_>) -> io::Result<()> {
 
 /// A copy of everything arrives first, and what the gateway answers to it is handed to the client.
 pub(crate) fn faster_copy(siege: &mut Siege<'_>) -> io::Result<()> {
+    let copy = copy(siege);
     let span = Duration::from_secs(if siege.effort == Effort::Short { 3 } else { 30 });
     siege.is_restless = true;
     copy_everything(siege, SMALL_LEAD);
@@ -60,18 +67,18 @@ pub(crate) fn faster_copy(siege: &mut Siege<'_>) -> io::Result<()> {
     siege.field.trunk.let_pass();
     // A client that is told two addresses again and again may refuse the path and take its other one.
     siege.settle()?;
-    let moved = siege.field.trunk.look(|log| log.iter().any(is_data_to_copy));
+    let moved = siege.field.trunk.look(|log| log.iter().any(|seen| is_data_to(copy, seen)));
     siege.require(!moved, || "the client heard two addresses and took the attacker's".into());
     copy_everything(siege, LARGE_LEAD);
     siege.last(span)?;
     siege.field.trunk.let_pass();
     // Somebody who is faster by more than a client can notice, and hands everything on in both directions, is the better
     // path: the client accepts it in a sealed ticket. What he gained ends with his help.
-    siege.accepted.insert(COPY);
+    siege.accepted.insert(copy);
     siege.share = 0.9;
     siege.reasons.insert("PATH_DUPLICATION");
     siege.until("the session is back where the client is", |siege| {
-        Ok(siege.bound()?.is_some_and(|bound| bound != COPY.to_string()))
+        Ok(siege.bound()?.is_some_and(|bound| bound != copy.to_string()))
     })?;
     siege.settle()
 }
@@ -79,6 +86,7 @@ pub(crate) fn faster_copy(siege: &mut Siege<'_>) -> io::Result<()> {
 /// A relay that the laptop's way leads through, and that goes on with copies when the laptop has left (Roaming Mischief,
 /// WireGuard's list, November 2017).
 pub(crate) fn relay(siege: &mut Siege<'_>) -> io::Result<()> {
+    let copy = copy(siege);
     let laptop = siege.laptop()?;
     siege.is_restless = true;
     siege.share = 0.9;
@@ -86,36 +94,37 @@ pub(crate) fn relay(siege: &mut Siege<'_>) -> io::Result<()> {
         let datagram = &seen.datagram;
         match seen.direction {
             Direction::Up if datagram.source == laptop => {
-                Fate::Instead(vec![(Duration::ZERO, datagram.from(COPY))])
+                Fate::Instead(vec![(Duration::ZERO, datagram.from(copy))])
             }
-            Direction::Down if datagram.destination == COPY => {
+            Direction::Down if datagram.destination == copy => {
                 Fate::Instead(vec![(Duration::ZERO, Datagram { destination: laptop, ..datagram.clone() })])
             }
             _ => Fate::Pass,
         }
     });
     siege.until("the session follows its client behind the relay", |siege| {
-        Ok(siege.bound()? == Some(COPY.to_string()))
+        Ok(siege.bound()? == Some(copy.to_string()))
     })?;
     siege.settle()?;
     let capture = siege.field.trunk.look(|log| {
-        let relayed = |seen: &&Seen| seen.direction == Direction::Up && seen.datagram.source == COPY;
+        let relayed = |seen: &&Seen| seen.direction == Direction::Up && seen.datagram.source == copy;
         log.iter().filter(relayed).cloned().collect::<Vec<_>>()
     });
     siege.jump(Uplink::Lte)?;
     let left = siege.field.trunk.look(<[Seen]>::len);
     for seen in &capture {
-        siege.forge(COPY, &seen.datagram.payload)?;
+        siege.forge(copy, &seen.datagram.payload)?;
     }
     siege.last(Duration::from_millis(500))?;
-    let sent = siege.field.trunk.look(|log| log[left..].iter().filter(|seen| is_data_to_copy(seen)).count());
+    let sent = siege.field.trunk.look(|log| log[left..].iter().filter(|seen| is_data_to(copy, seen)).count());
     siege.require(sent == 0, || format!("{sent} packets went to the relay that the client had left"));
-    siege.accepted.insert(COPY);
+    siege.accepted.insert(copy);
     siege.settle()
 }
 
 /// Overtakes what the laptop says on the path it uses now, and hands answers on to it.
 fn copy_everything(siege: &Siege<'_>, lead: Duration) {
+    let copy = copy(siege);
     let mut laptop = None;
     siege.field.trunk.meddle(move |seen| {
         let datagram = &seen.datagram;
@@ -123,11 +132,11 @@ fn copy_everything(siege: &Siege<'_>, lead: Duration) {
             let is_data = datagram.first() == Kind::Data.code();
             laptop = laptop.or(is_data.then_some(datagram.source));
             if laptop == Some(datagram.source) {
-                return Fate::Instead(vec![(Duration::ZERO, datagram.from(COPY)), (lead, datagram.clone())]);
+                return Fate::Instead(vec![(Duration::ZERO, datagram.from(copy)), (lead, datagram.clone())]);
             }
         }
         match laptop {
-            Some(destination) if seen.direction == Direction::Down && datagram.destination == COPY => {
+            Some(destination) if seen.direction == Direction::Down && datagram.destination == copy => {
                 Fate::Instead(vec![(Duration::ZERO, Datagram { destination, ..datagram.clone() })])
             }
             _ => Fate::Pass,
@@ -135,7 +144,7 @@ fn copy_everything(siege: &Siege<'_>, lead: Duration) {
     });
 }
 
-fn is_data_to_copy(seen: &Seen) -> bool {
+fn is_data_to(copy: SocketAddr, seen: &Seen) -> bool {
     let datagram = &seen.datagram;
-    seen.direction == Direction::Down && datagram.destination == COPY && datagram.first() == Kind::Data.code()
+    seen.direction == Direction::Down && datagram.destination == copy && datagram.first() == Kind::Data.code()
 }

@@ -1,13 +1,11 @@
 //! Everything that was ever said, said again.
 
 use std::io;
-use std::net::UdpSocket;
 use std::time::Duration;
 
 use jumpvpn_lab::story::Uplink;
 use jumpvpn_wire::{ClosePayload, Kind};
 
-use crate::field::MALLORY;
 use crate::siege::Siege;
 use crate::snapshot::Snapshot;
 use crate::wiretap::Seen;
@@ -44,7 +42,7 @@ pub(crate) fn after_restart(siege: &mut Siege<'_>) -> io::Result<()> {
     let mut capture = siege.captured();
     let first = siege.session.clone();
     let field = siege.field;
-    siege.tunnel.crash_gateway(&field.program, field.world.site())?;
+    siege.tunnel.crash_gateway(&field.program, field.world.site(siege.family))?;
     siege.until("the client is born again", |siege| {
         let now = Snapshot::of(&siege.tunnel).ok();
         Ok(now.is_some_and(|now| now.agent.session != first && now.session_of("laptop").is_some()))
@@ -87,11 +85,11 @@ fn replay(siege: &mut Siege<'_>, capture: &[Seen]) -> io::Result<()> {
 
 /// Says everything from addresses of others, and from the attacker's own machine.
 fn elsewhere(siege: &mut Siege<'_>, capture: &[Seen]) -> io::Result<()> {
-    let own = siege.field.mallory.run(|| UdpSocket::bind((MALLORY, 0)))??;
+    let own = siege.own_socket()?;
     for seen in capture {
         let source = siege.bystander();
         siege.forge(source, &seen.datagram.payload)?;
-        own.send_to(&seen.datagram.payload, siege.class.gateway())?;
+        own.send_to(&seen.datagram.payload, siege.gateway())?;
     }
     Ok(())
 }

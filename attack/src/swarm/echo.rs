@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jumpvpn_engine::{HEADROOM, TAILROOM};
 use jumpvpn_events::Time;
+use jumpvpn_tun::checksum;
 
 /// Bytes of an inner packet: about the mean of internet traffic.
 const PACKET_LEN: usize = 512;
@@ -37,27 +38,17 @@ pub(super) fn request(from: Ipv4Addr, to: Ipv4Addr, number: u16) -> [u8; SEALED_
     packet[9] = ICMP;
     packet[12..16].copy_from_slice(&from.octets());
     packet[16..20].copy_from_slice(&to.octets());
-    let sum = checksum(&packet[..IP_LEN]);
-    packet[10..12].copy_from_slice(&sum.to_be_bytes());
+    let sum = checksum::finish(checksum::sum(&packet[..IP_LEN]));
+    packet[10..12].copy_from_slice(&sum);
     let icmp = &mut packet[IP_LEN..];
     icmp[0] = ECHO_REQUEST;
     icmp[6..8].copy_from_slice(&number.to_be_bytes());
-    let sum = checksum(icmp);
-    icmp[2..4].copy_from_slice(&sum.to_be_bytes());
+    let sum = checksum::finish(checksum::sum(icmp));
+    icmp[2..4].copy_from_slice(&sum);
     buffer
 }
 
 /// Whether `packet` answers a request.
 pub(super) fn is_reply(packet: &[u8]) -> bool {
     packet.get(9) == Some(&ICMP) && packet.get(IP_LEN) == Some(&ECHO_REPLY)
-}
-
-/// RFC 1071, over an even number of bytes.
-fn checksum(bytes: &[u8]) -> u16 {
-    let mut sum: u32 =
-        bytes.chunks_exact(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]]))).sum();
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    !(sum as u16)
 }

@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use jumpvpn_engine::agent::{self, Link};
 use jumpvpn_engine::{Agent, SocketKey};
 use jumpvpn_events::{PathLabel, Reason, Time};
+use jumpvpn_lab::plan::Family;
 use jumpvpn_policy::Policy;
 use jumpvpn_runtime::{SystemRandom, clock};
 use jumpvpn_session::{PrivateKey, PublicKey, SuiteSet};
 
-use crate::arena::Family;
+use crate::arena::outer;
 
 /// Links of each client.
 pub const LINK_COUNT: u32 = 2;
@@ -28,7 +29,7 @@ const NETWORK_SHIFT: u32 = 80;
 #[must_use]
 pub fn address_of(family: Family, index: u32, link: u32) -> IpAddr {
     let (network, host) = (index % NETWORK_COUNT + link * NETWORK_COUNT, index / NETWORK_COUNT + 1);
-    match family.clients().network() {
+    match outer::clients(family).network() {
         IpAddr::V4(first) => Ipv4Addr::from(u32::from(first) + network * 256 + host).into(),
         IpAddr::V6(first) => {
             Ipv6Addr::from(u128::from(first) | u128::from(network) << NETWORK_SHIFT | u128::from(host)).into()
@@ -39,7 +40,7 @@ pub fn address_of(family: Family, index: u32, link: u32) -> IpAddr {
 /// The client with this outer address.
 #[must_use]
 pub fn index_of(address: IpAddr) -> Option<u32> {
-    let (network, host) = match (address, Family::of(address).clients().network()) {
+    let (network, host) = match (address, outer::clients(Family::of(address)).network()) {
         (IpAddr::V4(address), IpAddr::V4(first)) => {
             let place = u32::from(address).checked_sub(u32::from(first))?;
             (place / 256, place % 256)
@@ -90,7 +91,7 @@ impl Member {
     ) -> Member {
         let config = agent::Config {
             private: private.clone(),
-            gateways: vec![agent::GatewayPeer::of_file(gateway, vec![family.gateway()])],
+            gateways: vec![agent::GatewayPeer::of_file(gateway, vec![outer::gateway(family)])],
             suites: SuiteSet::ALL,
             policy: policy.clone(),
         };

@@ -66,7 +66,7 @@ pub fn measure(
     gateway.set("net.ipv4.ip_forward", "1")?;
     cable(&laptop, (UPLINK, LAPTOP), &gateway, ("eth0", plan::GATEWAY))?;
     laptop.run(|| add_default_route(UPLINK, plan::GATEWAY, 100))??;
-    let site = Site { laptop: &laptop, gateway: &gateway, uplinks: &[UPLINK] };
+    let site = Site { laptop: &laptop, gateway: &gateway, uplinks: &[UPLINK], family: plan::Family::V4 };
     let tunnel = Tunnel::start(&program, site, folder)?;
     let ground = Ground { laptop: &laptop, gateway: &gateway, tunnel: &tunnel };
     let figures = match measurement {

@@ -14,6 +14,7 @@ use crate::cluster::view::CellView;
 use crate::cluster::{Keeping, Programs, drill, nemesis};
 use crate::live::{self, LiveLab};
 use crate::namespace;
+use crate::plan::Family;
 use crate::play::Stage;
 use crate::report::Report;
 use crate::shaper::Conditions;
@@ -241,7 +242,7 @@ fn socket_of(node: &str) -> &'static str {
 fn shell_in_new_lab(args: &LabArgs, node: &str, command: &mut Command) -> io::Result<ExitCode> {
     let built = build(args, "shell", Story::calm_network())?;
     let tunnel = match &built.program {
-        Some(program) => Some(Tunnel::start(program, built.world.site(), &built.folder)?),
+        Some(program) => Some(Tunnel::start(program, built.world.site(Family::V4), &built.folder)?),
         None => None,
     };
     let node = built.world.node(node).ok_or_else(|| io::Error::other("no such node"))?;

@@ -28,7 +28,7 @@ const MAX_FRAME_LEN: usize = 2048;
 
 /// Somebody who sits on a link: at the laptop's side of the router, where one does not yet see public addresses.
 pub trait OnPath: Send {
-    /// A whole IPv4 packet enters the link in `direction`. What goes on in its place, each after an extra delay:
+    /// A whole IP packet enters the link in `direction`. What goes on in its place, each after an extra delay:
     /// the packet itself, nothing, or whatever else; the link's own conditions apply to it as well.
     fn handle_packet(&mut self, direction: Direction, packet: Vec<u8>) -> Vec<(Duration, Vec<u8>)>;
 }
@@ -52,6 +52,13 @@ struct Shared {
     carrier: AtomicBool,
 }
 
+impl Shared {
+    /// Who translates the addresses of such a packet: nobody those of IPv6.
+    fn translates(&self, packet: &[u8]) -> Option<&Mutex<Nat>> {
+        self.nat.as_ref().filter(|_| packet.first().is_some_and(|first| first >> 4 != 6))
+    }
+}
+
 impl fmt::Debug for Shared {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.debug_struct("Shared")
@@ -64,7 +71,7 @@ impl fmt::Debug for Shared {
 /// What stands at the far end of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Router {
-    /// A router that translates addresses.
+    /// A router that translates addresses of IPv4; those of IPv6 it leaves as they are.
     Nat,
     /// Nothing: a plain line.
     None,
@@ -123,7 +130,7 @@ impl RadioLink {
         self.pipe(direction).set_conditions(conditions);
     }
 
-    /// The router forgets its mappings; a line without a router has none.
+    /// The router forgets its mappings; a line without a router has none, and neither has IPv6.
     pub fn rebind(&self) {
         if let Some(nat) = &self.shared.nat {
             lock(nat).rebind();
@@ -135,8 +142,8 @@ impl RadioLink {
         *lock(&self.shared.on_path) = somebody;
     }
 
-    /// Puts an IPv4 packet on the link's far end, past its conditions and past whoever sits on it. On the way up the
-    /// router translates it like any other.
+    /// Puts an IP packet on the link's far end, past its conditions and past whoever sits on it. On the way up the
+    /// router treats it like any other.
     pub fn inject(&self, direction: Direction, packet: Vec<u8>) {
         deliver_one(&self.shared, direction, packet);
     }
@@ -194,15 +201,15 @@ fn take_in(shared: &Shared, direction: Direction, entry: &End, frame: &[u8]) {
     }
     let carrier = shared.carrier.load(Ordering::Acquire);
     match packet::look_into(frame, shared.plan.router_mac) {
-        Frame::Ipv4(packet) if carrier => {
+        Frame::Packet(packet) if carrier => {
             let mut packet = packet.to_vec();
-            let translates = shared.nat.as_ref().filter(|_| direction == Direction::Down);
+            let translates = shared.translates(&packet).filter(|_| direction == Direction::Down);
             if translates.is_none_or(|nat| lock(nat).translate_in(&mut packet)) {
                 enter(shared, direction, packet);
             }
         }
         // The neighbour is this end of the wire: it answers as long as the wire is there, whatever lies beyond.
-        Frame::ArpReply(reply) if carrier || direction == Direction::Down => entry.give(&reply),
+        Frame::Neighbour(reply) if carrier || direction == Direction::Down => entry.give(&reply),
         _ => {}
     }
 }
@@ -234,7 +241,7 @@ fn deliver(shared: &Shared, direction: Direction) {
 fn deliver_one(shared: &Shared, direction: Direction, mut packet: Vec<u8>) {
     match direction {
         Direction::Up => {
-            if shared.nat.as_ref().is_none_or(|nat| lock(nat).translate_out(&mut packet)) {
+            if shared.translates(&packet).is_none_or(|nat| lock(nat).translate_out(&mut packet)) {
                 shared.isp.give_packet(&packet, shared.plan.router_mac);
             }
         }
@@ -255,7 +262,7 @@ impl End {
     fn give_packet(&self, packet: &[u8], from: [u8; 6]) {
         let mac = self.mac.load(Ordering::Relaxed).to_be_bytes();
         let to = [mac[2], mac[3], mac[4], mac[5], mac[6], mac[7]];
-        self.give(&packet::frame_ipv4(packet, from, to));
+        self.give(&packet::frame_of(packet, from, to));
     }
 
     fn give(&self, frame: &[u8]) {

@@ -5,11 +5,13 @@
 //!   │                                    ├── internet ── gateway ── server
 //!   └─────wwan0── LTE router (NAT) ──────┘
 //! ```
-//! Outer addresses are documentation prefixes (RFC 5737) and private ones (RFC 1918).
+//! Outer addresses are documentation prefixes (RFC 5737, RFC 3849) and private ones (RFC 1918). A world may have IPv6 beside IPv4:
+//! then the laptop has an address of the internet on each uplink, and nobody translates it.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipnet::Ipv4Net;
+pub use jumpvpn_host::Family;
 
 use crate::story::Uplink;
 
@@ -42,8 +44,68 @@ impl UplinkPlan {
     }
 }
 
-/// Prefix length of every network of the lab.
+/// Prefix length of every IPv4 network of the lab.
 pub const PREFIX_LEN: u8 = 24;
+
+/// IPv6 addresses of both ends of a line, in a /64 of its own.
+#[derive(Debug, Clone, Copy)]
+pub struct Ends {
+    /// Of the interface [`UplinkPlan::interface`] names.
+    pub near: Ipv6Addr,
+    /// Of the interface [`UplinkPlan::isp_interface`] names: what is near sends everything there.
+    pub far: Ipv6Addr,
+}
+
+/// Prefix length of every IPv6 network of the lab.
+pub const PREFIX_LEN_V6: u8 = 64;
+
+/// The ends of both uplinks, by [`Uplink::index`].
+pub const UPLINKS_V6: [Ends; 2] = [
+    Ends { near: documented(0xa, 0x23), far: documented(0xa, 1) },
+    Ends { near: documented(0xb, 0x42), far: documented(0xb, 1) },
+];
+/// The ends of the gateway's access line.
+pub const TRUNK_V6: Ends = Ends { near: documented(2, 1), far: documented(2, 0x10) };
+
+/// Address `host` of network `net` of those for documents (RFC 3849).
+#[must_use]
+pub const fn documented(net: u16, host: u16) -> Ipv6Addr {
+    Ipv6Addr::new(0x2001, 0xdb8, net, 0, 0, 0, 0, host)
+}
+
+/// Under which address the internet knows the laptop on each uplink, by [`Uplink::index`].
+#[must_use]
+pub fn public_of(family: Family) -> [IpAddr; 2] {
+    match family {
+        Family::V4 => UPLINKS.map(|uplink| uplink.public.into()),
+        Family::V6 => UPLINKS_V6.map(|ends| ends.near.into()),
+    }
+}
+
+/// Where the gateway listens.
+#[must_use]
+pub fn gateway_of(family: Family) -> SocketAddr {
+    let address = match family {
+        Family::V4 => GATEWAY.into(),
+        Family::V6 => TRUNK_V6.far.into(),
+    };
+    SocketAddr::new(address, GATEWAY_PORT)
+}
+
+/// Whether the kernel has the family.
+#[must_use]
+pub fn is_here(family: Family) -> bool {
+    family == Family::V4 || std::path::Path::new("/proc/sys/net/ipv6").exists()
+}
+
+/// The family in words.
+#[must_use]
+pub fn family_name(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "IPv4",
+        Family::V6 => "IPv6",
+    }
+}
 
 /// The plan of both uplinks, by [`Uplink::index`].
 pub const UPLINKS: [UplinkPlan; 2] = [

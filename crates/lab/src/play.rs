@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::gaps::Account;
-use crate::plan::{self, UPLINKS};
+use crate::plan::{self, Family, UPLINKS};
 use crate::stall::StallWatch;
 use crate::story::{Direction, Step, Story};
 use crate::streams::{SshVerdict, Streams, TcpVerdict};
@@ -204,7 +204,7 @@ impl Stage<'_> {
     fn start_tunnel(&self, program: &Program, story: &Story, folder: &Path) -> io::Result<Tunnel> {
         let begins_with = story.begins_with();
         for _ in 0..START_ATTEMPTS {
-            let tunnel = Tunnel::start(program, self.world.site(), folder)?;
+            let tunnel = Tunnel::start(program, self.world.site(Family::V4), folder)?;
             let status = tunnel.status()?;
             if status.active().is_some_and(|path| path.runs_over(begins_with.interface())) {
                 return Ok(tunnel);

@@ -18,7 +18,7 @@ pub use control::{PathStatus, SessionRow, Status};
 pub use events::{Moment, Switch, audit, first_doubt, merge, note, switches, unix_now, unix_time};
 
 use crate::namespace::Node;
-use crate::plan;
+use crate::plan::{self, Family};
 use crate::story::Action;
 
 /// Longest wait until the daemons answer and the session lives: the promise for the whole start is 3 s.
@@ -35,10 +35,12 @@ pub const GATEWAY_SOCKET: &str = "/run/jumpvpn/gateway.sock";
 pub struct Site<'a> {
     /// Node of the agent.
     pub laptop: &'a Node,
-    /// Node of the gateway, reachable from the laptop at [`plan::GATEWAY`].
+    /// Node of the gateway, reachable from the laptop at [`plan::gateway_of`] the family.
     pub gateway: &'a Node,
     /// The laptop's interfaces that carry paths; all of them must be ready before anything begins.
     pub uplinks: &'a [&'a str],
+    /// Over which they speak.
+    pub family: Family,
 }
 
 /// The program under test, and the keys both sides use for all runs.
@@ -113,14 +115,13 @@ impl Program {
         run(&self.path, "--version", "").ok().map(|text| text.trim().to_owned())
     }
 
-    fn gateway_config(&self, folder: &Path) -> String {
+    fn gateway_config(&self, folder: &Path, family: Family) -> String {
         let mut text = format!(
-            "[gateway]\nprivate_key_file = {}\nlisten = [\"udp://{}:{}\"]\ninterface = \"jump0\"\n\
+            "[gateway]\nprivate_key_file = {}\nlisten = [\"udp://{}\"]\ninterface = \"jump0\"\n\
              address = [\"{}/24\"]\ncontrol_socket = \"{GATEWAY_SOCKET}\"\nevents = {}\n\n\
              [store]\nkind = \"memory\"\n\n[[peer]]\nname = \"laptop\"\npublic_key = \"{}\"\ninner = [\"{}\"]\n",
             quoted(&self.keys.join("gateway").to_string_lossy()),
-            plan::GATEWAY,
-            plan::GATEWAY_PORT,
+            plan::gateway_of(family),
             plan::GATEWAY_INNER,
             quoted(&folder.join("gateway.jsonl").to_string_lossy()),
             self.agent_public,
@@ -135,19 +136,18 @@ impl Program {
         text
     }
 
-    fn agent_config(&self, folder: &Path, uplinks: &[&str]) -> String {
+    fn agent_config(&self, folder: &Path, site: Site<'_>) -> String {
         format!(
             "[agent]\nprivate_key_file = {}\ninterface = \"jump0\"\ncontrol_socket = \"{AGENT_SOCKET}\"\n\
              policy = {}\nuplinks = {:?}\nevents = {}\n\n\
-             [[gateway]]\npublic_key = \"{}\"\nendpoints = [\"udp://{}:{}\"]\n\n\
+             [[gateway]]\npublic_key = \"{}\"\nendpoints = [\"udp://{}\"]\n\n\
              [routes]\nallowed_ips = [\"{}/24\", \"{}/24\"]\n\n[policy]\n{}",
             quoted(&self.keys.join("agent").to_string_lossy()),
             quoted(&self.policy),
-            uplinks,
+            site.uplinks,
             quoted(&folder.join("agent.jsonl").to_string_lossy()),
             self.gateway_public,
-            plan::GATEWAY,
-            plan::GATEWAY_PORT,
+            plan::gateway_of(site.family),
             network_of(plan::GATEWAY_INNER),
             network_of(plan::GATEWAY_LAN),
             self.policy_keys,
@@ -198,8 +198,8 @@ impl Tunnel {
                 _ => {}
             }
         }
-        fs::write(at("gateway.toml"), program.gateway_config(folder))?;
-        fs::write(at("agent.toml"), program.agent_config(folder, site.uplinks))?;
+        fs::write(at("gateway.toml"), program.gateway_config(folder, site.family))?;
+        fs::write(at("agent.toml"), program.agent_config(folder, site))?;
         let gateway = start_daemon(program, "gateway", site.gateway, folder)?;
         let agent = start_daemon(program, "agent", site.laptop, folder)?;
         let mut tunnel = Tunnel { gateway, agent, folder: folder.to_owned() };

@@ -9,11 +9,11 @@ use jumpvpn_tun::Tap;
 
 use crate::link::{RadioLink, Router};
 use crate::namespace::Node;
-use crate::plan::{self, UPLINKS, UplinkPlan};
+use crate::plan::{self, Ends, Family, UPLINKS, UPLINKS_V6, UplinkPlan};
 use crate::shaper::Conditions;
 use crate::story::{Action, Direction, Uplink};
 use crate::tunnel::Site;
-use crate::wiring::{add_default_route, bring_up, cable, route, with_link};
+use crate::wiring::{add_default_route, add_v6, bring_up, cable, route, with_link};
 
 /// The network, running; it ends with the process.
 #[derive(Debug)]
@@ -29,6 +29,8 @@ pub struct World {
     calm: [Conditions; 2],
     links: [RadioLink; 2],
     trunk: Option<RadioLink>,
+    /// Versions of IP that lead from the laptop to the gateway.
+    families: &'static [Family],
 }
 
 /// What the gateway's access line is made of.
@@ -49,12 +51,17 @@ impl World {
         World::build_with(Line::Cable, calm, seed)
     }
 
-    /// As [`World::build`], with a [`World::trunk`] in the place of the gateway's cable.
+    /// As [`World::build`], with a [`World::trunk`] in the place of the gateway's cable, and, where the kernel has it, with IPv6
+    /// beside IPv4.
     ///
     /// # Errors
     /// A sentence saying what could not be built.
     pub fn build_watched(calm: [Conditions; 2], seed: u64) -> io::Result<World> {
-        World::build_with(Line::Watched, calm, seed)
+        let mut world = World::build_with(Line::Watched, calm, seed)?;
+        if plan::is_here(Family::V6) {
+            world.add_v6()?;
+        }
+        Ok(world)
     }
 
     fn build_with(line: Line, calm: [Conditions; 2], seed: u64) -> io::Result<World> {
@@ -87,7 +94,33 @@ impl World {
             radio_link(&laptop, &internet, &UPLINKS[index], calm[index], seed)
         };
         let links = [radio(Uplink::Wifi)?, radio(Uplink::Lte)?];
-        Ok(World { laptop, internet, gateway, server, calm, links, trunk })
+        Ok(World { laptop, internet, gateway, server, calm, links, trunk, families: &[Family::V4] })
+    }
+
+    /// Gives the outer network IPv6 as well, and routes between the laptop and the gateway.
+    fn add_v6(&mut self) -> io::Result<()> {
+        self.families = &Family::BOTH;
+        self.internet.set("net.ipv6.conf.all.forwarding", "1")?;
+        for (uplink, ends) in UPLINKS.iter().zip(&UPLINKS_V6) {
+            add_v6(&self.internet, uplink.isp_interface, ends.far)?;
+            self.connect_v6(uplink, ends)?;
+        }
+        let Ends { near, far } = plan::TRUNK_V6;
+        add_v6(&self.internet, plan::TRUNK.interface, near)?;
+        add_v6(&self.gateway, plan::TRUNK.isp_interface, far)?;
+        self.gateway.run(|| add_default_route(plan::TRUNK.isp_interface, near, 100))?
+    }
+
+    /// The laptop's end of an uplink.
+    fn connect_v6(&self, uplink: &UplinkPlan, ends: &Ends) -> io::Result<()> {
+        add_v6(&self.laptop, uplink.interface, ends.near)?;
+        self.laptop.run(|| add_default_route(uplink.interface, ends.far, uplink.metric))?
+    }
+
+    /// Versions of IP that lead from the laptop to the gateway.
+    #[must_use]
+    pub fn families(&self) -> &'static [Family] {
+        self.families
     }
 
     /// The gateway's access line, towards it being [`Direction::Up`]; none in a world with a plain cable.
@@ -97,7 +130,8 @@ impl World {
     }
 
     /// Connects one more machine to the internet: `address` in a /24 of its own, of which the internet's side takes
-    /// `router`. The interface is called `eth0` there, and `interface` here.
+    /// `router`; in a world with IPv6 also `ends`, of which the near one is the machine's. The interface is called `eth0`
+    /// there, and `interface` here.
     ///
     /// # Errors
     /// What the kernel said.
@@ -105,13 +139,18 @@ impl World {
         &self,
         name: &'static str,
         interface: &str,
-        address: Ipv4Addr,
-        router: Ipv4Addr,
+        (address, router): (Ipv4Addr, Ipv4Addr),
+        ends: Ends,
     ) -> io::Result<Node> {
         let node = Node::create(name)?;
         node.run(|| with_link("lo", |network, index| network.set_link_up(index)))??;
         cable(&self.internet, (interface, router), &node, ("eth0", address))?;
         node.run(|| add_default_route("eth0", router, 100))??;
+        if self.families.contains(&Family::V6) {
+            add_v6(&self.internet, interface, ends.far)?;
+            add_v6(&node, "eth0", ends.near)?;
+            node.run(|| add_default_route("eth0", ends.far, 100))??;
+        }
         Ok(node)
     }
 
@@ -123,11 +162,11 @@ impl World {
             .find(|node| node.name() == name)
     }
 
-    /// Where the daemons run in this network.
+    /// Where the daemons run in this network, and over which of [`World::families`] they speak.
     #[must_use]
-    pub fn site(&self) -> Site<'_> {
+    pub fn site(&self, family: Family) -> Site<'_> {
         const UPLINKS: [&str; 2] = [Uplink::Wifi.interface(), Uplink::Lte.interface()];
-        Site { laptop: &self.laptop, gateway: &self.gateway, uplinks: &UPLINKS }
+        Site { laptop: &self.laptop, gateway: &self.gateway, uplinks: &UPLINKS, family }
     }
 
     /// The radio link of an uplink.
@@ -144,7 +183,7 @@ impl World {
         let lan = Ipv4Net::new_assert(plan::SERVER, plan::PREFIX_LEN).trunc();
         self.internet.run(|| {
             with_link(plan::TRUNK.interface, |network, index| {
-                network.add_route(&route(lan, Some(plan::GATEWAY), index, None))
+                network.add_route(&route(lan, plan::GATEWAY, index, None))
             })
         })?
     }
@@ -211,8 +250,9 @@ impl World {
         link.set_conditions(direction, conditions);
     }
 
-    /// Down takes the kernel's routes along; up brings them back, as a DHCP client would.
+    /// Down takes the kernel's routes along, and addresses of IPv6; up brings them back, as a DHCP client would.
     fn set_link(&self, uplink: Uplink, up: bool) -> io::Result<()> {
+        let ends = &UPLINKS_V6[uplink.index()];
         let uplink = &UPLINKS[uplink.index()];
         self.laptop.run(|| {
             let set = |network: &mut Network, index| {
@@ -220,7 +260,8 @@ impl World {
             };
             with_link(uplink.interface, set)?;
             if up { add_default_route(uplink.interface, uplink.router, uplink.metric) } else { Ok(()) }
-        })?
+        })??;
+        if up && self.families.contains(&Family::V6) { self.connect_v6(uplink, ends) } else { Ok(()) }
     }
 }
 

@@ -11,7 +11,7 @@
 //! descriptor. Not here: addresses, routes and link state (room `host`), and any knowledge of what a packet means.
 
 mod batch;
-mod checksum;
+pub mod checksum;
 mod device;
 mod error;
 mod headers;

@@ -120,6 +120,8 @@ const ROOMS: &[Room] = &[
             "host",
             "config",
             "runtime",
+            // Checksums of the packets it makes.
+            "tun",
         ],
         why_no_other: "the attacker speaks the wire format, holds keys of its own and has the lab's network; \
                        the program it attacks it sees from outside, or it would share that program's mistakes",

@@ -10,7 +10,7 @@ use jumpvpn_wire::{Cid, ClosePayload, Frame, Kind, PathId, ResultPayload, Result
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 
-use crate::arena::Arena;
+use crate::arena::{Arena, outer};
 use crate::hostile::{Hostile, hello};
 
 /// Longest wait for an answer that is due. On a busy machine it may take a while.
@@ -33,7 +33,7 @@ impl Client {
     /// A socket of its own in the clients' node.
     pub(super) fn socket(arena: &Arena, address: IpAddr) -> io::Result<UdpSocket> {
         let socket = arena.swarm.run(|| UdpSocket::bind((address, 0)))??;
-        socket.connect(arena.family.gateway())?;
+        socket.connect(outer::gateway(arena.family))?;
         socket.set_read_timeout(Some(PATIENCE))?;
         Ok(socket)
     }

@@ -155,7 +155,5 @@ fn connect_router(router: &Node, gateway: &Node, index: usize) -> io::Result<()>
 
 fn lead(node: &Node, (net, len): (Ipv4Addr, u8), interface: &str, via: Ipv4Addr) -> io::Result<()> {
     let net = Ipv4Net::new_assert(net, len);
-    node.run(|| {
-        with_link(interface, |network, index| network.add_route(&route(net, Some(via), index, None)))
-    })?
+    node.run(|| with_link(interface, |network, index| network.add_route(&route(net, via, index, None))))?
 }

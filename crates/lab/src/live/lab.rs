@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::keys::{self, Fault};
 use crate::gaps::Account;
-use crate::plan::{self, UPLINKS};
+use crate::plan::{self, Family, UPLINKS};
 use crate::story::{Action, Direction, Uplink};
 use crate::streams::{SshVerdict, Streams};
 use crate::tunnel::{self, Moment, Program, Status, Tunnel};
@@ -60,7 +60,7 @@ impl<'a> LiveLab<'a> {
     /// A sentence: what did not start.
     pub fn start(world: &'a World, program: Option<&Program>, folder: &Path) -> io::Result<LiveLab<'a>> {
         let tunnel = match program {
-            Some(program) => Some(Tunnel::start(program, world.site(), folder)?),
+            Some(program) => Some(Tunnel::start(program, world.site(Family::V4), folder)?),
             None => None,
         };
         let from = if tunnel.is_some() { plan::LAPTOP_INNER } else { UPLINKS[0].laptop };

@@ -2,14 +2,10 @@
 use super::*;
 
 /// What a receiver computes: all that the checksum covers, the checksum included (RFC 1071).
-fn sum_of(packet: &Packet) -> u64 {
+fn sum_of(packet: &Packet) -> u16 {
     let udp = &packet.bytes()[packet.udp_at..];
     let addresses = &packet.bytes()[packet.source.start..packet.udp_at];
-    let mut sum = words(addresses) + words(udp) + u64::from(UDP) + udp.len() as u64;
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    sum
+    checksum::fold(checksum::pseudo_header(addresses, UDP, udp.len() as u16) + checksum::sum(udp))
 }
 
 #[test]
