@@ -115,24 +115,12 @@ impl Moment {
         if stamp.offset != Some(Offset::Z) {
             return None;
         }
-        let days = days_since_1970(date.year.into(), date.month.into(), date.day.into())?;
+        let days =
+            jumpvpn_events::json::days_since_1970(date.year.into(), date.month.into(), date.day.into())?;
         let second = u64::from(time.second.unwrap_or(0)).min(59);
         let seconds = u64::from(time.hour) * 3600 + u64::from(time.minute) * 60 + second;
         Some(Moment { unix_s: days * 86_400 + seconds, text: stamp.to_string() })
     }
-}
-
-/// Days from 1970-01-01 to a date of the Gregorian calendar; nothing for one that is none, or before 1970.
-fn days_since_1970(year: u64, month: u64, day: u64) -> Option<u64> {
-    let leap = year.is_multiple_of(4) && !year.is_multiple_of(100) || year.is_multiple_of(400);
-    let lengths = [31, if leap { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
-    let before = usize::try_from(month).ok()?.checked_sub(1)?;
-    if year < 1970 || day == 0 || day > *lengths.get(before)? {
-        return None;
-    }
-    let leaps = |year: u64| year / 4 - year / 100 + year / 400;
-    let days = (year - 1970) * 365 + leaps(year - 1) - leaps(1969);
-    Some(days + lengths[..before].iter().sum::<u64>() + day - 1)
 }
 
 /// Validates `text` as the content of a list; `path` names it in findings and is not opened.

@@ -154,6 +154,20 @@ fn push(out: &mut String, args: std::fmt::Arguments<'_>) {
     out.write_fmt(args).unwrap_or_default();
 }
 
+/// Days from 1970-01-01 to a date of the Gregorian calendar (month 1 to 12, day 1 to 31); nothing for one that is none, or before 1970.
+#[must_use]
+pub fn days_since_1970(year: u64, month: u64, day: u64) -> Option<u64> {
+    let leap = year.is_multiple_of(4) && !year.is_multiple_of(100) || year.is_multiple_of(400);
+    let lengths = [31, if leap { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let before = usize::try_from(month).ok()?.checked_sub(1)?;
+    if year < 1970 || day == 0 || day > *lengths.get(before)? {
+        return None;
+    }
+    let leaps = |year: u64| year / 4 - year / 100 + year / 400;
+    let days = (year - 1970) * 365 + leaps(year - 1) - leaps(1969);
+    Some(days + lengths[..before].iter().sum::<u64>() + day - 1)
+}
+
 /// Year, month and day of a day since 1970-01-01 in the Gregorian calendar: counted in eras of 400 years of
 /// 146,097 days that begin on 1 March, so that the leap day is the last of its year.
 fn civil_date(days: u64) -> (u64, u64, u64) {

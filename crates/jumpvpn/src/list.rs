@@ -1,6 +1,6 @@
 //! `jumpvpn list`: an operator signs the list of a cell's gateways, and looks at signed ones.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::Path;
 
 use jumpvpn_config::keys::SERIAL_MAX;
@@ -26,11 +26,10 @@ pub(crate) fn run(verb: &ListVerb) -> Outcome {
 /// A signed list that a gateway offers, with its serial. Its signature is the agents' business, which know the key; what can be seen
 /// without that is looked at.
 pub(crate) fn offered(file: &Path) -> Result<(u64, Vec<u8>), Failure> {
-    let bytes = roster::read(file).map_err(|refused| Failure::new(Code::Config, refused.to_string()))?;
-    let wrong = |what: String| Failure::new(Code::Config, format!("{}: {what}", file.display()));
-    let signed = SignedList::split(&bytes).map_err(|what| wrong(what.to_owned()))?;
-    let text = std::str::from_utf8(signed.content).map_err(|_| wrong("not text".to_owned()))?;
-    let list = parse_list(text, file).map_err(|report| check::refusal(&report))?.config;
+    let bytes = read(file)?;
+    let signed = SignedList::split(&bytes).map_err(|what| wrong(file, what))?;
+    let list =
+        parse_list(text(signed.content, file)?, file).map_err(|report| check::refusal(&report))?.config;
     if list.expires.unix_s <= roster::wall_clock() {
         say(format_args!(
             "jumpvpn: warning: the list {} is over since {}",
@@ -41,15 +40,24 @@ pub(crate) fn offered(file: &Path) -> Result<(u64, Vec<u8>), Failure> {
     Ok((list.serial, bytes))
 }
 
+fn read(file: &Path) -> Result<Vec<u8>, Failure> {
+    roster::read(file).map_err(|refused| Failure::new(Code::Config, refused.to_string()))
+}
+
+fn wrong(file: &Path, what: &str) -> Failure {
+    Failure::new(Code::Config, format!("{}: {what}", file.display()))
+}
+
+fn text<'a>(bytes: &'a [u8], file: &Path) -> Result<&'a str, Failure> {
+    std::str::from_utf8(bytes).map_err(|_| wrong(file, "not text"))
+}
+
 fn sign(key: &Path, file: &Path) -> Outcome {
     let key = key::read_file(key)
         .map_err(|error| Failure::new(Code::Config, error.message).hint(error.hint))
         .map(|key| SigningKey::from_bytes(key.bytes()))?;
-    let unread = |error| Failure::new(Code::Config, format!("cannot read {}: {error}", file.display()));
-    let mut text = String::new();
-    let open = std::fs::File::open(file).map_err(unread)?;
-    open.take(LIST_MAX_LEN as u64 + 1).read_to_string(&mut text).map_err(unread)?;
-    let loaded = parse_list(&text, file).map_err(|report| check::refusal(&report))?;
+    let content = read(file)?;
+    let loaded = parse_list(text(&content, file)?, file).map_err(|report| check::refusal(&report))?;
     if !loaded.warnings.findings.is_empty() {
         say(&loaded.warnings);
     }
@@ -57,8 +65,8 @@ fn sign(key: &Path, file: &Path) -> Outcome {
         let message = format!("{}: no list could follow one with the serial {SERIAL_MAX}", file.display());
         return Err(Failure::new(Code::Config, message));
     }
-    let content = text.as_bytes();
-    let signed = SignedList { signature: key.sign(Purpose::GatewayList, content), content }.join();
+    let signature = key.sign(Purpose::GatewayList, &content);
+    let signed = SignedList { signature, content: &content }.join();
     if signed.len() > LIST_MAX_LEN {
         let long = format!("{}: with its signature longer than {} KiB", file.display(), LIST_MAX_LEN >> 10);
         return Err(Failure::new(Code::Config, long));

@@ -83,6 +83,40 @@ fn every_character_survives() {
 }
 
 #[test]
+fn days_are_those_of_the_calendar() {
+    let known = [
+        ((1970, 1, 1), Some(0)),
+        ((1970, 12, 31), Some(364)),
+        ((1972, 3, 1), Some(790)),
+        ((2000, 2, 29), Some(11_016)),
+        ((2026, 11, 21), Some(20_778)),
+        ((2100, 3, 1), Some(47_541)),
+        ((9999, 12, 31), Some(2_932_896)),
+        ((1969, 12, 31), None),
+        ((2026, 2, 29), None),
+        ((2100, 2, 29), None),
+        ((2026, 13, 1), None),
+        ((2026, 0, 1), None),
+        ((2026, 4, 31), None),
+        ((2026, 1, 0), None),
+    ];
+    for ((year, month, day), days) in known {
+        assert_eq!(days_since_1970(year, month, day), days, "{year}-{month}-{day}");
+    }
+    // Day by day, without a gap: each date is one after the one before.
+    let mut last = None;
+    for year in 1970..2101 {
+        for (month, day) in (1..=12).flat_map(|month| (1..=31).map(move |day| (month, day))) {
+            if let Some(days) = days_since_1970(year, month, day) {
+                assert_eq!(days, last.map_or(0, |last: u64| last + 1));
+                last = Some(days);
+            }
+        }
+    }
+    assert_eq!(last, Some(47_846));
+}
+
+#[test]
 fn dates_are_those_of_the_calendar() {
     for (seconds, text) in [
         (0_u128, "1970-01-01T00:00:00.000000Z"),

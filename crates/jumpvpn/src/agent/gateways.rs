@@ -29,10 +29,15 @@ pub(super) struct Known {
     endpoints: Vec<Endpoint>,
     weight: u32,
     draining: bool,
-    /// Its name in the list, if it is the list that brings it.
-    added: Option<String>,
-    /// When that list is over.
-    until: Option<Time>,
+    /// Of the list, if it is the list that brings it.
+    added: Option<Added>,
+}
+
+/// What the list says of a gateway that it brings.
+struct Added {
+    name: String,
+    /// When the list is over.
+    until: Time,
 }
 
 /// What an agent begins with.
@@ -124,7 +129,6 @@ fn merged(config: &AgentConfig, list: Option<&GatewayList>) -> Vec<Known> {
             weight: mark.map_or(1, |mark| mark.weight),
             draining: mark.is_some_and(|mark| mark.draining),
             added: None,
-            until: None,
         }
     });
     let is_pinned = |public: &[u8; 32]| config.gateways.iter().any(|gateway| gateway.public_key == *public);
@@ -134,8 +138,7 @@ fn merged(config: &AgentConfig, list: Option<&GatewayList>) -> Vec<Known> {
         endpoints: listed.endpoints.clone(),
         weight: listed.weight,
         draining: listed.draining,
-        added: Some(listed.name.clone()),
-        until: Some(until),
+        added: Some(Added { name: listed.name.clone(), until }),
     });
     pinned.chain(added).collect()
 }
@@ -156,7 +159,7 @@ pub(super) fn peers(
     let begun = Instant::now();
     let names_until = if kill_switch { begun } else { begun + NAMES_LIMIT };
     let (listed, of_file): (Vec<&Known>, Vec<&Known>) =
-        known.iter().partition(|gateway| gateway.until.is_some());
+        known.iter().partition(|gateway| gateway.added.is_some());
     let mut failures = Vec::new();
     let mut peers = found(&of_file, None, &mut failures);
     if peers.is_empty()
@@ -192,7 +195,7 @@ fn found(known: &[&Known], names_until: Option<Instant>, failures: &mut Vec<Fail
                 endpoints,
                 weight: gateway.weight,
                 draining: gateway.draining,
-                until: gateway.until,
+                until: gateway.added.as_ref().map(|added| added.until),
             }),
             Err(failure) => failures.push(failure),
         }
@@ -212,8 +215,8 @@ pub(super) fn row(gateway: &Known) -> Value {
         "public_key": key::encode(&gateway.public_key),
         "endpoints": gateway.endpoints.iter().map(ToString::to_string).collect::<Vec<_>>(),
     });
-    if let Some(name) = &gateway.added {
-        row["listed"] = json!(name);
+    if let Some(added) = &gateway.added {
+        row["listed"] = json!(added.name);
     }
     row
 }

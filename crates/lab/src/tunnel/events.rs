@@ -132,20 +132,17 @@ fn switch(line: &str) -> Option<Switch> {
 #[must_use]
 pub fn unix_time(text: &str) -> Option<Duration> {
     let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
-    let numbers = |text: &str, separator| -> Option<[i64; 3]> {
-        let parts: Result<Vec<i64>, _> = text.split(separator).map(str::parse).collect();
+    let numbers = |text: &str, separator| -> Option<[u64; 3]> {
+        let parts: Result<Vec<u64>, _> = text.split(separator).map(str::parse).collect();
         parts.ok()?.try_into().ok()
     };
     let [year, month, day] = numbers(date, '-')?;
     let (whole, fraction) = time.split_once('.').unwrap_or((time, "0"));
     let [hour, minute, second] = numbers(whole, ':')?;
-    // Days since 1970 in the proleptic Gregorian calendar, with years that begin in March.
-    let (shifted_year, shifted_month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let leap_days = shifted_year / 4 - shifted_year / 100 + shifted_year / 400;
-    let days = shifted_year * 365 + leap_days + (shifted_month * 153 + 2) / 5 + day - 719_469;
+    let days = jumpvpn_events::json::days_since_1970(year, month, day)?;
     let seconds = days * 86_400 + hour * 3_600 + minute * 60 + second;
     let fraction: f64 = format!("0.{fraction}").parse().ok()?;
-    Some(Duration::new(u64::try_from(seconds).ok()?, (fraction * 1e9) as u32))
+    Some(Duration::new(seconds, (fraction * 1e9) as u32))
 }
 
 /// Appends a line of the lab itself: a step of the story, or the beginning of a run.

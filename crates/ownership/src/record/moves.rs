@@ -11,7 +11,7 @@ const COUNT_MAX: usize = 32;
 /// A step of an age: a minute has 240 of them, which a byte can hold.
 const STEP: Duration = Duration::from_millis(250);
 /// The first age that is told no more: the limit is one per minute.
-const AGES: u64 = 240;
+const AGES: u8 = 240;
 
 /// When a session has moved of late, carried from owner to owner: the limit per minute holds wherever it goes. Only what its client
 /// asked for counts. Being sent away is no move, and after the death of an owner the counting begins anew: no client
@@ -39,7 +39,7 @@ impl Moves {
         for (place, time) in moves.ages.iter_mut().zip(times) {
             let steps = last.since(time).as_millis() / STEP.as_millis();
             match u8::try_from(steps) {
-                Ok(age) if u64::from(age) < AGES => *place = age,
+                Ok(age) if age < AGES => *place = age,
                 _ => break,
             }
             moves.count += 1;
@@ -76,7 +76,7 @@ impl Moves {
     /// From the parts of a record.
     pub(super) fn from_parts(count: u8, last: Option<Time>, tail: &[u8]) -> Result<Moves, BadRecord> {
         let bad = BadRecord::Field("moves");
-        let ordered = tail.is_sorted() && tail.iter().all(|age| u64::from(*age) < AGES);
+        let ordered = tail.is_sorted() && tail.iter().all(|age| *age < AGES);
         let Some(last) = last else {
             return if count == 0 && tail.is_empty() { Ok(Moves::default()) } else { Err(bad) };
         };
