@@ -162,6 +162,91 @@ fn a_side_that_stands_still_for_seconds_keeps_its_session() {
     world.verify_events();
 }
 
+/// Packets that the kernel dropped because nobody took them from the tunnel's interface.
+fn dropped_by_the_device(world: &World) -> u64 {
+    let (_, link) = world.in_agent("ip -j -s link show jump0");
+    let link: serde_json::Value = serde_json::from_str(&link).unwrap();
+    link[0]["stats64"]["tx"]["dropped"].as_u64().unwrap()
+}
+
+#[test]
+fn a_queue_of_the_tunnel_that_runs_over_loses_packets_and_nothing_else() {
+    let Some(world) = World::new("a_queue_of_the_tunnel_that_runs_over_loses_packets_and_nothing_else")
+    else {
+        return;
+    };
+    let (_gateway, agent) = world.both();
+    let session = world.agent_says("session");
+    let before = dropped_by_the_device(&world);
+    agent.signal("STOP");
+    // Far more at once than the queue of such a device has room for (500 packets).
+    let burst = world.beside_agent("ping -q -l 5000 -c 5000 -W 1 10.77.0.1");
+    world.wait_until("the queue has run over", || dropped_by_the_device(&world) > before + 1000);
+    agent.signal("CONT");
+    burst.wait_with_output().unwrap();
+    world.wait_until_attached();
+    assert!(world.pings("10.77.0.1"));
+    assert_eq!(world.agent_says("session"), session);
+}
+
+/// Seconds that the threads of a process have waited for a processor though they could have run.
+fn waited_for_a_processor(id: u32) -> f64 {
+    let threads = std::fs::read_dir(format!("/proc/{id}/task")).unwrap();
+    let waited = threads.filter_map(|thread| {
+        // proc(5): time on a processor, time waiting for one (both ns), number of turns.
+        let text = std::fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
+        text.split_whitespace().nth(1)?.parse::<f64>().ok()
+    });
+    waited.sum::<f64>() / 1e9
+}
+
+/// What spins for ever, and its end.
+struct Spinner(std::process::Child);
+
+impl Spinner {
+    fn start() -> Spinner {
+        Spinner(Command::new("taskset").args(["-c", "0", "sh", "-c", "while :; do :; done"]).spawn().unwrap())
+    }
+}
+
+impl Drop for Spinner {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+#[test]
+fn a_side_that_gets_hardly_any_time_of_the_processor_keeps_its_session() {
+    let Some(world) = World::new("a_side_that_gets_hardly_any_time_of_the_processor_keeps_its_session")
+    else {
+        return;
+    };
+    let (gateway, agent) = world.both();
+    let session = world.agent_says("session");
+    for starved in [&gateway, &agent] {
+        let id = starved.id().to_string();
+        let before = waited_for_a_processor(starved.id());
+        // A hundredth and less of one core, for all its threads: a nice value of 19 weighs 15, each of the others 1024 (sched(7)).
+        assert!(
+            Command::new("taskset").args(["-a", "-c", "-p", "0", &id]).output().unwrap().status.success()
+        );
+        assert!(Command::new("renice").args(["-n", "19", "-g", &id]).output().unwrap().status.success());
+        let spinners = [Spinner::start(), Spinner::start()];
+        let packets = world.beside_agent("ping -q -i 0.005 -c 800 -W 10 10.77.0.1");
+        world.wait_until("it has waited", || waited_for_a_processor(starved.id()) - before > 1.0);
+        drop(spinners);
+        packets.wait_with_output().unwrap();
+        world.wait_until_attached();
+        assert!(world.pings("10.77.0.1"));
+        assert_eq!(world.agent_says("session"), session);
+        assert!(
+            Command::new("taskset").args(["-a", "-c", "-p", "0-1", &id]).output().unwrap().status.success()
+        );
+    }
+    world.verify_events();
+}
+
 #[test]
 fn a_side_that_stands_still_for_too_long_has_lost_its_session() {
     let Some(world) = World::new("a_side_that_stands_still_for_too_long_has_lost_its_session") else {
