@@ -1,4 +1,5 @@
 //! Birth of a session on the client's side: handshakes raced over the paths, the first answer wins.
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jumpvpn_events::{BindingState, EventKind, Reason, SessionLabel, Time};
@@ -305,6 +306,7 @@ fn new_live(
         version: 1,
         keyring,
         takeover: None,
+        disowned: BTreeMap::new(),
         claim: None,
         machine: Machine::new(),
         history: SwitchHistory::new(),

@@ -1,4 +1,5 @@
 //! A live session on the agent's side: its keys, its bindings, and how it sends.
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
@@ -120,6 +121,8 @@ pub(crate) struct Live {
     pub version: u64,
     pub keyring: Keyring,
     pub takeover: Option<Box<Takeover>>,
+    /// Gateways that will not have the session again, with what they said.
+    pub disowned: BTreeMap<usize, Reason>,
     pub claim: Option<Box<Claim>>,
     pub machine: Machine,
     pub history: SwitchHistory,

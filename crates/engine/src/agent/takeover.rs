@@ -543,6 +543,7 @@ impl Live {
             self.degraded_since = Some(now);
         }
         core.counters.drops.record(reason);
+        self.note_disowned(core, gateway, reason);
         if self.stage == Stage::Claiming && self.takeover.is_none() {
             self.claim_failed(core, paths, reason, now);
         }
@@ -561,6 +562,21 @@ impl Live {
             takeover.next = now + pause;
         }
         Ok(Received::Consumed)
+    }
+}
+
+impl Live {
+    /// A gateway has struck the client from its file, or gives it other addresses than the session's. Another one may have read an
+    /// older or a newer file; when all say so, the session has nowhere to go.
+    fn note_disowned(&mut self, core: &Core, gateway: usize, reason: Reason) {
+        if !matches!(reason, Reason::PeerRevoked | Reason::PeerChanged) {
+            return;
+        }
+        self.disowned.insert(gateway, reason);
+        if (0..core.config.gateways.len()).all(|known| self.disowned.contains_key(&known)) {
+            let changed = self.disowned.values().any(|said| *said == Reason::PeerChanged);
+            self.finish(if changed { Reason::PeerChanged } else { Reason::PeerRevoked }, false);
+        }
     }
 }
 

@@ -437,12 +437,13 @@ impl Gateway {
         true
     }
 
-    /// Whether the record in the way is this very client's, and served by nobody: its owner is dead, or is this gateway
-    /// and does not hold it. The client has begun anew, so it does not want it back.
+    /// Whether the record in the way is served by nobody (its owner is dead, or is this gateway and does not hold it) and wanted
+    /// by nobody: this very client has begun anew, or whoever else had the addresses has them no more.
     fn is_orphan(&self, slot: u32, record: &SessionRecord) -> bool {
         let entry = self.pending.entries.get(slot as usize);
         let Some(entry) = entry.filter(|entry| entry.cleared < CLEARED_MAX) else { return false };
-        record.peer == self.core.peers[entry.peer].public.0 && self.is_abandoned(record)
+        let is_own = record.peer == self.core.peers[entry.peer].public.0;
+        (is_own || self.peer_of(record).is_err()) && self.is_abandoned(record)
     }
 
     /// Whether the session of this record lives in the store, while nobody here serves it or is about to.

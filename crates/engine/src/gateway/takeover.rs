@@ -255,11 +255,13 @@ impl Gateway {
     }
 
     /// The peer of a record, if it may still have what the record gives it.
-    fn peer_of(&self, record: &SessionRecord) -> Result<usize, Refusal> {
+    ///
+    /// # Errors
+    /// `PEER_REVOKED`, or `PEER_CHANGED`: its addresses are perhaps another peer's by now, and a birth gives it what it has today.
+    pub(super) fn peer_of(&self, record: &SessionRecord) -> Result<usize, Reason> {
         let peer = *self.core.peer_by_key.get(&record.peer).ok_or(Reason::PeerRevoked)?;
         if inner_pair(&self.core.peers[peer].inner) != (record.inner_v4, record.inner_v6) {
-            // Perhaps its addresses are another peer's by now. A birth gives it what it has today.
-            return Err(Refusal::from(Reason::PeerRevoked));
+            return Err(Reason::PeerChanged);
         }
         Ok(peer)
     }

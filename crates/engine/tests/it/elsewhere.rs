@@ -2,7 +2,7 @@
 use std::time::Duration;
 
 use jumpvpn_engine::agent::Notice;
-use jumpvpn_engine::gateway::Command;
+use jumpvpn_engine::gateway::{Command, Config};
 use jumpvpn_events::{EventKind, Reason, SessionLabel, State, Time};
 use jumpvpn_policy::Policy;
 use jumpvpn_wire::{Kind, NoSession, TakeoverInit, TakeoverRefusal};
@@ -552,4 +552,64 @@ fn a_birth_goes_to_the_next_gateway_when_the_first_is_silent() {
     journey.run_with_traffic(ms(4000));
     assert_eq!((journey.serving(), journey.agent.state()), (1, State::Attached));
     assert!(journey.at_agent.len() > 100);
+}
+
+/// How an agent whose gateways were started again with other files goes on.
+fn after_new_files(changes: [fn(&mut Config); 2], seed: u64) -> Journey {
+    let mut journey = Journey::begun(seed);
+    for (at, change) in changes.into_iter().enumerate() {
+        journey.kill(at);
+        journey.restart_with(at, change);
+    }
+    journey.run_with_traffic(ms(5000));
+    journey
+}
+
+fn strike(config: &mut Config) {
+    config.peers.clear();
+}
+
+fn move_out(config: &mut Config) {
+    config.peers.iter_mut().for_each(|peer| peer.inner[0] = "10.77.0.9".parse().unwrap());
+}
+
+fn ends(journey: &Journey) -> Vec<(Reason, bool)> {
+    let ends = journey.notices.iter().filter_map(|notice| match notice {
+        Notice::Terminated { reason, retry } => Some((*reason, *retry)),
+        _ => None,
+    });
+    ends.collect()
+}
+
+#[test]
+fn a_client_that_is_struck_everywhere_stops_with_that_reason() {
+    for seed in 0..8 {
+        let journey = after_new_files([strike, strike], 1700 + seed);
+        assert_eq!(ends(&journey), [(Reason::PeerRevoked, false)]);
+        assert!(journey.notices.contains(&Notice::Stopped { reason: Reason::PeerRevoked }));
+        journey.audit();
+    }
+}
+
+#[test]
+fn a_client_that_one_gateway_still_knows_goes_on_there() {
+    let either: [fn(&mut Config); 2] = [strike, move_out];
+    for (seed, change) in either.into_iter().enumerate() {
+        let journey = after_new_files([change, |_| ()], 1800 + seed as u64);
+        assert_eq!((journey.serving(), journey.agent.state()), (1, State::Attached));
+        never_ended(&journey);
+        journey.audit();
+    }
+}
+
+#[test]
+fn a_client_whose_addresses_were_changed_begins_a_new_session_with_them() {
+    let both: [[fn(&mut Config); 2]; 2] = [[move_out, move_out], [strike, move_out]];
+    for changes in both {
+        let journey = after_new_files(changes, 1900);
+        assert_eq!(ends(&journey), [(Reason::PeerChanged, true)]);
+        let inner = journey.status().inner_v4.expect("a new session").0;
+        assert_eq!((inner, journey.agent.state()), ("10.77.0.9".parse().unwrap(), State::Attached));
+        journey.audit();
+    }
 }

@@ -146,10 +146,15 @@ impl Journey {
 
     /// It runs again, with the store and without memory.
     pub fn restart(&mut self, at: usize) {
+        self.restart_with(at, |_| ());
+    }
+
+    /// The same, with another configuration.
+    pub fn restart_with(&mut self, at: usize, change: impl FnOnce(&mut jumpvpn_engine::gateway::Config)) {
         self.town.now = self.now;
         self.collect();
         self.lives[at] += 1;
-        self.town.restart(at);
+        self.town.restart_with(at, change);
         self.alive[at] = true;
     }
 

@@ -13,7 +13,7 @@ use jumpvpn_wire::{Cid, Frame, FrameReader, Kind, NoSession, SessionId};
 
 use crate::rogue::Rogue;
 use crate::town::{KEYS, Manner, Town, keys};
-use crate::world::{GATEWAY_INNER, MALLORY, MALLORY_INNER, ms, packet};
+use crate::world::{GATEWAY_INNER, MALLORY, MALLORY_INNER, key, ms, packet};
 
 fn home() -> SocketAddr {
     SocketAddr::from(([198, 51, 100, 66], 6666))
@@ -521,6 +521,23 @@ fn a_client_that_begins_anew_ends_what_a_dead_gateway_left() {
     assert_eq!(town.store.records.len(), 2);
     let live = town.store.records.values().filter(|(_, record)| record.state == RecordState::Live);
     assert_eq!(live.count(), 1);
+}
+
+#[test]
+fn who_was_given_the_addresses_of_another_ends_what_that_one_left() {
+    let mut town = Town::new();
+    town.birth(MALLORY, home());
+    let inner = town.config(0).peers[1].inner.clone();
+    town.restart_with(0, |config| {
+        config.peers.truncate(1);
+        config.peers[0].inner = inner;
+    });
+    let mut heir = town.birth(2, home());
+    assert!(serves(&mut town, 0, &mut heir));
+    let left: Vec<_> = town.store.records.values().map(|(_, record)| (record.state, record.peer)).collect();
+    assert_eq!(left.len(), 2);
+    assert!(left.contains(&(RecordState::Live, key(2).public().0)), "{left:?}");
+    assert!(!left.contains(&(RecordState::Live, key(MALLORY).public().0)), "{left:?}");
 }
 
 #[test]

@@ -114,7 +114,7 @@ pub const ROWS: &[Row] = &[
         scene.configured_otherwise(|config| config.peers.truncate(1));
         scene.request()
     }),
-    row("7.4/10", Reason::PeerRevoked, SEALED, |scene| {
+    row("7.4/10", Reason::PeerChanged, SEALED, |scene| {
         scene.configured_otherwise(|config| config.peers[1].inner[0] = "10.77.0.9".parse().unwrap());
         scene.request()
     }),

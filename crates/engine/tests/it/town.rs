@@ -224,11 +224,15 @@ impl Town {
 
     /// The process dies, is known to be dead, and starts again without anything in memory.
     pub fn restart(&mut self, at: usize) {
-        self.store.dead.insert(self.incarnations[at]);
+        self.restart_with(at, |_| ());
+    }
+
+    /// The same, with another configuration.
+    pub fn restart_with(&mut self, at: usize, change: impl FnOnce(&mut Config)) {
+        self.bury(at);
         self.asked.retain(|(gateway, _)| *gateway != at);
         self.said.retain(|(gateway, _)| *gateway != at);
-        let (gateway, incarnation) = self.life(at);
-        (self.gateways[at], self.incarnations[at]) = (gateway, incarnation);
+        self.configure(at, change);
     }
 
     /// Hands a datagram to a gateway, and takes in what that causes.

@@ -53,6 +53,35 @@ fn a_session_outlives_the_processes_of_its_gateway() {
     assert_eq!(proof.code, 0, "{}{}", proof.out, proof.err);
 }
 
+#[test]
+fn a_lost_key_is_replaced_and_opens_nothing_afterwards() {
+    let Some(world) = durable("a_lost_key_is_replaced_and_opens_nothing_afterwards") else { return };
+    let (mut gateway, mut thief) = world.both();
+    let (session, inner) = (world.agent_says("session"), world.agent_says("inner"));
+    let public = |world: &World, file: &str| {
+        let key = std::fs::read_to_string(world.bed.0.join(file)).unwrap();
+        world.bed.run_with(&["pubkey"], &key).out.trim().to_owned()
+    };
+    let lost = public(&world, "agent.key");
+    world.bed.file("new.key", &world.bed.run(&["genkey"]).out);
+    world.edit("gateway.toml", &lost, &public(&world, "new.key"));
+    gateway.signal("TERM");
+    gateway.wait();
+    let _gateway = world.gateway();
+    let mut using = world.beside_agent("ping -q -i 0.2 -w 120 10.77.0.1");
+    let (code, _) = thief.wait();
+    assert_eq!(code, Some(8), "who has the lost key is sent away: {}", thief.log());
+    assert!(thief.log().contains("PEER_REVOKED"), "{}", thief.log());
+    using.kill().unwrap();
+    using.wait().unwrap();
+    world.edit("agent.toml", "agent.key", "new.key");
+    let _agent = world.agent();
+    world.wait_until_attached();
+    assert!(world.pings("10.77.0.1"));
+    assert_eq!(world.agent_says("inner"), inner, "the addresses are the client's, not the key's");
+    assert_ne!(world.agent_says("session"), session);
+}
+
 /// The gateway does not start, says this, and changes no file of the store.
 #[track_caller]
 fn refused(world: &World, words: &[&str]) {
