@@ -17,6 +17,7 @@ const MEMCHECK: &[(&str, &[&str])] = &[
     // Messages to the neighbours; the rest of the room leaves system calls to others.
     ("host", &["--test", "it", "flat_site::neighbours_are_told_who_has_a_session_now"]),
     ("kem", &["--lib"]),
+    ("prefetch", &["--lib"]),
 ];
 
 /// Miri's interpreter is about a thousand times slower: so many cases of each property.

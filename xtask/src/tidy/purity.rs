@@ -10,6 +10,9 @@ const UNSAFE_ROOMS: &[&str] = &["kem", "prefetch", "tun", "transport", "host", "
 /// Further files: the fuzzer's counters are handed over by the compiler as two addresses.
 const UNSAFE_FILES: &[&str] = &["fuzz/src/coverage.rs"];
 
+/// What looks at the blocks of each file.
+const UNSAFE_PAGE: &str = "docs/security/unsafe.md";
+
 /// Words that name a clock, a socket, a file, a thread or randomness of the system.
 const IMPURE: &[(&str, &str)] = &[
     ("Instant", "time is an argument (jumpvpn_events::Time)"),
@@ -80,19 +83,22 @@ pub(super) fn same_bans(files: &[SourceFile]) -> Vec<Finding> {
     findings
 }
 
-/// `unsafe` outside of its rooms.
+/// `unsafe` outside of its rooms, or in a file of which [`UNSAFE_PAGE`] says nothing.
 pub(super) fn unsafe_code(files: &[SourceFile]) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let elsewhere = |file: &&SourceFile| {
-        let allowed = file.room().is_some_and(|room| UNSAFE_ROOMS.contains(&room));
-        file.is_rust() && !allowed && !UNSAFE_FILES.contains(&file.path.as_str())
-    };
-    for file in files.iter().filter(elsewhere) {
-        for (index, line) in file.text.lines().enumerate() {
-            if has_word(&code(line), "unsafe") {
-                let message = format!("unsafe may stand in {} only", UNSAFE_ROOMS.join(", "));
-                findings.push(Finding::at(file, index + 1, message));
-            }
+    let page = files.iter().find(|file| file.path == UNSAFE_PAGE).map_or("", |page| &page.text);
+    for file in files.iter().filter(|file| file.is_rust()) {
+        let room = file.room().is_some_and(|room| UNSAFE_ROOMS.contains(&room));
+        let allowed = room || UNSAFE_FILES.contains(&file.path.as_str());
+        let mut lines = file.text.lines().enumerate().filter(|(_, line)| has_word(&code(line), "unsafe"));
+        if !allowed {
+            let message = format!("unsafe may stand in {} only", UNSAFE_ROOMS.join(", "));
+            findings.extend(lines.map(|(index, _)| Finding::at(file, index + 1, message.clone())));
+        } else if let Some((index, _)) = lines.next()
+            && !page.contains(&format!("`{}`", file.path))
+        {
+            let message = format!("{UNSAFE_PAGE} does not say what looks at it");
+            findings.push(Finding::at(file, index + 1, message));
         }
     }
     findings
