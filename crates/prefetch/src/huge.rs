@@ -3,7 +3,7 @@
 
 use rustix::mm::{Advice, madvise};
 
-/// Length of a huge page where there are any: below it nothing is gained. Linux, x86_64 and aarch64 with 4 KiB pages.
+/// Length of a huge page where there are any: what is not a whole one gains nothing. Linux, x86_64 and aarch64 with 4 KiB pages.
 const HUGE_LEN: usize = 2 << 20;
 
 /// Asks the system for huge pages behind the memory that `vec` has and does not use yet. The first use of each takes longer then. It may not
@@ -12,9 +12,9 @@ pub fn huge<T>(vec: &mut Vec<T>) {
     let spare = vec.spare_capacity_mut();
     let len = size_of_val(spare);
     let start = spare.as_mut_ptr().cast::<u8>();
-    let to_page = start.align_offset(rustix::param::page_size());
-    let len = len.saturating_sub(to_page) / rustix::param::page_size() * rustix::param::page_size();
-    if len < HUGE_LEN {
+    let to_page = start.align_offset(HUGE_LEN);
+    let len = len.saturating_sub(to_page) / HUGE_LEN * HUGE_LEN;
+    if len == 0 {
         return;
     }
     // SAFETY: whole pages of memory that the vector owns; the advice changes neither their content nor who may use them.
