@@ -21,9 +21,10 @@ pub(super) const NOTE: &str = "\
 Times of one core per datagram, to sessions in random order, in batches as a receive brings them: the engine is told
 which datagrams come next, which is part of the time. lookup: DATA whose slot is found by its CID and that is refused by
 its key generation, which stands beside the CID; the session itself is not read. packet: 28 bytes inside, _in opened,
-_out found by its inner address and sealed. flatness: the time with many sessions over that with 10, each measured in
-turn with the other; what is above 1 is memory that many sessions do not find in a cache. Sessions are put in without
-their handshakes, and are otherwise what a handshake makes. A million of them need about 6 GiB of memory.";
+_out found by its inner address and sealed. flatness: the time with 10^6 sessions, or with as many as the name says,
+over that with 10, each measured in turn with the other; what is above 1 is memory that many sessions do not find in a
+cache. Sessions are put in without their handshakes, and are otherwise what a handshake makes. A million of them need
+about 6 GiB of memory.";
 
 /// Datagrams of a receive: the most the transport asks the kernel for at once.
 const RECEIVE_COUNT: usize = 32;
@@ -64,8 +65,10 @@ pub(super) fn measure(size: &Size, progress: &mut Progress) -> Result<Vec<Figure
             few.round(size, &mut base)?;
             crowd.round(size, &mut times)?;
         }
-        ratios.push(flatness(format!("lookup_flatness_{count}"), &base.lookup, &times.lookup));
-        ratios.push(flatness(format!("packet_flatness_{count}"), &base.both_ways(), &times.both_ways()));
+        // The greatest number is the one that is meant where no number is named.
+        let number = if count == most { String::new() } else { format!("_{count}") };
+        ratios.push(flatness(format!("lookup_flatness{number}"), &base.lookup, &times.lookup));
+        ratios.push(flatness(format!("packet_flatness{number}"), &base.both_ways(), &times.both_ways()));
         figures.extend(times.figures(count));
         all_few.take(base);
     }

@@ -70,8 +70,8 @@ fn lookup_in_small() {
     let expected = [
         "lookup_flatness_5",
         "packet_flatness_5",
-        "lookup_flatness_9",
-        "packet_flatness_9",
+        "lookup_flatness",
+        "packet_flatness",
         "lookup_2_ns",
         "packet_2_in_ns",
         "packet_2_out_ns",
