@@ -60,7 +60,7 @@ pub(crate) const TRIALS: &[Trial] = &[
     Trial {
         name: "crowd",
         clauses: &["B4.3.3", "T6.6"],
-        how: "more clients than there is room for, all of them moving at once; 20,000 in the long form",
+        how: "more clients than there is room for, all of them moving at once; 100,000 in the long form",
         is_long: false,
         families: &[Family::V4],
         run: crowd::run,

@@ -9,7 +9,8 @@ mod echo;
 mod member;
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
+use std::collections::{BinaryHeap, VecDeque};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
@@ -33,10 +34,18 @@ use member::{Asked, Member, PORTS, index_of};
 
 /// Kernel buffers of the sockets, bytes: all clients share them, and answers to a hundred of them come in bursts.
 const BUFFER_LEN: usize = 8 << 20;
-/// Batches taken from a socket before timers have their turn.
-const ROUNDS_MAX: usize = 8;
+/// Batches taken from a socket before timers have their turn: all that the kernel's queue holds. A timer whose answer waits
+/// in the queue must not fire: it would ask again, and all the others would wait for that.
+const ROUNDS_MAX: usize = 256;
+/// Timers and wishes that have their turn before datagrams have theirs again: some ms of work.
+const TURN_COUNT: usize = 256;
 /// Clients that are looked after in one sweep: of a large crowd a part each time, so that datagrams have their turn.
 const SWEEP_COUNT: usize = 500;
+/// Clients whose move is under way at once. A client waits 50 ms before it asks again, and 1.5 s in all; here the clients of
+/// a crowd share a processor, which does the work of some thousand moves in a second.
+const MOVING_MAX: usize = 500;
+/// Between two looks at whether a client has to be asked once more.
+const ASK_AGAIN: Duration = Duration::from_millis(50);
 /// Clients that wait for their birth at once, while many are raised: each shakes hands anew twice a second, and when that takes more
 /// than the thread has, no answer is looked at in its time and nobody is born any more.
 const WAITING_MAX: usize = 200;
@@ -49,6 +58,13 @@ pub struct Swarm {
     members: Vec<Member>,
     sockets: Vec<UdpBinding>,
     timers: BinaryHeap<Reverse<(Time, u32)>>,
+    /// Clients that are to jump and have not been asked, in turn.
+    wishes: VecDeque<u32>,
+    /// Clients that have been asked, and when they are looked at again: the earliest first. Those that have jumped since are
+    /// among them.
+    asked: VecDeque<(Time, u32)>,
+    /// How many of them have not jumped.
+    moving_count: usize,
     /// Set aside while its datagrams are worked on.
     batch: Option<DatagramBatch>,
     scratch: Vec<u8>,
@@ -57,8 +73,10 @@ pub struct Swarm {
     swept: Time,
     /// The client with which the next sweep begins.
     swept_to: usize,
-    /// Clients that have had a session.
+    /// Clients that have had a session, that have one now, and that have jumped since they were asked last.
     born_count: usize,
+    live_count: usize,
+    jumped_count: usize,
     /// Echo replies that came back.
     pub replies: u64,
     /// The last datagram of each type that client 0 sent, by its code: what somebody on its path could have captured.
@@ -91,12 +109,17 @@ impl Swarm {
             members: Vec::new(),
             sockets,
             timers: BinaryHeap::new(),
+            wishes: VecDeque::new(),
+            asked: VecDeque::new(),
+            moving_count: 0,
             batch: Some(DatagramBatch::new(MAX_BATCH_COUNT)),
             scratch: vec![0; TRANSMIT_BUFFER_LEN],
             window: 0,
             swept: clock::now(),
             swept_to: 0,
             born_count: 0,
+            live_count: 0,
+            jumped_count: 0,
             replies: 0,
             captured: [const { None }; 256],
         })
@@ -149,8 +172,7 @@ impl Swarm {
     /// Clients whose session lives and carries packets under its final keys.
     #[must_use]
     pub fn live_count(&self) -> usize {
-        let lives = |member: &&Member| member.up && member.agent.state() == State::Attached;
-        self.members.iter().filter(lives).count()
+        self.live_count
     }
 
     /// Ends of sessions so far, with their reasons.
@@ -202,27 +224,56 @@ impl Swarm {
         PORTS[link as usize]
     }
 
-    /// Asks every client to jump to its other link.
+    /// Wishes that every client jumps to its other link: all from this moment on. Each is asked when its turn comes: when what has
+    /// arrived is dealt with, and fewer than [`MOVING_MAX`] are on their way.
     pub fn jump_all(&mut self) {
+        let at = Instant::now();
         for index in 0..self.members.len() as u32 {
-            self.jump(index);
+            self.wish(index, at);
         }
     }
 
-    /// Asks client `index` to jump. A client that refuses now (it probes just then) is asked again by [`Swarm::turn`].
-    pub fn jump(&mut self, index: u32) {
-        let now = clock::now();
+    fn wish(&mut self, index: u32, at: Instant) {
         let member = &mut self.members[index as usize];
-        let before = member.agent.status(now).jumps;
-        member.jumped_in = None;
-        member.asked = Some(Asked { at: Instant::now(), before });
-        self.command_jump(index);
+        self.jumped_count -= usize::from(member.jumped_in.take().is_some());
+        match &mut member.asked {
+            Some(asked) => asked.at = at,
+            None => {
+                member.asked = Some(Asked { at, before: None });
+                self.wishes.push_back(index);
+            }
+        }
     }
 
-    fn command_jump(&mut self, index: u32) {
-        let now = clock::now();
-        // A refusal (no ticket yet, cooldown) leaves the wish in place; it is repeated with the sweep.
+    /// Asks those whose turn it is to jump. Who refused (it probed just then, or had jumped a moment ago) is asked again, and
+    /// so is who gave up.
+    fn ask(&mut self, now: Time) {
+        for _ in 0..TURN_COUNT {
+            let Some((due, index)) = self.asked.front().copied() else { break };
+            if due > now {
+                break;
+            }
+            self.asked.pop_front();
+            if self.members[index as usize].asked.is_some_and(|asked| asked.before.is_some()) {
+                self.command_jump(index, now);
+            }
+        }
+        for _ in 0..TURN_COUNT {
+            if self.moving_count >= MOVING_MAX {
+                return;
+            }
+            let Some(index) = self.wishes.pop_front() else { return };
+            let member = &mut self.members[index as usize];
+            let Some(asked) = &mut member.asked else { continue };
+            asked.before = Some(member.agent.status(now).jumps);
+            self.moving_count += 1;
+            self.command_jump(index, now);
+        }
+    }
+
+    fn command_jump(&mut self, index: u32, now: Time) {
         self.members[index as usize].agent.handle_command(Command::Jump { to: None }, now).ok();
+        self.asked.push_back((now + ASK_AGAIN, index));
         self.settle(index);
     }
 
@@ -235,7 +286,7 @@ impl Swarm {
     /// How many clients have jumped since they were asked last.
     #[must_use]
     pub fn jumped_count(&self) -> usize {
-        self.members.iter().filter(|member| member.jumped_in.is_some()).count()
+        self.jumped_count
     }
 
     /// Runs for `span`.
@@ -279,11 +330,22 @@ impl Swarm {
             }
         }
         let now = clock::now();
-        while let Some(Reverse((due, index))) = self.timers.peek().copied() {
-            if due > now {
-                break;
-            }
-            self.timers.pop();
+        self.fire(now);
+        self.ask(now);
+        if self.window > 0 && now.since(self.swept) >= echo::LOST_AFTER {
+            self.sweep(now);
+        }
+        if !received {
+            self.sleep(nap)?;
+        }
+        Ok(())
+    }
+
+    /// What is due is done, the earliest first.
+    fn fire(&mut self, now: Time) {
+        for _ in 0..TURN_COUNT {
+            let Some(first) = self.timers.peek_mut().filter(|first| first.0.0 <= now) else { return };
+            let Reverse((due, index)) = PeekMut::pop(first);
             let member = &mut self.members[index as usize];
             if member.scheduled == due {
                 member.scheduled = Time::MAX;
@@ -293,13 +355,6 @@ impl Swarm {
                 self.settle(index);
             }
         }
-        if now.since(self.swept) >= echo::LOST_AFTER {
-            self.sweep(now);
-        }
-        if !received {
-            self.sleep(nap)?;
-        }
-        Ok(())
     }
 
     fn receive(&mut self, link: usize) -> io::Result<bool> {
@@ -359,16 +414,24 @@ impl Swarm {
                     }
                 }
                 Notice::Terminated { reason, .. } | Notice::Stopped { reason } => {
-                    member.up = false;
-                    member.ended = Some(reason);
+                    // A birth that is given up, and begun anew, was no session.
+                    if std::mem::take(&mut member.up) {
+                        member.ended = Some(reason);
+                    }
                 }
             }
         }
-        if let Some(asked) = member.asked.filter(|_| committed)
-            && member.agent.status(now).jumps > asked.before
+        if let Some(Asked { at, before: Some(before) }) = member.asked.filter(|_| committed)
+            && member.agent.status(now).jumps > before
         {
-            member.jumped_in = Some(asked.at.elapsed());
+            member.jumped_in = Some(at.elapsed());
             member.asked = None;
+            self.jumped_count += 1;
+            self.moving_count -= 1;
+        }
+        let is_live = member.up && member.agent.state() == State::Attached;
+        if is_live != std::mem::replace(&mut member.is_live, is_live) {
+            self.live_count = if is_live { self.live_count + 1 } else { self.live_count - 1 };
         }
         if let Some(due) = member.agent.poll_timeout().filter(|due| *due < member.scheduled) {
             member.scheduled = due;
@@ -399,28 +462,28 @@ impl Swarm {
         self.sockets[link as usize].try_send(transmit.destination, Some(source), bytes, None).ok();
     }
 
-    /// What was lost is sent anew, what was refused is asked for again.
+    /// What was lost is sent anew.
     fn sweep(&mut self, now: Time) {
         self.swept = now;
         let count = self.members.len();
         for place in 0..count.min(SWEEP_COUNT) {
             let index = ((self.swept_to + place) % count) as u32;
             let member = &mut self.members[index as usize];
-            if self.window > 0 && now.since(member.echo.moved) >= echo::LOST_AFTER {
+            if now.since(member.echo.moved) >= echo::LOST_AFTER {
                 member.echo.in_flight = 0;
                 member.echo.moved = now;
                 self.settle(index);
-            }
-            if self.members[index as usize].asked.is_some() {
-                self.command_jump(index);
             }
         }
         self.swept_to = (self.swept_to + SWEEP_COUNT) % count.max(1);
     }
 
     fn sleep(&self, nap: Duration) -> io::Result<()> {
-        let due = self.timers.peek().map(|Reverse((due, _))| due.since(clock::now()));
-        let nap = due.map_or(nap, |due| due.min(nap));
+        let timer = self.timers.peek().map(|Reverse((due, _))| *due);
+        let asked = self.asked.front().map(|(due, _)| *due);
+        let is_waited_for = !self.wishes.is_empty() && self.moving_count < MOVING_MAX;
+        let due = if is_waited_for { Some(Time::ZERO) } else { timer.into_iter().chain(asked).min() };
+        let nap = due.map_or(nap, |due| due.since(clock::now()).min(nap));
         let timeout = Timespec { tv_sec: 0, tv_nsec: i64::from(nap.min(NAP).subsec_nanos()) };
         let mut waited: Vec<PollFd<'_>> = self
             .sockets

@@ -54,12 +54,12 @@ pub fn index_of(address: IpAddr) -> Option<u32> {
     Some(host.checked_sub(1)? * NETWORK_COUNT + network % NETWORK_COUNT)
 }
 
-/// A jump that was asked for.
+/// A jump that is wished for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Asked {
     pub(super) at: Instant,
-    /// Jumps committed before.
-    pub(super) before: u32,
+    /// Jumps committed before it was asked; none: it has not been asked yet.
+    pub(super) before: Option<u32>,
 }
 
 /// See the head of this file.
@@ -78,6 +78,8 @@ pub(super) struct Member {
     pub(super) ended: Option<Reason>,
     /// Inner addresses are known and packets may flow.
     pub(super) up: bool,
+    /// So it was counted when it was settled last.
+    pub(super) is_live: bool,
     pub(super) echo: super::Echo,
 }
 
@@ -108,6 +110,7 @@ impl Member {
             born_in: None,
             ended: None,
             up: false,
+            is_live: false,
             echo: super::Echo::default(),
         }
     }
