@@ -482,8 +482,8 @@ impl Agent {
         live.transition(&mut self.core, Trigger::Terminate, reason, now);
         let kind = EventKind::Termination { committed, lifetime: now.since(live.born), switches: live.jumps };
         live.event(&mut self.core, reason, kind, now);
-        // A gateway that shuts down comes back; only our own operator's word is final.
-        let stop = self.leaving || matches!(reason, Reason::Superseded | Reason::PeerRevoked);
+        // A gateway that shuts down comes back, and one that has struck us may have read a wrong file.
+        let stop = self.leaving || reason == Reason::Superseded;
         self.core.resending = None;
         self.core.notice(Notice::Terminated { reason, retry: !stop });
         if stop {

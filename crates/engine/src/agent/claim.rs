@@ -160,7 +160,6 @@ impl Live {
         let Some(claim) = self.claim.take() else { return };
         let Claim { agreed, payload, from, heard, .. } = *claim;
         self.takeover = None;
-        self.disowned.clear();
         self.stage = Stage::Ready;
         (self.told_epoch, self.version) = (self.epoch.owner_epoch, payload.version);
         self.owner_since = self.cseq;

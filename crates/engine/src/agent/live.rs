@@ -121,7 +121,7 @@ pub(crate) struct Live {
     pub version: u64,
     pub keyring: Keyring,
     pub takeover: Option<Box<Takeover>>,
-    /// Gateways that will not have the session again, with what they said.
+    /// Gateways that will not have the session again, with what they said since one served it last.
     pub disowned: BTreeMap<usize, Reason>,
     pub claim: Option<Box<Claim>>,
     pub machine: Machine,

@@ -60,6 +60,7 @@ impl Live {
         self.recovering_since = None;
         self.next_recovery = None;
         self.degraded_since = None;
+        self.disowned.clear();
         self.cancel_takeover();
     }
 

@@ -497,6 +497,7 @@ impl Live {
             return Ok(Received::Consumed);
         }
         let reason = takeover.reason;
+        self.disowned.remove(&terms.gateway);
         if let Some(path) = paths.by_key_mut(key).filter(|_| terms.sends == 1) {
             path.rtt.update(now.since(terms.sent));
         }
@@ -543,7 +544,7 @@ impl Live {
             self.degraded_since = Some(now);
         }
         core.counters.drops.record(reason);
-        self.note_disowned(core, gateway, reason);
+        self.note_disowned(core, paths.home(), gateway, reason, now);
         if self.stage == Stage::Claiming && self.takeover.is_none() {
             self.claim_failed(core, paths, reason, now);
         }
@@ -566,14 +567,21 @@ impl Live {
 }
 
 impl Live {
-    /// A gateway has struck the client from its file, or gives it other addresses than the session's. Another one may have read an
-    /// older or a newer file; when all say so, the session has nowhere to go.
-    fn note_disowned(&mut self, core: &Core, gateway: usize, reason: Reason) {
+    /// A gateway has struck the client from its file, or gives it other addresses than the session's; any other answer takes that back.
+    /// Another gateway may have read an older or a newer file: when all that are asked say so, the session has nowhere to go.
+    fn note_disowned(&mut self, core: &Core, home: usize, gateway: usize, reason: Reason, now: Time) {
         if !matches!(reason, Reason::PeerRevoked | Reason::PeerChanged) {
+            self.disowned.remove(&gateway);
+            return;
+        }
+        if self.takeover.as_ref().is_some_and(|takeover| takeover.planned_until.is_some()) {
+            // It is served where it is.
             return;
         }
         self.disowned.insert(gateway, reason);
-        if (0..core.config.gateways.len()).all(|known| self.disowned.contains_key(&known)) {
+        let gateways = core.config.gateways.iter().enumerate();
+        let mut asked = gateways.filter(|(at, known)| *at == home || known.is_current(now));
+        if asked.all(|(at, _)| self.disowned.contains_key(&at)) {
             let changed = self.disowned.values().any(|said| *said == Reason::PeerChanged);
             self.finish(if changed { Reason::PeerChanged } else { Reason::PeerRevoked }, false);
         }

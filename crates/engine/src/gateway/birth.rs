@@ -2,7 +2,7 @@
 //!
 //! Nothing enters the session table before the client has confirmed: a replayed HS_INIT costs one bounded
 //! pending entry. There is no timestamp and no per-client counter that somebody could drive forward.
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
@@ -35,6 +35,9 @@ const PENDING_PER_PEER: usize = 8;
 const PENDING_WITHOUT_COOKIE: usize = 2;
 /// Records that are put out of the way for one birth: one for each inner address, and one that ended a moment ago.
 const CLEARED_MAX: u8 = 3;
+/// For so long a session of somebody whose addresses are another's by our file may still be taken over by a gateway that knows better: files
+/// change one after the other, and a client that is awake is back within two seconds of its owner's death.
+const HEIR_WAIT: Duration = Duration::from_secs(10);
 /// Epoch of the first owner.
 const FIRST_OWNER_EPOCH: u64 = 1;
 /// Version of a newborn session.
@@ -65,12 +68,23 @@ pub(crate) struct PendingBirths {
     entries: Slab<PendingBirth>,
     /// Oldest first: (created, or confirmed; slot).
     order: VecDeque<(Time, u32)>,
+    /// By peer: the record of somebody else that has its addresses, and since when that is known.
+    heirs: BTreeMap<usize, (Rev, Time)>,
 }
 
 impl PendingBirths {
     pub fn new() -> PendingBirths {
         let order = VecDeque::with_capacity(PENDING_CAPACITY);
-        PendingBirths { entries: Slab::with_capacity(PENDING_CAPACITY), order }
+        PendingBirths { entries: Slab::with_capacity(PENDING_CAPACITY), order, heirs: BTreeMap::new() }
+    }
+
+    /// Whether this record has been in the peer's way for long enough.
+    fn has_waited(&mut self, peer: usize, rev: Rev, now: Time) -> bool {
+        let (known, since) = self.heirs.entry(peer).or_insert((rev, now));
+        if *known != rev {
+            (*known, *since) = (rev, now);
+        }
+        now.since(*since) >= HEIR_WAIT
     }
 
     /// Number of entries.
@@ -426,9 +440,10 @@ impl Gateway {
             Answer::Conflict { owner: Some(Owner::Alive), .. } => {
                 self.refuse_birth(slot, Reason::OwnerAlive);
             }
-            Answer::Conflict { current: Some(current), .. } if self.is_orphan(slot, &current.1) => {
-                self.clear_orphan(slot, current, now);
-            }
+            Answer::Conflict { current: Some(current), .. } => match self.why_in_vain(slot, current, now) {
+                Some(reason) => self.clear_orphan(slot, current, reason, now),
+                None => self.refuse_birth(slot, Reason::StoreConflict),
+            },
             Answer::Conflict { .. } => self.refuse_birth(slot, Reason::StoreConflict),
             Answer::Refused { reason: Reason::CellFull, .. } => self.refuse_birth(slot, Reason::CellFull),
             // Not known whether it was written: fail closed, the client begins anew.
@@ -437,13 +452,19 @@ impl Gateway {
         true
     }
 
-    /// Whether the record in the way is served by nobody (its owner is dead, or is this gateway and does not hold it) and wanted
-    /// by nobody: this very client has begun anew, or whoever else had the addresses has them no more.
-    fn is_orphan(&self, slot: u32, record: &SessionRecord) -> bool {
-        let entry = self.pending.entries.get(slot as usize);
-        let Some(entry) = entry.filter(|entry| entry.cleared < CLEARED_MAX) else { return false };
-        let is_own = record.peer == self.core.peers[entry.peer].public.0;
-        (is_own || self.peer_of(record).is_err()) && self.is_abandoned(record)
+    /// Why the record in the way may end: it is served by nobody (its owner is dead, or is this gateway and does not hold it) and wanted
+    /// by nobody. This very client has begun anew, or whoever else had the addresses has them no more, for a while already.
+    fn why_in_vain(&mut self, slot: u32, (rev, record): &(Rev, SessionRecord), now: Time) -> Option<Reason> {
+        let entry = self.pending.entries.get(slot as usize)?;
+        let peer = entry.peer;
+        if entry.cleared == CLEARED_MAX || !self.is_abandoned(record) {
+            return None;
+        }
+        if record.peer == self.core.peers[peer].public.0 {
+            return Some(Reason::Superseded);
+        }
+        let struck = self.peer_of(record).err()?;
+        self.pending.has_waited(peer, *rev, now).then_some(struck)
     }
 
     /// Whether the session of this record lives in the store, while nobody here serves it or is about to.
@@ -457,9 +478,9 @@ impl Gateway {
     }
 
     /// Ends such a record. A store may carry out what it is asked in any order, so the birth waits for that.
-    fn clear_orphan(&mut self, slot: u32, (rev, record): &(Rev, SessionRecord), now: Time) {
+    fn clear_orphan(&mut self, slot: u32, (rev, record): &(Rev, SessionRecord), reason: Reason, now: Time) {
         let expected = Expected { rev: *rev, epoch: record.owner_epoch, version: record.version };
-        let (handle, reason_number) = (record.handle, Reason::Superseded.number());
+        let (handle, reason_number) = (record.handle, reason.number());
         let id = self.core.ask(|id| Request::Terminate { id, handle, expected, reason_number });
         self.pending.note_asked(slot, id, now);
         let entry = &mut self.pending.entries[slot as usize];

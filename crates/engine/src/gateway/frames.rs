@@ -195,7 +195,9 @@ fn report(session: &Session, now: Time) -> ReceiveReport {
 /// A client may say why it goes, but not pretend to be the operator of this gateway.
 pub(super) fn peer_close_reason(reason: Reason) -> Reason {
     match reason {
-        Reason::Superseded | Reason::OwnerClosed | Reason::PeerRevoked => Reason::PeerClosed,
+        Reason::Superseded | Reason::OwnerClosed | Reason::PeerRevoked | Reason::PeerChanged => {
+            Reason::PeerClosed
+        }
         other => other,
     }
 }

@@ -582,11 +582,42 @@ fn ends(journey: &Journey) -> Vec<(Reason, bool)> {
 }
 
 #[test]
-fn a_client_that_is_struck_everywhere_stops_with_that_reason() {
+fn the_session_of_a_client_that_is_struck_everywhere_ends_with_that_reason() {
     for seed in 0..8 {
-        let journey = after_new_files([strike, strike], 1700 + seed);
-        assert_eq!(ends(&journey), [(Reason::PeerRevoked, false)]);
-        assert!(journey.notices.contains(&Notice::Stopped { reason: Reason::PeerRevoked }));
+        let mut journey = after_new_files([strike, strike], 1700 + seed);
+        assert_eq!(ends(&journey), [(Reason::PeerRevoked, true)]);
+        assert_ne!(journey.agent.state(), State::Attached);
+        // Who was struck by mistake is let in again.
+        journey.kill(1);
+        journey.restart(1);
+        journey.run_with_traffic(ms(60_000));
+        assert_eq!((journey.serving(), journey.agent.state()), (1, State::Attached));
+        journey.audit();
+    }
+}
+
+#[test]
+fn what_a_gateway_said_before_the_session_was_served_again_counts_no_more() {
+    for seed in 0..4 {
+        let mut journey = Journey::begun(1750 + seed);
+        let before = anchor(&journey);
+        journey.kill(1);
+        journey.restart_with(1, strike);
+        // The own gateway is silent for a while, and the other one says that it knows no such client.
+        journey.alive[0] = false;
+        journey.run_with_traffic(ms(3000));
+        assert!(journey.agent.counters().drops.count(Reason::PeerRevoked) > 0);
+        journey.alive[0] = true;
+        journey.run_with_traffic(ms(5000));
+        assert_eq!((journey.serving(), journey.agent.state()), (0, State::Attached));
+        // Later the client moves from the one file to the other.
+        for (at, change) in [(1, (|_: &mut Config| ()) as fn(&mut Config)), (0, strike)] {
+            journey.kill(at);
+            journey.restart_with(at, change);
+        }
+        journey.run_with_traffic(ms(5000));
+        assert_eq!((journey.serving(), anchor(&journey)), (1, before));
+        never_ended(&journey);
         journey.audit();
     }
 }

@@ -290,7 +290,9 @@ fn answer_drawn(tap: &Tap) -> Option<rand_chacha::ChaCha20Rng> {
 /// A client says why it goes, but it is not the operator of the gateway.
 pub(super) fn peer_reason(reason: Reason) -> Reason {
     match reason {
-        Reason::Superseded | Reason::OwnerClosed | Reason::PeerRevoked => Reason::PeerClosed,
+        Reason::Superseded | Reason::OwnerClosed | Reason::PeerRevoked | Reason::PeerChanged => {
+            Reason::PeerClosed
+        }
         other => other,
     }
 }
