@@ -331,6 +331,12 @@ impl<'a> Siege<'a> {
         self.class.gateway(self.family)
     }
 
+    /// Whether the client is behind routers that translate addresses. Then it takes the address that the gateway tells it, from
+    /// whomever that one has its packets; else nobody can speak for the address that it has itself.
+    pub(crate) fn is_translated(&self) -> bool {
+        self.family == Family::V4
+    }
+
     /// A socket on the attacker's own machine.
     ///
     /// # Errors

@@ -73,8 +73,10 @@ pub(crate) fn faster_copy(siege: &mut Siege<'_>) -> io::Result<()> {
     siege.last(span)?;
     siege.field.trunk.let_pass();
     // Somebody who is faster by more than a client can notice, and hands everything on in both directions, is the better
-    // path: the client accepts it in a sealed ticket. What he gained ends with his help.
-    siege.accepted.insert(copy);
+    // path for a client behind a NAT, who accepts it in a sealed ticket. What he gained ends with his help.
+    if siege.is_translated() {
+        siege.accepted.insert(copy);
+    }
     siege.share = 0.9;
     siege.reasons.insert("PATH_DUPLICATION");
     siege.until("the session is back where the client is", |siege| {
@@ -102,15 +104,21 @@ pub(crate) fn relay(siege: &mut Siege<'_>) -> io::Result<()> {
             _ => Fate::Pass,
         }
     });
-    siege.until("the session follows its client behind the relay", |siege| {
-        Ok(siege.bound()? == Some(copy.to_string()))
+    let follows = siege.is_translated();
+    siege.until("the session follows its client behind the relay, or leaves that path", |siege| {
+        let bound = siege.bound()?;
+        let is_there = bound == Some(copy.to_string());
+        Ok(is_there == follows && bound != Some(laptop.to_string()))
     })?;
     siege.settle()?;
     let capture = siege.field.trunk.look(|log| {
         let relayed = |seen: &&Seen| seen.direction == Direction::Up && seen.datagram.source == copy;
         log.iter().filter(relayed).cloned().collect::<Vec<_>>()
     });
-    siege.jump(Uplink::Lte)?;
+    if follows {
+        siege.accepted.insert(copy);
+        siege.jump(Uplink::Lte)?;
+    }
     let left = siege.field.trunk.look(<[Seen]>::len);
     for seen in &capture {
         siege.forge(copy, &seen.datagram.payload)?;
@@ -118,7 +126,6 @@ pub(crate) fn relay(siege: &mut Siege<'_>) -> io::Result<()> {
     siege.last(Duration::from_millis(500))?;
     let sent = siege.field.trunk.look(|log| log[left..].iter().filter(|seen| is_data_to(copy, seen)).count());
     siege.require(sent == 0, || format!("{sent} packets went to the relay that the client had left"));
-    siege.accepted.insert(copy);
     siege.settle()
 }
 
