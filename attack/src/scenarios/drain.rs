@@ -50,6 +50,6 @@ pub(crate) fn handshakes(siege: &mut Siege<'_>) -> io::Result<()> {
     }
     siege.last(Duration::from_millis(200))?;
     // It was answered when it was new.
-    siege.require_silence();
+    siege.is_silence_due = true;
     Ok(())
 }

@@ -135,6 +135,6 @@ pub(crate) fn guess(siege: &mut Siege<'_>) -> io::Result<()> {
         siege.forge(source, &control)?;
         siege.forge(source, &packet)?;
     }
-    siege.require_silence();
+    siege.is_silence_due = true;
     Ok(())
 }
