@@ -289,3 +289,6 @@ fn recv_mut(session: &mut Session, role: CidRole, now: Time) -> Result<&mut Traf
     };
     recv.ok_or(Reason::BindingNotActive)
 }
+
+#[cfg(test)]
+mod tests;

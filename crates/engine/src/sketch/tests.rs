@@ -46,3 +46,24 @@ fn flooding_one_key_leaves_the_others_alone() {
     }
     assert_eq!((1..1000u64).filter(|key| !sketch.take(key, now)).count(), 0);
 }
+
+#[test]
+fn each_row_has_cells_of_its_own() {
+    let mut rng = ChaCha20Rng::seed_from_u64(4);
+    let mut sketch = Sketch::new(50, 50, &mut rng);
+    for key in 0..1000u64 {
+        sketch.take(key, Time::from_millis(1));
+    }
+    // Of 1000 keys some eight share a cell with another one.
+    for row in sketch.cells.chunks(CELL_COUNT) {
+        let used = row.iter().filter(|cell| cell.full_at_millis > 0).count();
+        assert!((950..=1000).contains(&used), "{used}");
+    }
+}
+
+#[test]
+fn the_longest_period_is_for_ever() {
+    let mut bucket = Bucket::every(Duration::MAX, 1);
+    assert!(bucket.take(Time::ZERO));
+    assert!(!bucket.take(Time::ZERO + Duration::from_secs(1 << 20)));
+}

@@ -8,7 +8,7 @@ use jumpvpn_session::{
     open_control, rekey_parts, seal_control,
 };
 use jumpvpn_wire::{
-    CONTROL_HEADER_LEN, Cid, ControlHeader, Frame, FrameWriter, HS_INIT_LEN, InitPayload, Kind,
+    CONTROL_HEADER_LEN, Cid, ControlHeader, Frame, FrameReader, FrameWriter, HS_INIT_LEN, InitPayload, Kind,
     MAX_PLAINTEXT_LEN, PathId, ProbeFlags, ProbePayload, Quality, ReattachPayload, RouteToken, SessionId,
     TAG_LEN, TAKEOVER_INIT_LEN, TakeoverInitPayload, TakeoverRespPayload, TicketPayload, TransportClass,
     features,
@@ -54,6 +54,9 @@ pub struct Rogue {
     pub cseq: u64,
     version: u64,
     seed: u64,
+    binding: BindingContext,
+    /// The round trip it says it has, microseconds.
+    pub rtt_us: u32,
 }
 
 impl Rogue {
@@ -82,6 +85,8 @@ impl Rogue {
             cseq: 0,
             version: 1,
             seed,
+            binding: BindingContext::birth(),
+            rtt_us: u32::MAX,
         }
     }
 
@@ -137,6 +142,7 @@ impl Rogue {
         (self.epoch, self.secret) = (taken.context, taken.secret);
         (self.server_cid, self.token) = (payload.server_cid, payload.token);
         (self.token_config, self.version) = (payload.token_config, payload.version);
+        self.binding = taken.binding;
     }
 
     /// Which session it has, and in which owner epoch, version and key epoch.
@@ -198,7 +204,7 @@ impl Rogue {
             flags: ProbeFlags { urgent: false, rebind, mtu: false },
             transport: TransportClass::Udp,
             client_cid,
-            rtt_us: u32::MAX,
+            rtt_us: self.rtt_us,
         };
         self.seal(Kind::PathProbe, &payload.encode())
     }
@@ -207,10 +213,47 @@ impl Rogue {
     pub fn jump(&mut self, world: &mut World, reason: u16) {
         let (datagram, request) = self.request_to_move(world, reason);
         assert_eq!(world.hand_in(self.source, &datagram), Received::Consumed);
+        self.bind(&request);
+    }
+
+    /// Goes on with the binding that its last request asked for.
+    pub fn bind(&mut self, request: &ReattachPayload) {
         let (cseq, path_id, client_nonce) = (self.cseq, request.path_id, request.client_nonce);
-        let context = BindingContext { cseq, path_id, client_nonce, ticket: Some(request.ticket) };
-        self.traffic = self.secret.binding(&self.epoch, &context, Side::Client);
+        self.binding = BindingContext { cseq, path_id, client_nonce, ticket: Some(request.ticket) };
+        self.traffic = self.secret.binding(&self.epoch, &self.binding, Side::Client);
         self.server_cid = request.ticket.server_cid();
+    }
+
+    /// Renews its keys, up to the confirmation: the gateway learns from the next message that they are in use.
+    pub fn rekey(&mut self, world: &mut World) {
+        let (n, sid, cid) = (self.epoch.n + 1, self.epoch.sid, Cid(self.rng.next_u64()));
+        let rekey = RekeyInitiator::start(n, sid, cid, RekeyMode::Classical, &mut self.rng).unwrap();
+        let (part, parts, body) = rekey_parts(rekey.request()).next().unwrap();
+        let asked = self.frames(&[Frame::RekeyReq { part, parts, body }]);
+        assert_eq!(world.hand_in(self.source, &asked), Received::Consumed);
+        let opened: Vec<_> =
+            world.take_strays(self.source).iter().filter_map(|sent| self.open(sent)).collect();
+        let response =
+            opened.iter().flat_map(|plain| FrameReader::new(plain)).find_map(|frame| match frame {
+                Ok(Frame::RekeyResp(body)) => Some(body),
+                _ => None,
+            });
+        let finished = rekey.finish(&self.secret, response.unwrap()).unwrap();
+        self.epoch = EpochContext { n: finished.n, ..self.epoch };
+        self.traffic = finished.secret.binding(&self.epoch, &self.binding, Side::Client);
+        self.control = finished.secret.control(&self.epoch);
+        (self.secret, self.server_cid, self.token) =
+            (finished.secret, finished.terms.server_cid, finished.terms.token);
+        self.token_config = finished.terms.token_config;
+    }
+
+    /// The control messages that the gateway has sent to where it is.
+    pub fn answers(&self, world: &mut World) -> Vec<(Kind, Vec<u8>)> {
+        let opened = |mut answer: Vec<u8>| {
+            let range = open_control(&self.control.s2c, &mut answer).ok()?;
+            Some((Kind::of(&answer).unwrap(), answer[range].to_vec()))
+        };
+        world.take_strays(self.source).into_iter().filter_map(opened).collect()
     }
 
     /// A request to move to a new path, with a ticket that was just given out.
@@ -235,10 +278,8 @@ impl Rogue {
 
     /// The same with the ticket for a probe that named `cid` and was handed in before.
     pub fn proof_by(&mut self, world: &mut World, cid: Cid, rebind: bool, reason: u16) -> ReattachPayload {
-        let is_ticket = |answer: &Vec<u8>| answer[0] == Kind::PathTicket.code();
-        let mut answer = world.take_strays(self.source).into_iter().rfind(is_ticket).unwrap();
-        let range = open_control(&self.control.s2c, &mut answer).unwrap();
-        let ticket = TicketPayload::decode(&answer[range]).unwrap();
+        let answer = self.answers(world).into_iter().rfind(|(kind, _)| *kind == Kind::PathTicket);
+        let ticket = TicketPayload::decode(&answer.unwrap().1).unwrap();
         ReattachPayload {
             ticket: ticket.ticket,
             version: ticket.version,
@@ -251,7 +292,7 @@ impl Rogue {
             observed: ticket.observed,
             client_cid: cid,
             client_nonce: [2; 16],
-            quality: Quality { loss_permille: 0, rtt_us: u32::MAX, age_ms: 0 },
+            quality: Quality { loss_permille: 0, rtt_us: self.rtt_us, age_ms: 0 },
         }
     }
 

@@ -83,7 +83,8 @@ fn after_a_restart_the_session_goes_on() {
     assert_eq!(row.inner, [MALLORY_INNER.parse::<std::net::IpAddr>().unwrap()]);
     assert!(!row.moved && !record(&town).moved, "it is where it was");
     assert_eq!((record(&town).owner_epoch, record(&town).version), (2, 2));
-    assert_eq!(known_epochs(&town), [1], "the epoch before is over");
+    assert_eq!((record(&town).key_epoch, known_epochs(&town)), (1, vec![1]), "the epoch before is over");
+    assert_eq!(town.gateways[0].counters().handshakes, 1);
     assert_eq!(count(&town, 0, OwnershipChange::Taken), 1);
 }
 
@@ -115,18 +116,27 @@ fn said_of_the_lost(change: Change, when_asked: bool, when_answered: bool) -> (u
 
 #[test]
 fn without_the_right_to_act_nobody_is_told_that_its_session_is_lost() {
-    let changes: [(Change, bool); 6] = [
+    let changes: [(Change, Option<bool>); 8] = [
         // It lives, and its owner is dead.
-        (|_| {}, true),
+        (|_| {}, Some(true)),
         // The same, after five gateways had it in a row that did not come to write their own credentials.
-        (|town| the_record(town).owner_epoch += 5, true),
-        (|town| town.store.records.clear(), false),
-        (|town| the_record(town).state = RecordState::Terminated { reason_number: 0 }, false),
-        (|town| the_record(town).expires = town.now, false),
-        (|town| the_record(town).sealed.clear(), false),
+        (|town| the_record(town).owner_epoch += 5, Some(true)),
+        (|town| town.store.records.clear(), Some(false)),
+        (|town| the_record(town).state = RecordState::Terminated { reason_number: 0 }, Some(false)),
+        (|town| the_record(town).expires = town.now, Some(false)),
+        (|town| the_record(town).sealed.clear(), Some(false)),
+        // Nobody can go on with it here, and perhaps elsewhere.
+        (|town| the_record(town).sealed[20] ^= 1, None),
+        (
+            |town| {
+                let span = Duration::from_secs(60);
+                town.gateways[0].handle_command(Command::Drain { span }, town.now);
+            },
+            None,
+        ),
     ];
-    for (number, (change, is_orphaned)) in changes.into_iter().enumerate() {
-        assert_eq!(said_of_the_lost(change, true, true), (1, Some(is_orphaned)), "change {number}");
+    for (number, (change, said)) in changes.into_iter().enumerate() {
+        assert_eq!(said_of_the_lost(change, true, true), (1, said), "change {number}");
         assert_eq!(said_of_the_lost(change, true, false), (1, None), "change {number}");
         assert_eq!(said_of_the_lost(change, false, true), (0, None), "change {number}");
     }
@@ -301,16 +311,18 @@ type Say = fn(RequestId, (Rev, SessionRecord)) -> Answer;
 
 #[test]
 fn only_an_answer_that_says_not_made_wakes_a_frozen_session() {
-    let answers: [(Say, bool); 5] = [
-        (|id, _| Answer::Refused { id, reason: Reason::NotOwner }, true),
+    // Whether it is awake, and whether it is still there.
+    let answers: [(Say, bool, bool); 6] = [
+        (|id, _| Answer::Refused { id, reason: Reason::NotOwner }, true, true),
         // Whom it was for is dead.
         (
             |id, current| Answer::Conflict { id, current: Some(Box::new(current)), owner: Some(Owner::Me) },
             true,
+            true,
         ),
-        (|id, _| Answer::Unknown { id }, false),
+        (|id, _| Answer::Unknown { id }, false, true),
         // What was under way when the fence ended may have been made.
-        (|id, _| Answer::Refused { id, reason: Reason::FenceExpired }, false),
+        (|id, _| Answer::Refused { id, reason: Reason::FenceExpired }, false, true),
         (
             |id, current| Answer::Conflict {
                 id,
@@ -318,9 +330,20 @@ fn only_an_answer_that_says_not_made_wakes_a_frozen_session() {
                 owner: Some(Owner::Alive),
             },
             false,
+            false,
+        ),
+        // It changed, and we did not do that: the right to act had been over.
+        (
+            |id, (rev, record)| Answer::Conflict {
+                id,
+                current: Some(Box::new((Rev(rev.0 + 1), record))),
+                owner: Some(Owner::Me),
+            },
+            false,
+            false,
         ),
     ];
-    for (number, (answer, awake)) in answers.into_iter().enumerate() {
+    for (number, (answer, awake, held)) in answers.into_iter().enumerate() {
         let mut town = Town::new();
         let mut client = town.birth(MALLORY, home());
         let (handle, to) = (record(&town).handle, town.incarnations[1]);
@@ -329,6 +352,7 @@ fn only_an_answer_that_says_not_made_wakes_a_frozen_session() {
         let said = answer(id, town.store.records[&handle].clone());
         town.gateways[0].handle_ownership(said, town.now);
         assert_eq!(serves(&mut town, 0, &mut client), awake, "answer {number}");
+        assert_eq!(town.rows(0).len(), usize::from(held), "answer {number}");
     }
 }
 

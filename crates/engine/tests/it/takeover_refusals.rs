@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jumpvpn_engine::gateway::Command;
 use jumpvpn_events::{EventKind, Reason, SessionLabel};
-use jumpvpn_ownership::{Ask, Fence, RecordState};
+use jumpvpn_ownership::{Ask, Fence, RecordState, Request};
 use jumpvpn_policy::{Policy, PostQuantum};
 use jumpvpn_wire::{Frame, Kind, TAKEOVER_INIT_LEN, TakeoverInit, TakeoverRefusal};
 
@@ -91,6 +91,11 @@ pub const ROWS: &[Row] = &[
         scene.change_record(|record| record.state = RecordState::Terminated { reason_number: 1 });
         scene.request()
     }),
+    row("7.4/8", Reason::UnknownSession, Some(Kind::NoSession), |scene| {
+        scene.town.bury(0);
+        scene.expire();
+        scene.request()
+    }),
     row("7.4/8", Reason::UnknownSession, None, |scene| {
         scene.change_record(|record| record.sealed.clear());
         scene.request()
@@ -129,6 +134,20 @@ pub const ROWS: &[Row] = &[
         let fin = scene.client.frames(&[Frame::Fin]);
         town.hand_in(ASKED, scene.source, &fin);
         again
+    }),
+    row("7.4/10", Reason::StoreBusy, SEALED, |scene| {
+        scene.town.move_to(ASKED, &mut scene.client);
+        scene.town.run(ms(11_000));
+        let request = scene.request();
+        scene.town.manner = Manner::Held;
+        let rekey = scene.client.classical_rekey();
+        scene.town.hand_in(ASKED, scene.source, &rekey);
+        assert!(matches!(scene.town.asked()[..], [Request::Update { .. }]));
+        request
+    }),
+    row("7.4/10", Reason::SessionExpired, SEALED, |scene| {
+        scene.expire();
+        scene.request()
     }),
     row("7.4/10", Reason::PqRequired, SEALED, |scene| {
         scene.configured_otherwise(|config| config.policy.security.pq = PostQuantum::Required);
@@ -223,6 +242,12 @@ impl Scene {
 
     fn change_record(&mut self, change: impl Fn(&mut jumpvpn_ownership::SessionRecord)) {
         self.town.store.records.values_mut().for_each(|(_, record)| change(record));
+    }
+
+    /// By our clock its time is over from now on.
+    fn expire(&mut self) {
+        let now = self.town.now;
+        self.change_record(|record| record.expires = now);
     }
 
     fn configured_otherwise(&mut self, change: impl FnOnce(&mut jumpvpn_engine::gateway::Config)) {

@@ -20,7 +20,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 
 use crate::members::Members;
-use crate::rogue::{Rogue, hello};
+use crate::rogue::{Rogue, hello_to};
 use crate::world::{GATEWAY, GATEWAY_INNER, MALLORY_INNER, gateway_config, key, packet};
 
 /// Seeds of the gateways' keys.
@@ -457,17 +457,26 @@ impl Town {
 
     /// A client of gateway 0, born.
     pub fn birth(&mut self, seed: u64, source: SocketAddr) -> Rogue {
-        let mut client = self.shake_hands(seed, 0, source);
+        self.birth_at(0, seed, source)
+    }
+
+    /// A client of a gateway, as far born as the store answers.
+    pub fn birth_at(&mut self, at: usize, seed: u64, source: SocketAddr) -> Rogue {
+        let mut client = self.shake_hands_with(at, seed, 0, source);
         let fin = client.frames(&[jumpvpn_wire::Frame::Fin]);
-        assert_eq!(self.hand_in(0, source, &fin), Received::Consumed);
+        assert_eq!(self.hand_in(at, source, &fin), Received::Consumed);
         client
     }
 
     /// A client of gateway 0, before its confirmation.
     pub fn shake_hands(&mut self, seed: u64, number: u64, source: SocketAddr) -> Rogue {
-        let (initiator, init) = hello(seed, number);
-        assert_eq!(self.hand_in(0, source, &init), Received::Consumed);
-        let answer = self.take_sent(0, source).pop().unwrap();
+        self.shake_hands_with(0, seed, number, source)
+    }
+
+    fn shake_hands_with(&mut self, at: usize, seed: u64, number: u64, source: SocketAddr) -> Rogue {
+        let (initiator, init) = hello_to(seed, KEYS[at], number);
+        assert_eq!(self.hand_in(at, source, &init), Received::Consumed);
+        let answer = self.take_sent(at, source).pop().unwrap();
         Rogue::of_answer(initiator, &answer, seed, source)
     }
 

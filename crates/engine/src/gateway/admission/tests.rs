@@ -19,6 +19,34 @@ fn an_ephemeral_is_answered_once() {
 }
 
 #[test]
+fn the_newest_ephemerals_are_remembered() {
+    let mut admission = admission();
+    let ephemeral = |number: usize| {
+        let mut key = [1; 32];
+        key[..8].copy_from_slice(&number.to_le_bytes());
+        key
+    };
+    for number in 0..=EPHEMERAL_COUNT {
+        admission.note_ephemeral(&ephemeral(number));
+    }
+    assert_eq!(admission.check_ephemeral(&ephemeral(0)), Ok(()), "one more than there are places for");
+    for number in 1..=EPHEMERAL_COUNT {
+        let known = admission.check_ephemeral(&ephemeral(number));
+        assert_eq!(known, Err(Reason::HandshakeReplay), "number {number}");
+    }
+}
+
+#[test]
+fn takeovers_have_a_budget_of_their_own() {
+    let mut admission = admission();
+    let now = Time::from_millis(1000);
+    assert_eq!((0..1000).filter(|_| admission.take_takeover(now).is_ok()).count(), 256);
+    let later = now + Duration::from_millis(100);
+    assert_eq!((0..1000).filter(|_| admission.take_takeover(later).is_ok()).count(), 200);
+    assert_eq!((0..1000).filter(|_| admission.take_handshake(later).is_ok()).count(), 256);
+}
+
+#[test]
 fn load_asks_for_cookies_and_the_budget_ends() {
     let mut admission = admission();
     let now = Time::from_millis(1000);

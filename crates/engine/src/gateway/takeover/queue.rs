@@ -195,3 +195,6 @@ impl Takeovers {
         self.waiting.clear();
     }
 }
+
+#[cfg(test)]
+mod tests;
