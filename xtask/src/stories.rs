@@ -10,9 +10,18 @@ use std::process::Command;
 use crate::Outcome;
 use crate::run::{target, tested_program};
 
-/// The short stories: the ways in which a path can die, and the planned move.
-const STORIES: &[&str] =
-    &["planned", "link-down", "blackhole", "one-way-up", "one-way-down", "rebind", "flap"];
+/// The short stories, and what they are played with: the ways in which a path can die, and the planned move. Some are
+/// played over IPv6.
+const STORIES: &[(&str, &[&str])] = &[
+    ("planned", &[]),
+    ("link-down", OVER_IPV6),
+    ("blackhole", &[]),
+    ("one-way-up", &[]),
+    ("one-way-down", OVER_IPV6),
+    ("rebind", &[]),
+    ("flap", OVER_IPV6),
+];
+const OVER_IPV6: &[&str] = &["--ipv6"];
 
 /// Exit code of the program where the user may not build namespaces.
 pub(crate) const NO_PERMISSION: i32 = 4;
@@ -36,10 +45,12 @@ pub(crate) fn run() -> Result<Outcome, String> {
 pub(crate) fn play() -> Result<Played, String> {
     let program = tested_program()?;
     let mut finding_count = 0;
-    for story in STORIES {
+    for (story, arguments) in STORIES {
         let folder = target().join("stories").join(story);
-        match play_one(&program, story, &folder)? {
-            Verdict::Held(words) => println!("  {story:<14} {words}"),
+        // A kernel without IPv6 plays all of them over IPv4.
+        let arguments = if Path::new("/proc/sys/net/ipv6").exists() { arguments } else { &[][..] };
+        match play_one(&program, story, arguments, &folder)? {
+            Verdict::Held(words) => println!("  {story:<14} {words} {}", arguments.concat()),
             Verdict::Broken(why) => {
                 println!("  {story:<14} BROKEN: {why}");
                 finding_count += 1;
@@ -56,9 +67,11 @@ enum Verdict {
     NotHere(String),
 }
 
-fn play_one(program: &Path, story: &str, folder: &Path) -> Result<Verdict, String> {
+fn play_one(program: &Path, story: &str, arguments: &[&str], folder: &Path) -> Result<Verdict, String> {
     let output = Command::new(program)
-        .args(["lab", "run", story, "--json", "--runs", "1", "--out"])
+        .args(["lab", "run", story, "--json", "--runs", "1"])
+        .args(arguments)
+        .arg("--out")
         .arg(folder)
         .output()
         .map_err(|error| format!("cannot run {}: {error}", program.display()))?;

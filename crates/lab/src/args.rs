@@ -45,6 +45,9 @@ pub enum LabVerb {
         /// How often to repeat the story, instead of what the story says.
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
         runs: Option<u32>,
+        /// Speak IPv6 outside of the tunnel, which nobody translates: there is no story of a router's NAT then.
+        #[arg(long)]
+        ipv6: bool,
     },
     /// Open a shell (or run a command) in a node: laptop, internet, gateway or server.
     ///

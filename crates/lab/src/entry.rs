@@ -41,7 +41,10 @@ pub fn main_lab(args: LabArgs) -> ExitCode {
             ExitCode::SUCCESS
         }
         Some(LabVerb::AsPlainUser { command }) => refuse(FAILED, &namespace::as_plain_user(command)),
-        Some(LabVerb::Run { story, .. }) => match Story::load(story) {
+        Some(LabVerb::Run { story, ipv6, .. }) => match Story::load(story) {
+            Ok(story) if *ipv6 && story.is_about_nat() => {
+                refuse(USAGE, &format!("{} is about a router's NAT, and nobody translates IPv6", story.name))
+            }
             Ok(story) => inside(|| run(&args, story)),
             Err(mistakes) => refuse(INVALID, &mistakes),
         },
@@ -95,10 +98,10 @@ struct Built {
     folder: PathBuf,
 }
 
-fn build(args: &LabArgs, name: &str, network: [Conditions; 2]) -> io::Result<Built> {
+fn build(args: &LabArgs, name: &str, network: [Conditions; 2], family: Family) -> io::Result<Built> {
     let folder = out_folder(args.out.as_deref(), name)?;
     let program = if args.no_vpn { None } else { Some(Program::prepare(&folder, &args.policy)?) };
-    let world = World::build(network, args.seed)?;
+    let world = World::build(network, family, args.seed)?;
     if args.no_vpn {
         world.open_direct_way()?;
     }
@@ -106,12 +109,13 @@ fn build(args: &LabArgs, name: &str, network: [Conditions; 2]) -> io::Result<Bui
 }
 
 fn run(args: &LabArgs, mut story: Story) -> io::Result<ExitCode> {
-    let Some(LabVerb::Run { json, runs, .. }) = &args.verb else { return Ok(ExitCode::from(USAGE)) };
+    let Some(LabVerb::Run { json, runs, ipv6, .. }) = &args.verb else { return Ok(ExitCode::from(USAGE)) };
+    let family = if *ipv6 { Family::V6 } else { Family::V4 };
     story.runs = runs.unwrap_or(story.runs);
-    let Built { world, program, folder } = build(args, &story.name, story.network)?;
+    let Built { world, program, folder } = build(args, &story.name, story.network, family)?;
     let events = folder.join("events.jsonl");
     let mut merged = File::create(&events)?;
-    let stage = Stage { world: &world, program: program.as_ref(), folder: &folder };
+    let stage = Stage { world: &world, family, program: program.as_ref(), folder: &folder };
     let played = stage.play_all(&story, &mut merged, |number| {
         if !json {
             eprintln!("{}: run {number}, {} wanted", story.name, story.runs);
@@ -128,7 +132,7 @@ fn run(args: &LabArgs, mut story: Story) -> io::Result<ExitCode> {
 }
 
 fn live(args: &LabArgs) -> io::Result<ExitCode> {
-    let built = build(args, "live", Story::calm_network())?;
+    let built = build(args, "live", Story::calm_network(), Family::V4)?;
     let mut lab = LiveLab::start(&built.world, built.program.as_ref(), &built.folder)?;
     live::show(&mut lab)?;
     println!("events: {}", lab.stop()?.display());
@@ -240,7 +244,7 @@ fn socket_of(node: &str) -> &'static str {
 }
 
 fn shell_in_new_lab(args: &LabArgs, node: &str, command: &mut Command) -> io::Result<ExitCode> {
-    let built = build(args, "shell", Story::calm_network())?;
+    let built = build(args, "shell", Story::calm_network(), Family::V4)?;
     let tunnel = match &built.program {
         Some(program) => Some(Tunnel::start(program, built.world.site(Family::V4), &built.folder)?),
         None => None,

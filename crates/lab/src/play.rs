@@ -83,6 +83,8 @@ impl AgentAccount {
 pub struct Stage<'a> {
     /// The network.
     pub world: &'a World,
+    /// Over which of its versions of IP the daemons speak.
+    pub family: Family,
     /// The program under test; without it the streams cross the Wi-Fi link directly.
     pub program: Option<&'a Program>,
     /// Receives the files of each run.
@@ -204,7 +206,7 @@ impl Stage<'_> {
     fn start_tunnel(&self, program: &Program, story: &Story, folder: &Path) -> io::Result<Tunnel> {
         let begins_with = story.begins_with();
         for _ in 0..START_ATTEMPTS {
-            let tunnel = Tunnel::start(program, self.world.site(Family::V4), folder)?;
+            let tunnel = Tunnel::start(program, self.world.site(self.family), folder)?;
             let status = tunnel.status()?;
             if status.active().is_some_and(|path| path.runs_over(begins_with.interface())) {
                 return Ok(tunnel);

@@ -144,6 +144,12 @@ impl Story {
         }
     }
 
+    /// Whether it needs a router that translates addresses.
+    #[must_use]
+    pub fn is_about_nat(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step.action, Action::Rebind(_)))
+    }
+
     /// When the streams stop sending.
     #[must_use]
     pub fn ends_at(&self) -> Duration {

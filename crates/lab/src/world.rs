@@ -43,12 +43,17 @@ enum Line {
 }
 
 impl World {
-    /// Builds everything; `calm` is what the radio links are like, by [`Uplink::index`].
+    /// Builds everything, with IPv6 beside IPv4 when that is the `family` that is wanted; `calm` is what the radio links are
+    /// like, by [`Uplink::index`].
     ///
     /// # Errors
     /// A sentence saying what could not be built.
-    pub fn build(calm: [Conditions; 2], seed: u64) -> io::Result<World> {
-        World::build_with(Line::Cable, calm, seed)
+    pub fn build(calm: [Conditions; 2], family: Family, seed: u64) -> io::Result<World> {
+        let mut world = World::build_with(Line::Cable, calm, seed)?;
+        if family == Family::V6 {
+            world.add_v6()?;
+        }
+        Ok(world)
     }
 
     /// As [`World::build`], with a [`World::trunk`] in the place of the gateway's cable, and, where the kernel has it, with IPv6

@@ -123,3 +123,10 @@ fn a_story_that_is_not_there_is_answered_with_what_is() {
     assert!(Story::load("blackhol").expect_err("none").contains("\"blackhole\""));
     assert!(Story::load("/nowhere/story.toml").expect_err("none").contains("built in are planned"));
 }
+
+#[test]
+fn what_is_about_nat_cannot_be_played_without_one() {
+    let about_nat = |(name, text): &&(&str, &str)| Story::parse(name, text).unwrap().is_about_nat();
+    let names: Vec<&str> = BUILT_IN.iter().filter(about_nat).map(|(name, _)| *name).collect();
+    assert_eq!(names, ["rebind"]);
+}
