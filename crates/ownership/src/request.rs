@@ -1,6 +1,6 @@
 //! What is asked of a store and what it answers, as values.
 
-use jumpvpn_events::Reason;
+use jumpvpn_events::{Reason, Time};
 
 use crate::{Handle, Incarnation, Moves, SessionRecord};
 
@@ -27,12 +27,16 @@ pub struct Expected {
 /// One thing asked of a store.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Request {
-    /// Keep a new session. Refused if its handle, or one of its inner addresses, belongs to another one.
+    /// Keep a new session. Refused if its handle, or one of its inner addresses, belongs to another one. A session of the same client
+    /// that another gateway serves is ended for it, unless that one may be younger.
     Create {
         /// Number of the request.
         id: RequestId,
         /// The session.
         record: Box<SessionRecord>,
+        /// When the client's handshake was answered, on the clock of the process. A session that the store may have learned of after
+        /// that belongs to a later handshake, and stays.
+        began: Time,
     },
     /// Replace the record of a live session. Neither `owner_epoch` nor `version` may fall, and the handle, the
     /// session id, the peer and the inner addresses may not change.

@@ -354,9 +354,11 @@ impl Model {
     /// The gateway asks the store.
     pub fn asks(&mut self, request: &Request, now: Time) -> Verdict {
         match request {
-            Request::Create { id, record } => {
-                let found = self.note_asked(record.sid, now);
-                ensure(found, Invariant::Model, || format!("a birth that nobody confirmed: {record:?}"))?;
+            Request::Create { id, record, began } => {
+                let answered = self.note_asked(record.sid, now);
+                ensure(answered == Some(*began), Invariant::Model, || {
+                    format!("answered at {answered:?}, confirmed and asked for as of {began:?}: {record:?}")
+                })?;
                 self.asked.insert(*id, record.sid);
             }
             Request::Read { id, handle } => {

@@ -53,6 +53,8 @@ pub(crate) struct PendingBirth {
     ephemeral: [u8; 32],
     from: From,
     cookie: bool,
+    /// When it was answered.
+    began: Time,
     /// Set once the confirmation came and the store was asked.
     asked: Option<RequestId>,
     /// When it was asked last: what the record says of the session's birth.
@@ -286,6 +288,7 @@ impl Gateway {
             ephemeral,
             from,
             cookie,
+            began: now,
             asked: None,
             born: now,
             clearing: false,
@@ -369,7 +372,8 @@ impl Gateway {
     fn ask_store(&mut self, slot: u32, now: Time) {
         let Some(record) = self.newborn_record(slot, now) else { return };
         let record = Box::new(record);
-        let id = self.core.ask(|id| Request::Create { id, record });
+        let Some(began) = self.pending.entries.get(slot as usize).map(|entry| entry.began) else { return };
+        let id = self.core.ask(|id| Request::Create { id, record, began });
         self.pending.note_asked(slot, id, now);
     }
 
@@ -384,6 +388,16 @@ impl Gateway {
         let before = self.pending.order.iter().map(|(_, older)| *older).take_while(|older| *older != slot);
         let older: Vec<u32> = before.filter(of_peer).collect();
         older.into_iter().for_each(|older| self.forget_pending(older));
+    }
+
+    /// The client lives in a session that was not made here. It knew nothing of that answer when it began these handshakes: they are
+    /// older, and their confirmations must not end it.
+    pub(super) fn forget_births_until(&mut self, answered: Time, peer: usize) {
+        let is_older =
+            |entry: &PendingBirth| entry.peer == peer && entry.asked.is_none() && entry.began <= answered;
+        let older = self.pending.entries.iter().filter(|(_, entry)| is_older(entry));
+        let older: Vec<u32> = older.map(|(slot, _)| slot as u32).collect();
+        older.into_iter().for_each(|slot| self.forget_pending(slot));
     }
 
     /// One peer, one set of inner addresses, one session: the newcomer has proven its key, the old one ends.
@@ -445,7 +459,9 @@ impl Gateway {
                 None => self.refuse_birth(slot, Reason::StoreConflict),
             },
             Answer::Conflict { .. } => self.refuse_birth(slot, Reason::StoreConflict),
-            Answer::Refused { reason: Reason::CellFull, .. } => self.refuse_birth(slot, Reason::CellFull),
+            Answer::Refused { reason: reason @ (Reason::CellFull | Reason::StoreConflict), .. } => {
+                self.refuse_birth(slot, *reason);
+            }
             // Not known whether it was written: fail closed, the client begins anew.
             _ => self.refuse_birth(slot, Reason::StoreUnknown),
         }

@@ -332,6 +332,7 @@ impl Gateway {
             traffic: taken.secret.binding(&taken.context, &taken.binding, Side::Server),
             taken,
             version,
+            answered: now,
             asked: None,
         };
         self.takeovers.insert(pending, now);
@@ -401,6 +402,8 @@ impl Gateway {
         let Some(record) = self.taken_record(place) else { return Err(Reason::Internal) };
         let entry = self.takeovers.get(place).ok_or(Reason::UnknownCid)?;
         let (seen, record) = (entry.seen.clone(), Box::new(record));
+        let (peer, answered) = (entry.peer, entry.answered);
+        self.forget_births_until(answered, peer);
         let id = self.core.ask(|id| Request::Take { id, seen, record });
         self.takeovers.note_asked(place, id, now);
         Ok(())

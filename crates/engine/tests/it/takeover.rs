@@ -11,7 +11,7 @@ use jumpvpn_policy::Policy;
 use jumpvpn_session::{CredentialsPlace, orphaned_proof, reset_token};
 use jumpvpn_wire::{Cid, Frame, FrameReader, Kind, NoSession, SessionId};
 
-use crate::rogue::Rogue;
+use crate::rogue::{Rogue, hello_to};
 use crate::town::{KEYS, Manner, Town, keys};
 use crate::world::{GATEWAY_INNER, MALLORY, MALLORY_INNER, key, ms, packet};
 
@@ -402,6 +402,37 @@ fn a_session_that_ends_while_it_is_taken_anew_stays_ended() {
     town.answer_all(false);
     assert!(town.rows(0).is_empty(), "its end was told");
     assert!(matches!(record(&town).state, RecordState::Terminated { .. }));
+}
+
+#[test]
+fn a_confirmation_that_was_held_back_does_not_end_a_session_that_came_after() {
+    for answered_later in [false, true] {
+        let mut town = Town::new();
+        let mut held_back = (!answered_later).then(|| hello_there(&mut town));
+        let mut client = town.birth(MALLORY, home());
+        town.agree(1, &mut client);
+        held_back = held_back.or_else(|| {
+            town.run(ms(5));
+            Some(hello_there(&mut town))
+        });
+        let fin = client.frames(&[Frame::Fin]);
+        assert_eq!(town.hand_in(1, home(), &fin), Received::Consumed);
+        assert_eq!(town.rows(1).len(), 1);
+        let session = town.rows(1)[0].session;
+        let confirmation = held_back.unwrap().frames(&[Frame::Fin]);
+        let received = town.hand_in(1, home(), &confirmation);
+        let wanted = if answered_later { Received::Consumed } else { Received::Dropped(Reason::UnknownCid) };
+        assert_eq!(received, wanted);
+        assert_eq!(town.rows(1)[0].session == session, !answered_later, "the later handshake wins");
+    }
+}
+
+/// Shakes hands with the second gateway, up to the confirmation.
+fn hello_there(town: &mut Town) -> Rogue {
+    let (initiator, init) = hello_to(MALLORY, KEYS[1], 9);
+    assert_eq!(town.hand_in(1, home(), &init), Received::Consumed);
+    let answer = town.take_sent(1, home()).pop().unwrap();
+    Rogue::of_answer(initiator, &answer, MALLORY, home())
 }
 
 #[test]

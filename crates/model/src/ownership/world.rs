@@ -364,7 +364,8 @@ impl World {
     }
 
     fn create(&mut self, index: usize) {
-        self.ask(index, |id| Request::Create { id, record: Box::new(session()) });
+        let began = self.now(index);
+        self.ask(index, |id| Request::Create { id, record: Box::new(session()), began });
     }
 
     fn ask(&mut self, index: usize, request: impl FnOnce(RequestId) -> Request) {

@@ -102,7 +102,7 @@ impl Client {
 
     fn create(&mut self, record: &SessionRecord) -> Answer {
         let id = self.id();
-        self.submit(&Request::Create { id, record: Box::new(record.clone()) })
+        self.submit(&Request::Create { id, record: Box::new(record.clone()), began: Time::ZERO })
     }
 
     fn update(&mut self, expected: Expected, record: &SessionRecord) -> Answer {

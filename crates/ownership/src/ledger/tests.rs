@@ -18,8 +18,8 @@ fn churn_does_not_grow_it() {
         let expires = now + std::time::Duration::from_secs(3);
         let handle = Handle::new(round).unwrap();
         let record = SessionRecord { handle, created: now, expires, ..record(7) };
-        let answer =
-            store.submit(&Request::Create { id: RequestId(2 * round), record: Box::new(record) }, now);
+        let answer = store
+            .submit(&Request::Create { id: RequestId(2 * round), record: Box::new(record), began: now }, now);
         let Answer::Committed { rev, .. } = answer else { panic!("round {round}: {answer:?}") };
         let expected = Expected { rev, epoch: 1, version: 1 };
         let id = RequestId(2 * round + 1);
@@ -38,7 +38,8 @@ fn eviction_takes_what_is_over_in_order() {
         let expires = Time::from_millis(u64::from(10 - number));
         let record = SessionRecord { expires, ..record(number) };
         let id = RequestId(u64::from(number) * 2);
-        let answer = store.submit(&Request::Create { id, record: Box::new(record.clone()) }, Time::ZERO);
+        let answer = store
+            .submit(&Request::Create { id, record: Box::new(record.clone()), began: Time::ZERO }, Time::ZERO);
         let Answer::Committed { rev, .. } = answer else { panic!("{answer:?}") };
         if number >= 5 {
             let expected = Expected { rev, epoch: 1, version: 1 };

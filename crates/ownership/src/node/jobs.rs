@@ -27,7 +27,8 @@ const READ_WAIT: Duration = Duration::from_secs(2);
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Task {
-    Create(Box<SessionRecord>),
+    /// With the revision that the store had reached before the client's handshake was answered.
+    Create(Box<SessionRecord>, Rev),
     Update(Expected, Box<SessionRecord>),
     /// Without an expectation: whatever it is, if it is nobody else's.
     Terminate(Option<Expected>, u16),
@@ -94,6 +95,8 @@ pub(super) struct Job {
     pub base: Option<Held>,
     /// What is in the way.
     pub obstacle: Option<Held>,
+    /// It may be younger than this birth.
+    pub younger: bool,
     /// What the change puts there.
     pub written: Option<(Box<[u8]>, SessionRecord)>,
 }
@@ -108,7 +111,7 @@ impl Job {
     pub fn wish_place(&self) -> Option<(Incarnation, Handle)> {
         match (&self.task, &self.obstacle) {
             (Task::Take(seen, _), _) => Some((seen.1.owner, self.handle)),
-            (Task::Create(_), Some(holder)) => Some((holder.record.owner, holder.record.handle)),
+            (Task::Create(..), Some(holder)) => Some((holder.record.owner, holder.record.handle)),
             _ => None,
         }
     }
@@ -238,7 +241,7 @@ impl<R: CryptoRng> Node<R> {
     fn start(&mut self, request: Request, now: Time) {
         let (id, handle) = (Some(request.id()), request.handle());
         let task = match request {
-            Request::Create { record, .. } => Task::Create(record),
+            Request::Create { record, began, .. } => Task::Create(record, self.known_before(began)),
             Request::Update { expected, record, .. } => Task::Update(expected, record),
             Request::Terminate { expected, reason_number, .. } => {
                 Task::Terminate(Some(expected), reason_number)
@@ -271,6 +274,7 @@ impl<R: CryptoRng> Node<R> {
             shown: Rev(0),
             base: None,
             obstacle: None,
+            younger: false,
             written: None,
         };
         self.jobs.last += 1;

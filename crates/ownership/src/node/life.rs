@@ -1,5 +1,7 @@
 //! The own right to act: joining, heartbeats, the fence, the own tombstone.
 
+use std::collections::VecDeque;
+
 use jumpvpn_events::Time;
 use rand_core::CryptoRng;
 
@@ -53,7 +55,13 @@ pub(super) struct Life {
     beat: Option<Stored>,
     next_beat: Option<Box<[u8]>>,
     counter: u64,
+    /// Revisions of the last heartbeats that were confirmed, of former incarnations too, and when that was heard. Oldest first.
+    heard: VecDeque<(Time, Rev)>,
 }
+
+/// Confirmed heartbeats that are remembered: half a second apart they cover 80 s, twice the longest that a birth may take from the
+/// answer to its handshake to the last question to the store (eight times the 5 s of `PENDING_TTL` in `engine`).
+const HEARD_MAX: usize = 160;
 
 impl Life {
     pub fn new(generation: Option<u64>) -> Life {
@@ -77,6 +85,7 @@ impl Life {
             beat: None,
             next_beat: None,
             counter: 0,
+            heard: VecDeque::new(),
         }
     }
 
@@ -362,8 +371,21 @@ impl<R: CryptoRng> Node<R> {
         self.asks.push_back(Ask::Rejoined { incarnation: self.life.me });
     }
 
+    /// A revision that the store had reached before that time, as far as this node knew then: whatever has a higher one may have
+    /// been written later, and what was written later has. Where nobody else writes there is no such doubt.
+    pub(super) fn known_before(&self, then: Time) -> Rev {
+        if self.config.profile.is_alone() {
+            return Rev(u64::MAX);
+        }
+        let before = self.life.heard.iter().rev().find(|(heard, _)| *heard < then);
+        before.map_or(Rev(0), |(_, rev)| *rev)
+    }
+
     /// From the sending of a heartbeat that is known to be there.
     fn extend_fence(&mut self, sent: Time, now: Time) {
+        let excess = (self.life.heard.len() + 1).saturating_sub(HEARD_MAX);
+        self.life.heard.drain(..excess);
+        self.life.heard.extend(self.life.beat.as_ref().map(|beat| (now, beat.rev)));
         let from = if self.is(Mutant::FenceFromReceipt) { now } else { sent };
         self.life.fence = self.life.fence.max(from + self.config.profile.lease);
         self.life.due =

@@ -27,7 +27,7 @@ impl<R: CryptoRng> Node<R> {
         let held = self.held.get(&job.handle).cloned();
         match &job.task {
             Task::Read => read_record(job.handle),
-            Task::Create(record) => {
+            Task::Create(record, _) => {
                 if record.state != RecordState::Live {
                     return self.refusal(job, Reason::StateForbidden);
                 }
@@ -118,7 +118,7 @@ impl<R: CryptoRng> Node<R> {
             | Task::Terminate(Some(expected), _)
             | Task::Release(Some(expected), ..) => found.expected() == *expected,
             Task::Terminate(None, _) | Task::Release(None, ..) => found.record.owner == self.life.me,
-            Task::Create(_) => false,
+            Task::Create(..) => false,
         };
         if live && matches { self.with_base(job, found, now) } else { self.obstacle(job, found, now) }
     }
@@ -203,7 +203,7 @@ impl<R: CryptoRng> Node<R> {
         let me = self.life.me;
         let base = job.base.as_ref().map(|base| &base.record);
         let record = match &job.task {
-            Task::Create(record) => SessionRecord { owner: me, ..(**record).clone() },
+            Task::Create(record, _) => SessionRecord { owner: me, ..(**record).clone() },
             Task::Update(_, record) => {
                 base.filter(|base| may_follow(base, record))?;
                 SessionRecord { owner: me, ..(**record).clone() }
@@ -248,7 +248,7 @@ impl<R: CryptoRng> Node<R> {
         }
         let mut changes = vec![Change::Put { key, value: value.into() }];
         match &job.task {
-            Task::Create(_) => {
+            Task::Create(..) => {
                 compares.push(keys::absent(keys::revocation(&record.peer)));
                 for address in record.addresses().map(keys::address) {
                     compares.push(keys::absent(address.clone()));
@@ -325,13 +325,17 @@ impl<R: CryptoRng> Node<R> {
             return self.changed_by_another(job, at(0).cloned(), now);
         }
         match &job.task {
-            Task::Create(_) | Task::Take(..) if at(FURTHER).is_some() => {
+            Task::Create(..) | Task::Take(..) if at(FURTHER).is_some() => {
                 self.refusal(job, Reason::PeerRevoked)
             }
-            Task::Create(_) => {
+            Task::Create(_, known) => {
                 let holder = current.iter().skip(FURTHER + 1).flatten().next();
-                match holder.and_then(|stored| keys::handle_from(&stored.value)) {
-                    Some(holder) => Next::Do(Step::Holder, Operation::Read(keys::session(holder))),
+                match holder.and_then(|stored| Some((stored.rev, keys::handle_from(&stored.value)?))) {
+                    Some((born, holder)) => {
+                        // An address is written by a birth and never again until it is free.
+                        job.younger = born > *known;
+                        Next::Do(Step::Holder, Operation::Read(keys::session(holder)))
+                    }
                     None => self.try_again(job, now),
                 }
             }
@@ -400,7 +404,7 @@ impl<R: CryptoRng> Node<R> {
 
     /// The session that has one of the inner addresses.
     fn holder_read(&mut self, job: &mut Job, stored: Option<Stored>, now: Time) -> Next {
-        let Task::Create(record) = &job.task else { return Next::Done };
+        let Task::Create(record, _) = &job.task else { return Next::Done };
         let peer = record.peer;
         let holder = stored.and_then(|stored| self.decode(stored));
         let Some(holder) = holder.filter(|holder| holder.record.state == RecordState::Live) else {
@@ -409,6 +413,11 @@ impl<R: CryptoRng> Node<R> {
         };
         let owner = holder.record.owner;
         let same_peer = holder.record.peer == peer;
+        let born_here = owner == self.life.me && !holder.record.moved;
+        if same_peer && !born_here && job.younger {
+            // The engine knows the order of its own births only.
+            return self.refusal(job, Reason::StoreConflict);
+        }
         if !same_peer || owner == self.life.me {
             return self.obstacle(job, holder, now);
         }

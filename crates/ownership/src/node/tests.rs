@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::{Burial, Deceased, MemoryStore, Moves, OwnershipStore, RecordState, Request, Verdict};
 
+mod births;
 mod cell;
 mod mail;
 
@@ -363,24 +364,6 @@ fn a_store_that_is_lost_ends_everything() {
     assert_eq!(node.status().standing, Standing::Lost(StoreError::Foreign));
 }
 
-/// A client that comes to life again elsewhere: its former session ends, whoever owns it.
-#[test]
-fn a_birth_elsewhere_ends_the_former_session() {
-    let mut cell = Cell::new(2);
-    cell.create(0, &session(1));
-    let again = SessionRecord { handle: session(0x0201).handle, sid: [7; 16], ..session(1) };
-    assert!(is_committed(&cell.create(1, &again)), "the owner lives and is asked");
-    assert!(cell.members[0].serving.is_empty());
-    assert!(matches!(cell.read(1, session(1).handle).1.state, RecordState::Terminated { .. }));
-    cell.crash(1);
-    cell.run(secs(10));
-    let third = SessionRecord { handle: session(0x0301).handle, sid: [8; 16], ..session(1) };
-    assert!(is_committed(&cell.create(0, &third)), "the owner is dead");
-    let stranger = SessionRecord { handle: session(0x0401).handle, peer: [0xaa; 32], ..session(1) };
-    let refused = cell.create(0, &stranger);
-    assert!(matches!(refused, Answer::Conflict { owner: Some(Owner::Me), .. }), "{refused:?}");
-}
-
 #[test]
 fn orphans_end_when_nobody_claims_them() {
     let mut cell = Cell::new(3);
@@ -632,7 +615,8 @@ fn unknown_outcomes_are_settled() {
         let mut lossy = Lossy::new(seed);
         for number in 1..=20_u16 {
             let (id, handle) = (RequestId(u64::from(number) * 10), session(number).handle);
-            let create = lossy.ask(Request::Create { id, record: Box::new(session(number)) });
+            let create =
+                lossy.ask(Request::Create { id, record: Box::new(session(number)), began: Time::ZERO });
             let Answer::Committed { rev, .. } = create else { panic!("seed {seed}: {create:?}") };
             let expected = Expected { rev, epoch: 1, version: 1 };
             let id = RequestId(id.0 + 1);

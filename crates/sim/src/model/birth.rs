@@ -30,6 +30,7 @@ pub(super) struct Pending {
     pub client_cid: Cid,
     ephemeral: [u8; 32],
     source: SocketAddr,
+    answered: Time,
     /// Created, or confirmed and asked for.
     pub since: Time,
     pub asked: bool,
@@ -104,6 +105,7 @@ impl Model {
             client_cid,
             ephemeral,
             source,
+            answered: now,
             since: now,
             asked: false,
             limbo: false,
@@ -284,16 +286,16 @@ impl Model {
         }
     }
 
-    /// The store is asked for a birth: it has its whole time once more.
-    pub(super) fn note_asked(&mut self, sid: [u8; 16], now: Time) -> bool {
+    /// The store is asked for a birth that was confirmed: it has its whole time once more. When its handshake was answered.
+    pub(super) fn note_asked(&mut self, sid: [u8; 16], now: Time) -> Option<Time> {
         let of = |pending: &Pending| {
             pending.asked && pending.keys.as_ref().is_some_and(|keys| keys.established.sid.0 == sid)
         };
-        let Some(at) = self.pending.iter().position(of) else { return false };
-        let mut pending = self.pending.remove(at);
+        let mut pending = self.pending.remove(self.pending.iter().position(of)?);
         (pending.since, pending.limbo) = (now, false);
+        let answered = pending.answered;
         self.pending.push(pending);
-        true
+        Some(answered)
     }
 }
 

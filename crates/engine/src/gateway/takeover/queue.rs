@@ -51,6 +51,8 @@ pub(super) struct Pending {
     pub traffic: Traffic,
     /// Version that the takeover commits.
     pub version: u64,
+    /// When it was answered.
+    pub answered: Time,
     /// Set once the confirmation came and the store was asked.
     pub asked: Option<RequestId>,
 }

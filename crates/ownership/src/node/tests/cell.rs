@@ -275,8 +275,13 @@ impl Cell {
         find(self).unwrap()
     }
 
+    /// Asks for a session whose handshake was answered then; the number of the request.
+    pub fn ask_to_create(&mut self, index: usize, new: &SessionRecord, began: Time) -> RequestId {
+        self.ask(index, |id| Request::Create { id, record: Box::new(new.clone()), began })
+    }
+
     pub fn create(&mut self, index: usize, new: &SessionRecord) -> Answer {
-        let id = self.ask(index, |id| Request::Create { id, record: Box::new(new.clone()) });
+        let id = self.ask_to_create(index, new, self.now);
         let answer = self.answer(index, id);
         if matches!(answer, Answer::Committed { .. }) {
             self.members[index].serving.insert(new.handle);

@@ -94,7 +94,10 @@ struct Asked {
 impl Asked {
     fn new() -> Asked {
         let (mut node, mut store, mut now) = alone();
-        node.handle_request(Request::Create { id: RequestId(1), record: Box::new(session(1)) }, now);
+        node.handle_request(
+            Request::Create { id: RequestId(1), record: Box::new(session(1)), began: now },
+            now,
+        );
         exchange(&mut node, &mut store, now);
         assert!(node.poll_answer().as_ref().is_some_and(is_committed));
         let (to, handle) = (Incarnation([9; 16]), session(1).handle);
@@ -245,6 +248,7 @@ fn a_deletion_that_is_lost_is_sent_again() {
 fn the_wish_that_a_session_ends_is_withdrawn() {
     let mut cell = Cell::new(2);
     cell.create(0, &session(1));
+    cell.run(secs(2));
     cell.crash(0);
     let again = SessionRecord { handle: session(0x0201).handle, sid: [7; 16], ..session(1) };
     let answer = cell.create(1, &again);
