@@ -205,8 +205,8 @@ impl Gateway {
     }
 
     fn seal_packet(&mut self, buffer: &mut [u8], now: Time) -> Result<Transmit, Reason> {
-        let end = buffer.len().checked_sub(TAILROOM).filter(|end| *end > HEADROOM).ok_or(Reason::NotIp)?;
-        let packet = &buffer[HEADROOM..end];
+        let packet_len = buffer.len().checked_sub(HEADROOM + TAILROOM).ok_or(Reason::NotIp)?;
+        let packet = &buffer[HEADROOM..][..packet_len];
         let (_, destination) = inner::addresses(packet)?;
         let slot = self.table.by_inner(&destination).ok_or(Reason::InnerDestination)?;
         let session = self.table.session(slot).ok_or(Reason::InnerDestination)?;
@@ -220,12 +220,11 @@ impl Gateway {
         if let Some(ring) = &mut self.core.resend {
             ring.keep(session.handle.value(), packet, now);
         }
-        let packet_len = (end - HEADROOM) as u64;
         let binding = &mut session.binding;
         let cid = binding.channel.peer_cid;
         binding.channel.traffic.send.seal(cid, 0, buffer).map_err(|_| Reason::AeadLimit)?;
         self.core.counters.packets_out += 1;
-        self.core.counters.bytes_out += packet_len;
+        self.core.counters.bytes_out += packet_len as u64;
         Ok(Transmit {
             socket: binding.socket,
             destination: binding.address,

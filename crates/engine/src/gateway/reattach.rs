@@ -330,7 +330,7 @@ impl Gateway {
         self.retire_binding(slot, now);
         self.install_binding(proven, from, proof, server_cid, reason, now);
         self.transition(slot, Trigger::JumpCommitted, reason, now);
-        self.send_committed(slot, from, proven, proof);
+        self.send_committed(slot, from, proven, proof, now);
         self.resend_after(slot, reason, now);
         self.arm(slot, now);
         Ok(())
@@ -416,9 +416,16 @@ impl Gateway {
         events.into_iter().for_each(|event| self.core.event(event));
     }
 
-    fn send_committed(&mut self, slot: u32, from: From, proven: &Proven, proof: &ReattachPayload) {
-        let drain_max = self.core.policy.switching.retiring_max;
+    fn send_committed(
+        &mut self,
+        slot: u32,
+        from: From,
+        proven: &Proven,
+        proof: &ReattachPayload,
+        now: Time,
+    ) {
         let Some(session) = self.table.session(slot) else { return };
+        let drain = session.retiring.as_ref().map_or(Duration::ZERO, |retiring| retiring.until.since(now));
         let payload = ResultPayload {
             cseq: proven.header.cseq,
             status: ResultStatus::Committed,
@@ -427,7 +434,7 @@ impl Gateway {
             owner_epoch: session.owner_epoch(),
             path_id: proof.path_id,
             retry_after_ms: 0,
-            drain_ms: u16::try_from((session.rtt() * 2).min(drain_max).as_millis()).unwrap_or(u16::MAX),
+            drain_ms: u16::try_from(drain.as_millis()).unwrap_or(u16::MAX),
             observed: ObservedAddress::new(from.source),
         };
         let encoded = payload.encode();

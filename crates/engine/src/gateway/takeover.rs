@@ -283,12 +283,13 @@ impl Gateway {
         // Each is a write: a client that is here may have as many as it may have moves.
         let budget = admit(&self.core.policy, now, AdmitCause::MoveDeadPath, &session.history);
         budget.map_err(|(reason, retry_after)| Refusal { reason, retry_after })?;
-        match session {
-            session if session.frozen => Err(Refusal::later(Reason::HandoffPending)),
-            session if session.writing.is_some() => Err(Refusal::later(Reason::StoreBusy)),
-            session if now >= session.expires => Err(Refusal::from(Reason::SessionExpired)),
-            _ => Ok(()),
+        if session.frozen {
+            return Err(Refusal::later(Reason::HandoffPending));
         }
+        if session.writing.is_some() {
+            return Err(Refusal::later(Reason::StoreBusy));
+        }
+        Ok(())
     }
 
     /// Whether this session has its place, or there is one left over when all that is being confirmed is counted.

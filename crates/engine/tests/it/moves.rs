@@ -124,7 +124,7 @@ fn a_binding_drains_for_two_round_trips_and_a_second_at_most() {
             let (request, _) = client.request_to_move(&mut world, Reason::LinkDown.number());
             let old = pad(&mut client);
             assert_eq!(world.hand_in(home(), &request), Received::Consumed);
-            assert_eq!(result(&mut world, &client).status, ResultStatus::Committed);
+            assert_eq!(result(&mut world, &client).drain_ms, drain_ms);
             world.now = world.now + ms(drain_ms.into()) - late;
             assert_eq!(world.hand_over(home(), &old), received, "round trip {rtt_ms} ms, {late:?} before");
         }
