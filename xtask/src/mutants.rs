@@ -16,6 +16,16 @@ const FILES: &[&str] = &[
     "crates/engine/src/gateway/admission.rs",
     "crates/engine/src/gateway/data.rs",
     "crates/engine/src/gateway/reattach.rs",
+    "crates/engine/src/gateway/takeover.rs",
+    "crates/engine/src/gateway/takeover/queue.rs",
+    "crates/engine/src/gateway/handoff.rs",
+    "crates/engine/src/gateway/lost.rs",
+    "crates/engine/src/gateway/cid.rs",
+    "crates/engine/src/gateway/table.rs",
+    "crates/engine/src/gateway/table/inner.rs",
+    "crates/engine/src/rejection.rs",
+    "crates/engine/src/sketch.rs",
+    "crates/engine/src/keyed.rs",
 ];
 
 /// Runs the command; `--file` restricts it to one file.

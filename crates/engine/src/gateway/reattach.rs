@@ -416,14 +416,7 @@ impl Gateway {
         events.into_iter().for_each(|event| self.core.event(event));
     }
 
-    fn send_committed(
-        &mut self,
-        slot: u32,
-        from: From,
-        proven: &Proven,
-        proof: &ReattachPayload,
-        now: Time,
-    ) {
+    fn send_committed(&mut self, slot: u32, from: From, proven: &Proven, proof: &ReattachPayload, now: Time) {
         let Some(session) = self.table.session(slot) else { return };
         let drain = session.retiring.as_ref().map_or(Duration::ZERO, |retiring| retiring.until.since(now));
         let payload = ResultPayload {

@@ -67,3 +67,15 @@ fn the_longest_period_is_for_ever() {
     assert!(bucket.take(Time::ZERO));
     assert!(!bucket.take(Time::ZERO + Duration::from_secs(1 << 20)));
 }
+
+#[test]
+fn where_a_key_lands_is_a_secret_of_each_row() {
+    let places = |seed| {
+        let mut sketch = Sketch::new(50, 50, &mut ChaCha20Rng::seed_from_u64(seed));
+        sketch.take(7u64, Time::from_millis(1));
+        let used = |cell: &Cell| cell.full_at_millis > 0;
+        [0, CELL_COUNT].map(|row| sketch.cells[row..][..CELL_COUNT].iter().position(used).unwrap())
+    };
+    let [one, other] = [places(5), places(6)];
+    assert!(one[0] != one[1] && one[0] != other[0] && one[1] != other[1], "{one:?} {other:?}");
+}

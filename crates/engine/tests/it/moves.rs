@@ -355,6 +355,7 @@ fn received(world: &mut World, client: &mut Rogue) -> Vec<u64> {
     let opened = sent.iter().filter_map(|datagram| client.open(datagram));
     opened
         .filter(|plain| plain[0] == 0x45)
+        .inspect(|plain| assert_eq!(plain.len(), inner().len()))
         .map(|plain| u64::from_le_bytes(plain[20..28].try_into().unwrap()))
         .collect()
 }
@@ -401,5 +402,28 @@ fn what_a_dead_path_swallowed_in_its_last_round_trip_is_sent_again() {
         for client in &mut clients {
             assert_eq!(received(&mut world, client), again, "{reason:?}");
         }
+    }
+}
+
+#[test]
+fn a_client_whose_stream_stops_is_told_twice_as_late_each_time() {
+    let (mut world, mut client) = scene();
+    // Again after each stream.
+    for _ in 0..2 {
+        for _ in 0..40 {
+            world.run(ms(5));
+            let packet = client.packet(&inner());
+            assert!(matches!(world.hand_in(home(), &packet), Received::Packet(_)));
+        }
+        world.take_strays(home());
+        let mut told = Vec::new();
+        for after in 1..=4000 {
+            world.run(ms(1));
+            told.extend(world.take_strays(home()).iter().map(|_| after));
+        }
+        // Packets that came 5 ms apart are missed after the shortest time there is, 15 ms.
+        let due = [15, 30, 60, 120, 240];
+        let punctual = told.iter().zip(due).all(|(told, due)| (due..=due + 4).contains(told));
+        assert!(told.len() == due.len() && punctual, "{told:?}");
     }
 }
