@@ -679,7 +679,7 @@ fn a_session_of_ours_that_nobody_holds_is_given_away_when_it_is_asked_for() {
 }
 
 /// What is advised in what was sent to that address.
-fn advice(client: &mut Rogue, sent: &[Vec<u8>]) -> Vec<(Reason, usize)> {
+pub fn advice(client: &mut Rogue, sent: &[Vec<u8>]) -> Vec<(Reason, usize)> {
     let opened = sent.iter().filter_map(|datagram| client.open(datagram));
     let frames = opened.flat_map(|plain| {
         let found = FrameReader::new(&plain).filter_map(|frame| match frame {

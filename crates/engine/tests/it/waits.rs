@@ -3,11 +3,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use jumpvpn_engine::Received;
+use jumpvpn_engine::gateway::Command;
 use jumpvpn_events::{Reason, Time};
 use jumpvpn_ownership::{Answer, Ask, Fence, Owner, Request};
 use jumpvpn_wire::{Cid, Frame, TakeoverRefusal};
 
 use crate::rogue::Rogue;
+use crate::takeover::advice;
 use crate::town::{KEYS, Manner, Town};
 use crate::world::{MALLORY, ms, peer};
 
@@ -326,4 +328,17 @@ fn a_takeover_ends_five_seconds_after_the_last_word_of_its_client() {
     }
     town.answer_all(false);
     assert!(town.rows(ASKED).is_empty(), "the answer comes too late");
+}
+
+#[test]
+fn all_clients_of_a_gateway_that_drains_are_told() {
+    let mut town = Town::new();
+    let mut clients = [(MALLORY, at(1)), (ALICE, at(2))].map(|(seed, source)| town.birth(seed, source));
+    town.sent.clear();
+    town.gateways[0].handle_command(Command::Drain { span: Duration::from_secs(2) }, town.now);
+    town.run(ms(2100));
+    for client in &mut clients {
+        let sent = town.take_sent(0, client.source);
+        assert_eq!(advice(client, &sent), [(Reason::GatewayDraining, 1); 2], "each is told twice");
+    }
 }
