@@ -383,9 +383,7 @@ impl<R: CryptoRng> Node<R> {
 
     /// From the sending of a heartbeat that is known to be there.
     fn extend_fence(&mut self, sent: Time, now: Time) {
-        let excess = (self.life.heard.len() + 1).saturating_sub(HEARD_MAX);
-        self.life.heard.drain(..excess);
-        self.life.heard.extend(self.life.beat.as_ref().map(|beat| (now, beat.rev)));
+        self.life.hear(now);
         let from = if self.is(Mutant::FenceFromReceipt) { now } else { sent };
         self.life.fence = self.life.fence.max(from + self.config.profile.lease);
         self.life.due =
@@ -437,6 +435,7 @@ impl<R: CryptoRng> Node<R> {
                 // A copy whose confirmation was lost: the fence stays, the next one follows at once.
                 [Some(stored), None] if stored.value == value => {
                     self.life.beat = Some(stored.clone());
+                    self.life.hear(now);
                     self.beat(now);
                 }
                 // Written with this incarnation's name, by somebody else.
@@ -461,6 +460,13 @@ impl<R: CryptoRng> Node<R> {
 }
 
 impl Life {
+    /// The store was at the revision of the last heartbeat, at the least.
+    fn hear(&mut self, now: Time) {
+        let excess = (self.heard.len() + 1).saturating_sub(HEARD_MAX);
+        self.heard.drain(..excess);
+        self.heard.extend(self.beat.as_ref().map(|beat| (now, beat.rev)));
+    }
+
     fn refuse_store(&mut self) {
         self.standing = Standing::Foreign;
         self.due = None;

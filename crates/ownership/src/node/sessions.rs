@@ -205,8 +205,9 @@ impl<R: CryptoRng> Node<R> {
         let record = match &job.task {
             Task::Create(record, _) => SessionRecord { owner: me, ..(**record).clone() },
             Task::Update(_, record) => {
-                base.filter(|base| may_follow(base, record))?;
-                SessionRecord { owner: me, ..(**record).clone() }
+                let base = base.filter(|base| may_follow(base, record))?;
+                // A session that was born elsewhere stays one: births are judged by that.
+                SessionRecord { owner: me, moved: base.moved || record.moved, ..(**record).clone() }
             }
             Task::Take(seen, record) => {
                 let moved = record.moved || seen.1.owner != me;
