@@ -223,7 +223,9 @@ impl World {
         let mut under = self.store.under.values().filter(|under| under.process == id);
         let pending =
             under.any(|under| gives_away(&under.operation, me, handle) && self.store.may_commit(under));
-        (!pending && !self.truth.is_given_away(handle, me)).then_some(handle)
+        // Whose clock stood still may be dead without knowing it: others have taken the session then, and I1 and I7 judge that.
+        let taken = self.is_doubtful(at) && self.truth.is_dead(me);
+        (!pending && (taken || !self.truth.is_given_away(handle, me))).then_some(handle)
     }
 
     /// The engine's words reach the node.
@@ -331,7 +333,10 @@ impl World {
             self.report.own.commits += 1;
             self.trace.line(now, || format!("store   {rev:?} by {by:?}: {}", keys_of(&operation)));
             self.truth.committed(by, transaction, &self.store.memory)?;
-            let beats = transaction.changes.iter().any(|change| change.key().0.starts_with(b"hb/"));
+            // A burial deletes the heart beat of somebody else.
+            let is_beat =
+                |change: &Change| matches!(change, Change::Put { key, .. } if key.0.starts_with(b"hb/"));
+            let beats = transaction.changes.iter().any(is_beat);
             if beats && at >= self.rules.gateways {
                 self.unnoticed.remove(&by);
             }
