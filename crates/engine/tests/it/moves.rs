@@ -199,16 +199,17 @@ fn a_copied_probe_is_answered_once_from_elsewhere_within_a_second() {
 
 #[test]
 fn a_number_is_too_old_when_the_window_has_left_it_behind() {
-    let window = u64::from(Policy::laptop().security.replay_window_size);
-    for (number, admitted) in [(10, false), (11, true)] {
-        let (mut world, mut client) = scene();
+    for (window, number, admitted) in [(128, 10, false), (128, 11, true), (64, 10, false), (64, 11, true)] {
+        let mut policy = Policy::laptop();
+        policy.security.replay_window_size = window;
+        let (mut world, mut client) = scene_under(policy);
         client.cseq = number - 1;
         let old = client.probe(Cid(5));
-        client.cseq = 10 + window - 1;
+        client.cseq = 10 + u64::from(window) - 1;
         let newest = client.probe(Cid(6));
         assert_eq!(world.hand_in(home(), &newest), Received::Consumed);
         let expected = if admitted { Received::Consumed } else { Received::Dropped(Reason::ReplayDetected) };
-        assert_eq!(world.hand_in(home(), &old), expected, "number {number}");
+        assert_eq!(world.hand_in(home(), &old), expected, "number {number}, window {window}");
     }
 }
 
@@ -426,4 +427,30 @@ fn a_client_whose_stream_stops_is_told_twice_as_late_each_time() {
         let punctual = told.iter().zip(due).all(|(told, due)| (due..=due + 4).contains(told));
         assert!(told.len() == due.len() && punctual, "{told:?}");
     }
+}
+
+#[test]
+fn the_old_address_is_asked_for_a_rebinding_and_for_nothing_else() {
+    for (rebind, from, asked) in [(true, 2, true), (false, 2, false), (true, 1, false), (false, 1, false)] {
+        let (mut world, mut client) = scene();
+        world.take_strays(home());
+        let probe = client.probe_for(PathId(0), rebind, Cid(5));
+        assert_eq!(world.hand_in(elsewhere(from), &probe), Received::Consumed);
+        let questions = world.take_strays(home()).iter().filter(|sent| sent[0] == Kind::Data.code()).count();
+        assert_eq!(questions > 0, asked, "rebinding: {rebind}, from {from}");
+    }
+}
+
+#[test]
+fn requests_that_are_wrong_are_no_churn() {
+    let (mut world, mut client) = scene();
+    for _ in 0..60 {
+        // Beyond the time in which denials count as one.
+        world.now += ms(6000);
+        let mut wrong = client.proof(&mut world, PathId(1), false, Reason::LinkDown.number());
+        wrong.owner_epoch += 1;
+        let request = client.reattach(&wrong);
+        assert_eq!(world.hand_over(home(), &request), Received::Dropped(Reason::StaleTicket));
+    }
+    assert_eq!(bound(&world), [home()]);
 }

@@ -342,3 +342,21 @@ fn all_clients_of_a_gateway_that_drains_are_told() {
         assert_eq!(advice(client, &sent), [(Reason::GatewayDraining, 1); 2], "each is told twice");
     }
 }
+
+#[test]
+fn a_request_goes_on_when_the_address_of_its_client_changes() {
+    let mut town = Town::new();
+    let mut client = town.birth(MALLORY, at(1));
+    let mut initiator = client.ask_takeover(KEYS[ASKED]);
+    let mut request = town.with_cookie(ASKED, at(1), &mut initiator);
+    assert_eq!(town.hand_in(ASKED, at(1), &request), Received::Consumed);
+    assert!(initiator.read_refusal(&town.take_sent(ASKED, at(1))[0]).is_err());
+    // The same request with another cookie: it is no older than the one that was answered.
+    assert_eq!(town.hand_in(ASKED, at(9), &request), Received::Dropped(Reason::BadCookie));
+    let retry = town.take_sent(ASKED, at(9)).pop().unwrap();
+    initiator.handle_retry(&retry, request.first_chunk_mut().unwrap()).unwrap();
+    assert_eq!(town.hand_in(ASKED, at(9), &request), Received::Consumed);
+    let answers = town.take_sent(ASKED, at(9));
+    assert_eq!(answers.len(), 1);
+    assert!(initiator.read_refusal(&answers[0]).is_err());
+}
