@@ -33,8 +33,9 @@ const MEMORY_SLACK_LEN: u64 = 512 * 1024;
 const STALL_ALLOWED: Duration = Duration::from_millis(20);
 /// An attack that found something on a machine that stalled is played again at most this often; what it finds then counts.
 const REPEATS_MAX: u32 = 2;
-/// Bytes under way must arrive: TCP's retransmission timer may have backed off to more than a second.
-const TCP_PATIENCE: Duration = Duration::from_secs(5);
+/// Bytes under way must arrive. Where a gateway was started again on a busy machine, eight seconds were seen to pass: TCP's
+/// retransmission timer, doubled each time from 0.2 s on, comes next after 12.6 s.
+const TCP_PATIENCE: Duration = Duration::from_secs(15);
 /// The gateway reports each reason once a second; the clock of the event file may be a moment late.
 const REPORT_SPACING: Duration = Duration::from_millis(950);
 
