@@ -379,24 +379,25 @@ impl Gateway {
 
     /// A confirmation that was held back on its way must not end what came after it.
     fn forget_older(&mut self, peer: usize, slot: u32) {
+        self.forget_unconfirmed(peer, |(_, other)| other != slot);
+    }
+
+    /// The client lives in a session that was not made here. It knew nothing of that answer when it began these handshakes: they are
+    /// older, and their confirmations must not end it.
+    pub(super) fn forget_births_until(&mut self, answered: Time, peer: usize) {
+        self.forget_unconfirmed(peer, |(began, _)| began <= answered);
+    }
+
+    /// Forgets a peer's handshakes that were not confirmed, from the oldest entry on as long as entries are older.
+    fn forget_unconfirmed(&mut self, peer: usize, is_older: impl Fn((Time, u32)) -> bool) {
         let of_peer = |slot: &u32| {
             self.pending
                 .entries
                 .get(*slot as usize)
                 .is_some_and(|entry| entry.peer == peer && entry.asked.is_none())
         };
-        let before = self.pending.order.iter().map(|(_, older)| *older).take_while(|older| *older != slot);
-        let older: Vec<u32> = before.filter(of_peer).collect();
-        older.into_iter().for_each(|older| self.forget_pending(older));
-    }
-
-    /// The client lives in a session that was not made here. It knew nothing of that answer when it began these handshakes: they are
-    /// older, and their confirmations must not end it.
-    pub(super) fn forget_births_until(&mut self, answered: Time, peer: usize) {
-        let is_older =
-            |entry: &PendingBirth| entry.peer == peer && entry.asked.is_none() && entry.began <= answered;
-        let older = self.pending.entries.iter().filter(|(_, entry)| is_older(entry));
-        let older: Vec<u32> = older.map(|(slot, _)| slot as u32).collect();
+        let older = self.pending.order.iter().copied().take_while(|entry| is_older(*entry));
+        let older: Vec<u32> = older.map(|(_, slot)| slot).filter(of_peer).collect();
         older.into_iter().for_each(|slot| self.forget_pending(slot));
     }
 
