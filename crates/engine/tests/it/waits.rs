@@ -5,7 +5,7 @@ use std::time::Duration;
 use jumpvpn_engine::Received;
 use jumpvpn_engine::gateway::Command;
 use jumpvpn_events::{Reason, Time};
-use jumpvpn_ownership::{Answer, Ask, Fence, Owner, Request};
+use jumpvpn_ownership::{Answer, Ask, Fence, Handle, Owner, Request};
 use jumpvpn_wire::{Cid, Frame, TakeoverRefusal};
 
 use crate::rogue::Rogue;
@@ -51,6 +51,22 @@ fn fence_anew(town: &mut Town) {
 /// What the asked gateway asks the store.
 fn requests(town: &mut Town) -> Vec<Request> {
     std::iter::from_fn(|| town.gateways[ASKED].poll_ownership_request()).collect()
+}
+
+/// Gateway 0 would like to have the only session; its handle.
+fn ask_for_it(town: &mut Town) -> Handle {
+    let (handle, to) = (*town.store.records.keys().next().unwrap(), town.incarnations[0]);
+    town.gateways[ASKED].handle_ask(Ask::Release { handle, to }, town.now);
+    handle
+}
+
+/// What came of that.
+#[track_caller]
+fn assert_answer(said: &[Request], given: bool, case: impl std::fmt::Debug) {
+    match given {
+        true => assert!(matches!(said, [Request::Release { .. }]), "{case:?}: {said:?}"),
+        false => assert!(matches!(said, [Request::Decline { .. }]), "{case:?}: {said:?}"),
+    }
 }
 
 #[test]
@@ -208,8 +224,7 @@ fn a_stray_is_given_away_while_it_is_one_and_with_the_right_to_act() {
     ];
     for (number, (meanwhile, given)) in cases.into_iter().enumerate() {
         let (mut town, mut client) = stray();
-        let (handle, to) = (*town.store.records.keys().next().unwrap(), town.incarnations[0]);
-        town.gateways[ASKED].handle_ask(Ask::Release { handle, to }, town.now);
+        let handle = ask_for_it(&mut town);
         let asked = requests(&mut town);
         let [Request::Read { id, .. }] = asked[..] else { panic!("{asked:?}") };
         meanwhile(&mut town, &mut client);
@@ -217,10 +232,7 @@ fn a_stray_is_given_away_while_it_is_one_and_with_the_right_to_act() {
         let found = Answer::Found { id, rev, record: Box::new(record), owner: Owner::Me };
         town.gateways[ASKED].handle_ownership(found, town.now);
         let said = requests(&mut town);
-        match given {
-            true => assert!(matches!(said[..], [Request::Release { .. }]), "{number}: {said:?}"),
-            false => assert!(matches!(said[..], [Request::Decline { .. }]), "{number}: {said:?}"),
-        }
+        assert_answer(&said, given, number);
     }
 }
 
@@ -232,13 +244,9 @@ fn a_client_that_was_not_heard_for_a_second_waits_for_no_cooldown() {
         let mut client = town.birth(MALLORY, at(1));
         town.move_to(ASKED, &mut client);
         town.now += later;
-        let (handle, to) = (*town.store.records.keys().next().unwrap(), town.incarnations[0]);
-        town.gateways[ASKED].handle_ask(Ask::Release { handle, to }, town.now);
+        ask_for_it(&mut town);
         let asked = requests(&mut town);
-        match given {
-            true => assert!(matches!(asked[..], [Request::Release { .. }]), "{asked:?}"),
-            false => assert!(matches!(asked[..], [Request::Decline { .. }]), "{asked:?}"),
-        }
+        assert_answer(&asked, given, later);
     }
 }
 
@@ -249,8 +257,7 @@ fn a_session_that_is_asked_for_while_it_is_written_is_given_away_afterwards() {
     town.manner = Manner::Slow;
     let rekey = client.classical_rekey();
     town.hand_in(ASKED, client.source, &rekey);
-    let (handle, to) = (*town.store.records.keys().next().unwrap(), town.incarnations[0]);
-    town.gateways[ASKED].handle_ask(Ask::Release { handle, to }, town.now);
+    ask_for_it(&mut town);
     town.settle();
     assert!(matches!(town.asked()[..], [Request::Update { .. }]), "{:?}", town.asked());
     town.answer_all(false);
